@@ -1,0 +1,72 @@
+"""What every backbone offers to feature extraction."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.media.types import PictureFormat
+
+Pictures = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+class Backbone(ABC):
+    """A frozen, pretrained network with its own pre-processing.
+
+    Attributes:
+        name: as in ``avel weights list`` and in every record.
+        dims: D, length of a feature vector.
+        labels: names of the D outputs when they are scores of classes, else ``None``.
+        record: what has to be known to make the same features again: weight digest, engine, precision, options.
+    """
+
+    name: str
+    dims: int
+    labels: tuple[str, ...] | None
+    record: dict[str, Any]
+
+
+class VisualBackbone(Backbone):
+    """Pictures of segments to features.
+
+    Attributes:
+        pictures: the pictures it wants from the media reader.
+        regions: R, how many places of the picture have a feature of their own.
+    """
+
+    pictures: PictureFormat
+    regions: int
+
+    @abstractmethod
+    def __call__(self, pictures: Pictures) -> Floats:
+        """Features of segments.
+
+        Args:
+            pictures: (T, F, H, W, 3) uint8 RGB, as the media reader gives for `pictures`; any T >= 1.
+
+        Returns:
+            (T, R, D) float32.
+        """
+
+
+class AudioBackbone(Backbone):
+    """Waveforms of segments to features.
+
+    Attributes:
+        sample_rate: samples a second of the waveform it wants.
+    """
+
+    sample_rate: int
+
+    @abstractmethod
+    def __call__(self, waveforms: Floats) -> Floats:
+        """Features of segments.
+
+        Args:
+            waveforms: (T, S) float32 mono in [-1, 1] at `sample_rate`; any T >= 1 and any S >= 1.
+
+        Returns:
+            (T, D) float32.
+        """

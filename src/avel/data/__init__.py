@@ -1,0 +1,1 @@
+"""Labels: event categories, annotations, data sets."""

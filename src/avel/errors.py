@@ -1,0 +1,37 @@
+"""The exceptions a user of avel may want to catch.
+
+Each message names the file, what was found, what is allowed and what to do. A wrong argument to a function is a
+plain ``ValueError``.
+"""
+
+
+class AvelError(Exception):
+    """Something outside the program is not as it has to be; the message says what to do."""
+
+
+class MediaError(AvelError):
+    """A video cannot be opened, or holds nothing that can be read."""
+
+
+class WeightsError(AvelError):
+    """A weight file cannot be had, or is not the file that was published."""
+
+
+class CategoriesError(AvelError):
+    """A file of event categories cannot be read, or names a class that no tagger has."""
+
+
+class FeaturesError(AvelError):
+    """Stored features are damaged, or are not the features that a model was made for."""
+
+
+class AnnotationsError(AvelError):
+    """A label file or a data set folder is not as its format says."""
+
+
+class ModelError(AvelError):
+    """A model is unknown, or cannot do what is asked of it."""
+
+
+class OutputError(AvelError):
+    """A result cannot be written where it was asked for."""

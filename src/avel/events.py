@@ -1,0 +1,233 @@
+"""What a localizer finds: events, the segments under them, and the whole result of one video.
+
+All times are seconds from the start of the video's timeline; all spans are half open, ``[start, end)``.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BACKGROUND = "background"
+
+Modality = Literal["audio-visual", "audio", "visual"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+
+TOP_SCORES = 5
+"""How many categories a segment lists for each modality when a result is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One occurrence of an event category.
+
+    Attributes:
+        category: name of the event category, never `BACKGROUND`.
+        start_seconds: first moment, inclusive.
+        end_seconds: last moment, exclusive; after ``start_seconds``.
+        score: in [0, 1]; 0.5 is the threshold at which a segment counts.
+        modality: ``"audio-visual"`` when it is both heard and seen, else the one that it is.
+    """
+
+    category: str
+    start_seconds: float
+    end_seconds: float
+    score: float
+    modality: Modality
+
+    def __post_init__(self) -> None:
+        if not self.end_seconds > self.start_seconds:
+            raise ValueError(
+                f"An event must end after it starts, got [{self.start_seconds}, {self.end_seconds})."
+            )
+        if self.modality not in MODALITIES:
+            raise ValueError(
+                f"Invalid modality {self.modality!r}. Supported values are {', '.join(MODALITIES)}."
+            )
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length of the event in seconds."""
+        return self.end_seconds - self.start_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Whether a segment's sound and picture could be read."""
+
+    audio: bool
+    visual: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What was found in one segment.
+
+    Attributes:
+        start_seconds: start of the segment.
+        end_seconds: end of the segment; the last one of a video may be shorter than the others.
+        category: the audio-visual event category, or `BACKGROUND`.
+        score: in [0, 1], of ``category``.
+        audio_scores: score in [0, 1] by category of what is heard; categories near 0 are left out.
+        visual_scores: the same of what is seen.
+        valid: what could be read here.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    category: str
+    score: float
+    audio_scores: Mapping[str, float]
+    visual_scores: Mapping[str, float]
+    valid: Validity
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The events of one video.
+
+    Attributes:
+        video: the path as it was given.
+        duration_seconds: length of the video's timeline.
+        segment_seconds: length of a segment.
+        model: what produced the result: name, categories, networks with the digests of their weights, settings.
+        events: by start, then by falling score; events of different categories may overlap.
+        segments: in order, without gaps.
+        warnings: what could not be read or judged, for a person to read.
+    """
+
+    video: str
+    duration_seconds: float
+    segment_seconds: float
+    model: Mapping[str, Any]
+    events: tuple[Event, ...]
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+    def to_dict(self, top: int = TOP_SCORES) -> dict[str, Any]:
+        """Plain lists and dictionaries, as written to JSON.
+
+        Args:
+            top: how many categories each segment lists for each modality.
+        """
+        return {
+            "video": self.video,
+            "duration_seconds": _rounded(self.duration_seconds),
+            "segment_seconds": self.segment_seconds,
+            "model": dict(self.model),
+            "events": [
+                {
+                    "category": e.category,
+                    "start_seconds": _rounded(e.start_seconds),
+                    "end_seconds": _rounded(e.end_seconds),
+                    "score": _rounded(e.score),
+                    "modality": e.modality,
+                }
+                for e in self.events
+            ],
+            "segments": [
+                {
+                    "start_seconds": _rounded(s.start_seconds),
+                    "end_seconds": _rounded(s.end_seconds),
+                    "category": s.category,
+                    "score": _rounded(s.score),
+                    "audio_scores": _top(s.audio_scores, top),
+                    "visual_scores": _top(s.visual_scores, top),
+                    "valid": {"audio": s.valid.audio, "visual": s.valid.visual},
+                }
+                for s in self.segments
+            ],
+            "warnings": list(self.warnings),
+        }
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The result as JSON text."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` made.
+
+        Raises:
+            ValueError: if a field is missing or a value is impossible.
+        """
+        try:
+            return cls(
+                video=data["video"],
+                duration_seconds=float(data["duration_seconds"]),
+                segment_seconds=float(data["segment_seconds"]),
+                model=data["model"],
+                events=tuple(Event(**event) for event in data["events"]),
+                segments=tuple(
+                    Segment(**{**segment, "valid": Validity(**segment["valid"])})
+                    for segment in data["segments"]
+                ),
+                warnings=tuple(data.get("warnings", ())),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"Not a localization result of avel: {error!r}.") from error
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Self:
+        """Read a JSON file that avel wrote.
+
+        Raises:
+            ValueError: if the file is not such a file.
+        """
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def plot(self) -> "Figure":
+        """A picture of the result: frames, waveform, scores over time and event bands.
+
+        The video is read again for its frames and its sound.
+
+        Raises:
+            MediaError: if the video is no longer there.
+        """
+        from avel.outputs.picture import draw
+
+        return draw(self)
+
+
+def segment_index(seconds: float, segment_seconds: float) -> int:
+    """Index of the segment that holds a moment.
+
+    A moment closer than a microsecond below a boundary belongs to the segment that starts there, so that times that went
+    through floating point or a container's time base do not fall into the segment before.
+    """
+    if seconds < 0:
+        raise ValueError(f"Time must be 0 or more, got {seconds} s.")
+    return int((seconds + 1e-6) / segment_seconds)
+
+
+def segment_bounds(duration_seconds: float, segment_seconds: float) -> list[tuple[float, float]]:
+    """Spans of all segments of a timeline; the last one ends with the timeline.
+
+    Raises:
+        ValueError: if a length is not positive.
+    """
+    if not segment_seconds > 0:
+        raise ValueError(f"segment_seconds must be above 0, got {segment_seconds}.")
+    if not duration_seconds > 0:
+        raise ValueError(f"duration_seconds must be above 0, got {duration_seconds}.")
+    count = segment_index(max(duration_seconds - 2e-6, 0.0), segment_seconds) + 1
+    starts = [i * segment_seconds for i in range(count)]
+    return [(s, min(s + segment_seconds, duration_seconds)) for s in starts]
+
+
+def by_start(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Events by start, then by falling score."""
+    return tuple(sorted(events, key=lambda e: (e.start_seconds, -e.score, e.category)))
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def _top(scores: Mapping[str, float], count: int) -> dict[str, float]:
+    best = sorted(scores.items(), key=lambda item: -item[1])[:count]
+    return {name: _rounded(score) for name, score in best}

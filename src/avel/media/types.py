@@ -1,0 +1,85 @@
+"""What the media reader is asked for and what it gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """One stream of sampled, scaled pictures.
+
+    Picture ``i`` of segment ``s`` is the one on screen at ``(s + i / frames_per_segment) * segment_seconds``.
+
+    Attributes:
+        frames_per_segment: how many pictures each segment gives.
+        width: width in pixels; aspect is not kept. Give both or neither of ``width`` and ``height``.
+        height: height in pixels.
+        longest_side: with neither width nor height: pictures keep their (display) aspect and are scaled so that the
+            longer side has this many pixels, both sides even; never enlarged.
+    """
+
+    frames_per_segment: int
+    width: int | None = None
+    height: int | None = None
+    longest_side: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames_per_segment < 1:
+            raise ValueError(
+                f"frames_per_segment must be 1 or more, got {self.frames_per_segment}."
+            )
+        exact = self.width is not None and self.height is not None
+        neither = self.width is None and self.height is None
+        if not (exact and self.longest_side is None) and not (neither and self.longest_side):
+            raise ValueError(
+                "A picture format takes either width and height, or longest_side; got "
+                f"width={self.width}, height={self.height}, longest_side={self.longest_side}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What a file says of itself, with rotation applied.
+
+    Attributes:
+        path: the path as it was given.
+        duration_seconds: length of the timeline as declared, ``None`` when the file does not say.
+        width: display width in pixels, ``None`` without a video track.
+        height: display height in pixels.
+        frame_rate: average pictures a second, ``None`` when unknown.
+        sample_rate: of the sound, ``None`` without an audio track.
+    """
+
+    path: str
+    duration_seconds: float | None
+    width: int | None
+    height: int | None
+    frame_rate: float | None
+    sample_rate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSegment:
+    """One segment of a video.
+
+    Attributes:
+        index: 0, 1, 2, ...
+        start_seconds: ``index * segment_seconds`` on the file's timeline, which starts at 0 with its first track.
+        end_seconds: end of what the file holds, less than ``start_seconds + segment_seconds`` in a last, padded segment.
+        pictures: by the name given to the reader, (F, H, W, 3) uint8 RGB; all zeros where not valid.
+        waveform: (S,) float32 mono in [-1, 1], S = round(segment_seconds * sample_rate); zeros where not valid or padded.
+            Empty when no sound was asked for.
+        audio_valid: the sound of this segment could be read.
+        visual_valid: the pictures of this segment could be read.
+    """
+
+    index: int
+    start_seconds: float
+    end_seconds: float
+    pictures: Mapping[str, npt.NDArray[np.uint8]]
+    waveform: npt.NDArray[np.float32]
+    audio_valid: bool
+    visual_valid: bool

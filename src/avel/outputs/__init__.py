@@ -1,0 +1,1 @@
+"""Writing a result: JSON, CSV, SRT, VTT, HTML, PNG, MP4."""
