@@ -41,13 +41,9 @@ class Event:
 
     def __post_init__(self) -> None:
         if not self.end_seconds > self.start_seconds:
-            raise ValueError(
-                f"An event must end after it starts, got [{self.start_seconds}, {self.end_seconds})."
-            )
+            raise ValueError(f"An event must end after it starts, got [{self.start_seconds}, {self.end_seconds}).")
         if self.modality not in MODALITIES:
-            raise ValueError(
-                f"Invalid modality {self.modality!r}. Supported values are {', '.join(MODALITIES)}."
-            )
+            raise ValueError(f"Invalid modality {self.modality!r}. Supported values are {', '.join(MODALITIES)}.")
 
     @property
     def duration_seconds(self) -> float:
@@ -163,8 +159,7 @@ class Localization:
                 model=data["model"],
                 events=tuple(Event(**event) for event in data["events"]),
                 segments=tuple(
-                    Segment(**{**segment, "valid": Validity(**segment["valid"])})
-                    for segment in data["segments"]
+                    Segment(**{**segment, "valid": Validity(**segment["valid"])}) for segment in data["segments"]
                 ),
                 warnings=tuple(data.get("warnings", ())),
             )

@@ -28,9 +28,7 @@ class PictureFormat:
 
     def __post_init__(self) -> None:
         if self.frames_per_segment < 1:
-            raise ValueError(
-                f"frames_per_segment must be 1 or more, got {self.frames_per_segment}."
-            )
+            raise ValueError(f"frames_per_segment must be 1 or more, got {self.frames_per_segment}.")
         exact = self.width is not None and self.height is not None
         neither = self.width is None and self.height is None
         if not (exact and self.longest_side is None) and not (neither and self.longest_side):
