@@ -29,7 +29,7 @@ class Event:
         category: name of the event category, never `BACKGROUND`.
         start_seconds: first moment, inclusive.
         end_seconds: last moment, exclusive; after ``start_seconds``.
-        score: in [0, 1]; 0.5 is the threshold at which a segment counts.
+        score: in [0, 1], of its best segment; 0.5 is the threshold at which a segment counts.
         modality: ``"audio-visual"`` when it is both heard and seen, else the one that it is.
     """
 
@@ -191,8 +191,8 @@ class Localization:
 def segment_index(seconds: float, segment_seconds: float) -> int:
     """Index of the segment that holds a moment.
 
-    A moment closer than a microsecond below a boundary belongs to the segment that starts there, so that times that went
-    through floating point or a container's time base do not fall into the segment before.
+    A moment closer than a microsecond below a boundary belongs to the segment that starts there, so that times that
+    went through floating point or a container's time base do not fall into the segment before.
     """
     if seconds < 0:
         raise ValueError(f"Time must be 0 or more, got {seconds} s.")

@@ -1,0 +1,155 @@
+"""From a model's scores to segments and events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.events import BACKGROUND, Event, Modality, Segment, Validity, by_start
+
+Scores = npt.NDArray[np.float32]
+
+NEGLIGIBLE = 0.005
+"""Scores below this are left out of a segment's lists."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How scores become events.
+
+    Attributes:
+        threshold: an event needs a segment with at least this score.
+        keep: and goes on over neighbouring segments with at least this score (hysteresis).
+        max_gap_segments: two events of one category with at most this many segments between them are one.
+    """
+
+    threshold: float = 0.5
+    keep: float = 0.35
+    max_gap_segments: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= self.threshold <= 1:
+            raise ValueError(f"Need 0 < keep <= threshold <= 1, got keep={self.keep}, threshold={self.threshold}.")
+        if self.max_gap_segments < 0:
+            raise ValueError(f"max_gap_segments must be 0 or more, got {self.max_gap_segments}.")
+
+
+class Span(NamedTuple):
+    """Segments ``[start, end)``."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class SegmentScores:
+    """A model's scores of one video.
+
+    Attributes:
+        categories: C - 1 event categories.
+        events: (T, C - 1) in [0, 1], audio-visual.
+        audio: the same of what is heard, or ``None`` when the model does not say.
+        visual: the same of what is seen.
+        seen_alone: (C - 1,) bool; False where seeing a category's visual evidence alone does not mean that it is
+            there.
+    """
+
+    categories: tuple[str, ...]
+    events: Scores
+    audio: Scores | None = None
+    visual: Scores | None = None
+    seen_alone: npt.NDArray[np.bool_] | None = None
+
+
+def spans(scores: Scores, decoding: Decoding) -> list[Span]:
+    """Spans of one category's (T,) scores, in order."""
+    kept = _runs(scores >= decoding.keep)
+    found = [span for span in kept if scores[span.start : span.end].max() >= decoding.threshold]
+    joined: list[Span] = []
+    for span in found:
+        if joined and span.start - joined[-1].end <= decoding.max_gap_segments:
+            joined[-1] = Span(joined[-1].start, span.end)
+        else:
+            joined.append(span)
+    return joined
+
+
+def decode(
+    scores: SegmentScores,
+    bounds: list[tuple[float, float]],
+    audio_valid: npt.NDArray[np.bool_],
+    visual_valid: npt.NDArray[np.bool_],
+    decoding: Decoding,
+) -> tuple[tuple[Event, ...], tuple[Segment, ...]]:
+    """Events and segments of one video.
+
+    A category that is heard (or seen) where it makes no audio-visual event gives an event of that modality alone.
+
+    Args:
+        scores: the model's scores of T segments.
+        bounds: start and end of each segment in seconds.
+        audio_valid: (T,) bool.
+        visual_valid: (T,) bool.
+        decoding: thresholds.
+    """
+    events: list[Event] = []
+    present = np.zeros(scores.events.shape, dtype=bool)
+    for c, category in enumerate(scores.categories):
+        for span in spans(scores.events[:, c], decoding):
+            present[span.start : span.end, c] = True
+            events.append(_event(category, span, scores.events[:, c], bounds, "audio-visual"))
+        alone: list[tuple[Modality, Scores]] = []
+        if scores.audio is not None:
+            alone.append(("audio", scores.audio))
+        if scores.visual is not None and (scores.seen_alone is None or scores.seen_alone[c]):
+            alone.append(("visual", scores.visual))
+        for modality, of_modality in alone:
+            rest = np.where(present[:, c], 0, of_modality[:, c])
+            for span in spans(rest, decoding):
+                events.append(_event(category, span, of_modality[:, c], bounds, modality))
+    return by_start(events), tuple(
+        _segment(scores, t, bounds[t], present[t], bool(audio_valid[t]), bool(visual_valid[t]))
+        for t in range(len(bounds))
+    )
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> list[Span]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [Span(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
+def _event(category: str, span: Span, scores: Scores, bounds: list[tuple[float, float]], modality: Modality) -> Event:
+    score = float(scores[span.start : span.end].max())
+    return Event(category, bounds[span.start][0], bounds[span.end - 1][1], score, modality)
+
+
+def _segment(
+    scores: SegmentScores,
+    t: int,
+    bounds: tuple[float, float],
+    present: npt.NDArray[np.bool_],
+    audio_valid: bool,
+    visual_valid: bool,
+) -> Segment:
+    if present.any():
+        best = int(np.argmax(np.where(present, scores.events[t], -1)))
+        category, score = scores.categories[best], float(scores.events[t, best])
+    else:
+        category, score = BACKGROUND, 1 - float(scores.events[t].max())
+    return Segment(
+        start_seconds=bounds[0],
+        end_seconds=bounds[1],
+        category=category,
+        score=score,
+        audio_scores=_by_category(scores.categories, scores.audio, t),
+        visual_scores=_by_category(scores.categories, scores.visual, t),
+        valid=Validity(audio=audio_valid, visual=visual_valid),
+    )
+
+
+def _by_category(categories: tuple[str, ...], scores: Scores | None, t: int) -> Mapping[str, float]:
+    if scores is None:
+        return {}
+    return {categories[c]: float(scores[t, c]) for c in np.flatnonzero(scores[t] >= NEGLIGIBLE)}

@@ -1,0 +1,91 @@
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avel.events import Event, Localization, Segment, Validity, by_start, segment_bounds, segment_index
+
+
+def a_result(**changes):
+    fields = {
+        "video": "clip.mp4",
+        "duration_seconds": 2.5,
+        "segment_seconds": 1.0,
+        "model": {"name": "agreement"},
+        "events": (Event("Bark", 0.0, 2.0, 0.75, "audio-visual"),),
+        "segments": (
+            Segment(0.0, 1.0, "Bark", 0.75, {"Bark": 0.9}, {"Bark": 0.75}, Validity(True, True)),
+            Segment(1.0, 2.0, "Bark", 0.6, {"Bark": 0.9}, {"Bark": 0.6}, Validity(True, True)),
+            Segment(2.0, 2.5, "background", 0.9, {}, {}, Validity(True, False)),
+        ),
+        "warnings": ("no pictures from 2 s",),
+    }
+    return Localization(**{**fields, **changes})
+
+
+def test_result_survives_json(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(a_result().to_json(), encoding="utf-8")
+    assert Localization.from_json(path) == a_result()
+
+
+def test_json_lists_only_the_top_scores():
+    scores = {f"c{i}": i / 10 for i in range(10)}
+    result = a_result(segments=(Segment(0, 1, "c9", 0.9, scores, {}, Validity(True, True)),))
+    assert list(result.to_dict(top=2)["segments"][0]["audio_scores"]) == ["c9", "c8"]
+
+
+def test_json_of_another_program_is_refused():
+    with pytest.raises(ValueError, match="Not a localization result of avel"):
+        Localization.from_dict({"video": "clip.mp4"})
+
+
+def test_event_must_end_after_it_starts():
+    with pytest.raises(ValueError, match=r"must end after it starts, got \[2.0, 2.0\)"):
+        Event("Bark", 2.0, 2.0, 0.5, "audio")
+
+
+def test_event_modality_is_one_of_three():
+    with pytest.raises(ValueError, match="Invalid modality 'smell'. Supported values are audio-visual, audio, visual"):
+        Event("Bark", 0.0, 2.0, 0.5, "smell")
+
+
+def test_events_are_ordered_by_start_then_score():
+    first, strong, weak = (
+        Event("c", 0, 1, 0.5, "audio"),
+        Event("b", 1, 2, 0.9, "audio"),
+        Event("a", 1, 2, 0.5, "audio"),
+    )
+    assert by_start([weak, strong, first]) == (first, strong, weak)
+
+
+def test_bounds_of_a_clip_with_a_short_last_segment():
+    assert segment_bounds(2.5, 1.0) == [(0.0, 1.0), (1.0, 2.0), (2.0, 2.5)]
+
+
+def test_bounds_need_positive_lengths():
+    with pytest.raises(ValueError, match="segment_seconds must be above 0"):
+        segment_bounds(1.0, 0.0)
+    with pytest.raises(ValueError, match="duration_seconds must be above 0"):
+        segment_bounds(0.0, 1.0)
+
+
+def test_time_before_zero_has_no_segment():
+    with pytest.raises(ValueError, match="0 or more"):
+        segment_index(-0.1, 1.0)
+
+
+@given(st.integers(0, 100_000), st.sampled_from([0.2, 0.3, 0.96, 1.0, 2.5]))
+def test_start_of_a_segment_belongs_to_it_in_floating_point(index, segment_seconds):
+    assert segment_index(index * segment_seconds, segment_seconds) == index
+
+
+@given(st.floats(0.01, 5000), st.sampled_from([0.2, 0.5, 0.96, 1.0, 7.0]))
+def test_bounds_cover_the_timeline_without_gaps(duration, segment_seconds):
+    bounds = segment_bounds(duration, segment_seconds)
+    assert bounds[0][0] == 0
+    assert bounds[-1][1] == duration
+    assert all(math.isclose(a[1], b[0]) for a, b in pairwise(bounds))
+    assert all(0 < end - start <= segment_seconds * (1 + 1e-5) for start, end in bounds)
