@@ -1,0 +1,94 @@
+import re
+
+import pytest
+
+from avel.data.categories import MAX_FILE_BYTES, ave_categories, class_indices, load_categories
+from avel.errors import CategoriesError
+
+LABELS = ("tabby, tabby cat", "tiger cat", "crane", "French horn, horn", "cornet, horn", "horn")
+
+
+def test_ave_has_28_categories_in_its_own_order():
+    names = [category.name for category in ave_categories()]
+    assert len(names) == 28
+    assert names[0] == "Church bell"
+    assert names[19] == "Baby cry, infant cry"
+    assert names[-1] == "Mandolin"
+
+
+def test_ave_order_is_that_of_first_appearance_in_the_annotations(shared):
+    rows = (shared / "data" / "ave" / "Annotations.txt").read_text().split("\n")
+    order = list(dict.fromkeys(row.split("&")[0] for row in rows if row.strip()))
+    assert [category.name for category in ave_categories()] == order
+
+
+def test_a_category_without_a_class_of_its_own_says_so():
+    for category in ave_categories():
+        assert category.note or (category.visual and category.visual_evidence == "class")
+
+
+def test_class_by_label_by_synonym_and_by_range():
+    assert class_indices(["Tabby", "tabby, tabby cat"], LABELS, "Cat") == [0]
+    assert class_indices(["tabby..crane"], LABELS, "Cat") == [0, 1, 2]
+    assert class_indices(["horn"], LABELS, "Horn") == [5]  # the whole label wins over the synonyms
+
+
+def test_unknown_class_suggests_a_near_one():
+    with pytest.raises(CategoriesError, match="'Cat': the tagger has no class 'tabbi'. Did you mean 'tabby'"):
+        class_indices(["tabbi"], LABELS, "Cat")
+
+
+def test_range_backwards():
+    with pytest.raises(CategoriesError, match="the range 'crane..tabby' runs backwards"):
+        class_indices(["crane..tabby"], LABELS, "Cat")
+
+
+def test_a_users_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[[categories]]\nname = "Siren"\naudio = ["Siren"]\n', encoding="utf-8")
+    (category,) = load_categories(path)
+    assert category.name == "Siren"
+    assert category.audio == ("Siren",)
+    assert category.visual == ()
+    assert 0 < category.audio_threshold < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = ", "not valid TOML"),
+        ("[other]\n", "expected [[categories]] tables and an optional [defaults], found other"),
+        ("", "found nothing"),
+        ('[[categories]]\naudio = ["Siren"]\n', "each category needs a name"),
+        ('[[categories]]\nname = "background"\naudio = ["Siren"]\n', "a name that is not 'background'"),
+        ('[[categories]]\nname = "A"\n', "names no class in audio or visual"),
+        ('[[categories]]\nname = "A"\naudio = "Siren"\n', "audio of category 'A' must be a list of class names"),
+        ('[[categories]]\nname = "A"\nsound = []\n', "category 'A' has 'sound'; allowed are name, audio"),
+        ('[[categories]]\nname = "A"\naudio = ["S"]\naudio_threshold = 2\n', "must be between 0 and 1, found 2"),
+        (
+            '[[categories]]\nname = "A"\nvisual = ["S"]\nvisual_evidence = "x"\n',
+            "must be one of class, proxy, found 'x'",
+        ),
+        ('[defaults]\nname = "x"\n[[categories]]\nname = "A"\n', "[defaults] may hold audio_threshold and"),
+        ('[[categories]]\nname = "A"\naudio = ["S"]\n' * 2, "'A' is there twice"),
+        ('[[categories]]\nname = "A"\naudio = ["S"]\n' * 1001, "1001 categories; at most 1000"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CategoriesError, match=re.escape(message)) as error:
+        load_categories(path)
+    assert str(path) in str(error.value)
+
+
+def test_files_that_are_no_text(tmp_path):
+    with pytest.raises(CategoriesError, match=r"cannot be read \(No such file"):
+        load_categories(tmp_path / "none.toml")
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CategoriesError, match="not UTF-8"):
+        load_categories(binary)
+    binary.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
+    with pytest.raises(CategoriesError, match="larger than"):
+        load_categories(binary)

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from avel.data.categories import Category
+from avel.errors import CategoriesError
+from avel.models.agreement import Agreement
+from avel.models.base import FeatureNeeds
+
+AUDIO = ("Bark", "Howl", "Speech", "low voice")
+VISUAL = ("beagle", "pug", "cat", "face")
+NEEDS = FeatureNeeds(visual=("pictures",), audio=("sounds",))
+
+
+def category(name, audio=(), visual=(), **more):
+    return Category(name, tuple(audio), tuple(visual), audio_threshold=0.2, visual_threshold=0.1, **more)
+
+
+@pytest.fixture
+def model():
+    return Agreement(
+        [
+            category("Dog", ["Bark", "Howl"], ["beagle", "pug"]),
+            category("Man", ["Speech"], ["face"], audio_requires=("low voice",)),
+            category("Helicopter", ["Speech"]),
+        ],
+        VISUAL,
+        AUDIO,
+        NEEDS,
+    )
+
+
+def run(model, visual, audio, valid=True):
+    visual = torch.tensor([[[visual]]])  # (B=1, T=1, R=1, D_v)
+    audio = torch.tensor([[audio]])
+    output = model(visual, audio, torch.tensor([[valid]]))
+    return output.logits[0, 0], output.shown["audio_scores"][0, 0], output.shown["visual_scores"][0, 0]
+
+
+def test_scores_by_hand(model):
+    logits, audio, visual = run(model, [0.2, 0.2, 0.0, 0.0], [0.2, 0.6, 0.0, 0.0])
+    assert audio[0] == pytest.approx(0.6 / 0.8)  # the larger of Bark and Howl
+    assert visual[0] == pytest.approx(0.4 / 0.5)  # the sum of both breeds
+    assert torch.sigmoid(logits[0] - logits[-1]) == pytest.approx(0.75)  # the smaller of the two scores
+
+
+def test_a_required_class_bounds_the_score(model):
+    _, audio, _ = run(model, [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.9, 0.1])
+    assert audio[1] == pytest.approx(0.1 / 0.3)
+
+
+def test_a_category_that_no_class_shows_is_never_an_audio_visual_event(model):
+    assert model.visible == [True, True, False]
+    logits, audio, visual = run(model, [1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 1.0, 1.0])
+    assert audio[2] > 0.5
+    assert visual[2] == 0
+    assert logits[2] < logits[-1]
+
+
+def test_background_wins_unless_both_agree(model):
+    logits, _, _ = run(model, [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0])
+    assert logits.argmax() == 3
+    logits, _, _ = run(model, [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0])
+    assert logits.argmax() == 0
+
+
+def test_padding_scores_nothing(model):
+    logits, audio, visual = run(model, [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], valid=False)
+    assert logits.argmax() == 3
+    assert not audio.any()
+    assert not visual.any()
+
+
+@pytest.mark.parametrize("segments", [1, 7])
+def test_any_number_of_segments_and_videos(model, segments):
+    output = model(torch.rand(3, segments, 5, 4), torch.rand(3, segments, 4), torch.ones(3, segments, dtype=torch.bool))
+    assert output.logits.shape == (3, segments, 4)
+    assert output.logits.isfinite().all()
+
+
+def test_a_class_that_the_tagger_lacks_is_refused():
+    with pytest.raises(CategoriesError, match="no class 'Moo'"):
+        Agreement([category("Cow", ["Moo"])], VISUAL, AUDIO, NEEDS)
