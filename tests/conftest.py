@@ -1,9 +1,13 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from avel.backbones import weights
+from avel.errors import WeightsError
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("AVEL_SHARED", ROOT.parent / "shared"))
@@ -31,3 +35,19 @@ def odd_files(shared: Path) -> Path:
 def hello() -> Path:
     """The example clip that is part of the project."""
     return ROOT / "examples" / "hello.ogv"
+
+
+@pytest.fixture(scope="session")
+def weight_file() -> Callable[[str], Path]:
+    """Where a pretrained network's weight file is; tests that need one that is not here are skipped.
+
+    Nothing is fetched: `avel weights fetch NAME` does that before the tests run.
+    """
+
+    def find(name: str) -> Path:
+        try:
+            return weights.path(name, offline=True)
+        except WeightsError as error:
+            pytest.skip(f"`avel weights fetch {name}` first. {error}")
+
+    return find

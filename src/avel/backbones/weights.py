@@ -39,6 +39,9 @@ from avel.errors import WeightsError
 if TYPE_CHECKING:
     import torch
 
+DEFAULT_NAMES = ("efficientnet-lite0", "yamnet", "blazeface-full-range")
+"""What localizing without a trained model uses."""
+
 _CHUNK_BYTES = 1 << 20
 _PIP_LIMIT_SECONDS = 1800
 _CONNECT_AND_READ_LIMIT_SECONDS = (10, 60)
@@ -147,6 +150,15 @@ def cache_folder() -> Path:
     return (Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("avel"))) / "weights"
 
 
+def find(name: str) -> Path | None:
+    """A weight file that is on this machine already, its digest checked; ``None`` if there is none.
+
+    Raises:
+        ValueError: if the catalogue has no such name.
+    """
+    return _find(lookup(name))[0]
+
+
 def path(name: str, *, offline: bool = False) -> Path:
     """A weight file on this machine, its digest checked; fetched when it is not there yet.
 
@@ -189,40 +201,45 @@ def fetch(names: Iterable[str] | None = None, *, progress: bool = False) -> dict
 
 
 def _path(entry: WeightFile, *, offline: bool, progress: bool) -> Path:
-    offline = offline or os.environ.get("AVEL_OFFLINE", "0") not in ("", "0")
-    reasons: list[tuple[str, str]] = []
-    given = os.environ.get("AVEL_WEIGHTS_DIR")
-    if given:
-        candidate = Path(given).expanduser() / entry.file_name
-        problem = _problem(candidate, entry)
-        if problem is None:
-            return candidate
-        if candidate.exists():
-            warnings.warn(f"{candidate} is not used: {problem}.", stacklevel=3)
-        reasons.append((f"AVEL_WEIGHTS_DIR ({candidate})", problem))
-    else:
-        reasons.append(("AVEL_WEIGHTS_DIR", "not set"))
-
-    cached = cache_folder() / entry.file_name
-    problem = _problem(cached, entry)
-    if problem is None:
-        return cached
-    reasons.append((f"cache ({cached})", problem))
-
-    if offline:
-        reasons += [(str(source), "not tried, offline was asked for") for source in entry.sources]
+    found, reasons = _find(entry)
+    if found is not None:
+        return found
+    if offline or os.environ.get("AVEL_OFFLINE", "0") not in ("", "0"):
+        reasons += [(str(source), "not tried: offline") for source in entry.sources]
         raise _not_to_be_had(entry, reasons)
-    with _locked(cached, entry):
-        if _problem(cached, entry) is None:  # another process fetched it while this one waited
-            return cached
+    target = cache_folder() / entry.file_name
+    with _locked(target, entry):
+        if _problem(target, entry) is None:  # another process fetched it while this one waited
+            return target
         for source in entry.sources:
             try:
-                _fetch(source, entry, cached, progress)
+                _fetch(source, entry, target, progress)
             except _RefusedError as refusal:
                 reasons.append((str(source), str(refusal)))
             else:
-                return cached
+                return target
     raise _not_to_be_had(entry, reasons)
+
+
+def _find(entry: WeightFile) -> tuple[Path | None, list[tuple[str, str]]]:
+    """The file where it is on this machine, or why it is not at any of the places, as (place, reason)."""
+    reasons = []
+    given = os.environ.get("AVEL_WEIGHTS_DIR")
+    if given:
+        file = Path(given).expanduser() / entry.file_name
+        problem = _problem(file, entry)
+        if problem is None:
+            return file, []
+        if file.exists():
+            warnings.warn(f"{file} is not used: {problem}.", stacklevel=4)
+        reasons.append((f"AVEL_WEIGHTS_DIR ({file})", problem))
+    else:
+        reasons.append(("AVEL_WEIGHTS_DIR", "not set"))
+    file = cache_folder() / entry.file_name
+    problem = _problem(file, entry)
+    if problem is None:
+        return file, []
+    return None, [*reasons, (f"cache ({file})", problem)]
 
 
 def _problem(file: Path, entry: WeightFile) -> str | None:
@@ -237,7 +254,7 @@ def _problem(file: Path, entry: WeightFile) -> str | None:
     except FileNotFoundError:
         return "not there"
     except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        return f"it cannot be read ({error.strerror})"
     return checksum.problem()
 
 
