@@ -1,0 +1,474 @@
+"""Run a frozen network: OpenVINO on CPUs, PyTorch on CUDA or on request.
+
+A network is converted for OpenVINO once; the converted graph is kept under ``graphs`` in the cache folder (it may be
+deleted at any time), so that later starts import neither PyTorch nor NNCF.
+
+What a precision means:
+
+- ``float32``: every engine within a relative L2 error of 1e-4 of the others.
+- ``float16``: within 1e-3 of float32. Arithmetic is float16 only where the processor has it, else float32; bfloat16,
+  which OpenVINO would choose on many processors, is 10 times further away and never used. `Network.record` says
+  what is used.
+- ``int8``: 8-bit weights and activations, quantized after training with calibration data; within 3e-2 of float32.
+  Networks that bring no calibration data run as ``float16``.
+"""
+
+import ctypes
+import hashlib
+import importlib.metadata
+import inspect
+import logging
+import os
+import shutil
+import sys
+import uuid
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.backbones import weights
+from avel.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import openvino
+    import torch
+
+Array = npt.NDArray[Any]
+DEVICES = ("auto", "cpu", "cuda", "torch-cpu")
+PRECISIONS = ("float32", "float16", "int8")
+
+# More streams than this gain nothing over more threads in each, and every stream holds a copy of the activations.
+_MAX_STREAMS = 8
+_TORCH_BATCH = 16
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How networks are run.
+
+    Attributes:
+        device: ``cpu`` is OpenVINO, ``cuda`` and ``torch-cpu`` are PyTorch, ``auto`` is ``cuda`` where there is one
+            (and the precision is not ``int8``), else ``cpu``.
+        precision: see this module's page.
+        threads: how many a CPU engine may use; all that this process may run on when ``None``. With ``torch-cpu`` this
+            sets the number for the whole process.
+
+    Raises:
+        ValueError: if a value is not one of these, or ``int8`` is asked of PyTorch.
+    """
+
+    device: str = "auto"
+    precision: str = "float16"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise ValueError(f"device must be one of {', '.join(DEVICES)}; got {self.device!r}.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}.")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be 1 or more, got {self.threads}.")
+        if self.precision == "int8" and self.device in ("cuda", "torch-cpu"):
+            raise ValueError(f"precision 'int8' runs only on device 'cpu' (OpenVINO), not on {self.device!r}.")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Data that shows a network's usual activations, to choose the ranges of 8-bit numbers.
+
+    Attributes:
+        digest: changes whenever the items do.
+        items: gives the items, each with the shape and dtype of one item of a batch.
+    """
+
+    digest: str
+    items: Callable[[], Iterable[Array]]
+
+
+class Network(ABC):
+    """A network that is ready to run.
+
+    Attributes:
+        record: ``name``, ``digest`` of its weights, ``engine`` and its ``engine_version``, ``device``, and the
+            ``precision`` that is really used.
+    """
+
+    def __init__(self, item_shape: tuple[int, ...], dtype: npt.DTypeLike, record: dict[str, Any]) -> None:
+        self._item_shape = item_shape
+        self._dtype = np.dtype(dtype)
+        self.record = record
+
+    def __call__(self, batch: Array) -> tuple[Array, ...]:
+        """Outputs for a batch of any size.
+
+        Args:
+            batch: (N, ...), of the shape and dtype that the network was made for; N >= 0.
+
+        Returns:
+            Each output, (N, ...) float32 (or an integer type where the network gives one).
+
+        Raises:
+            ValueError: if the batch has another shape or dtype.
+            ModelError: if float16 is too small for this network's numbers.
+        """
+        if batch.shape[1:] != self._item_shape or batch.dtype != self._dtype:
+            raise ValueError(
+                f"{self.record['name']} takes a batch of {self._dtype} of shape (N, {_comma(self._item_shape)}); "
+                f"got {batch.dtype} of shape ({_comma(batch.shape)})."
+            )
+        outputs = self._run(np.ascontiguousarray(batch))
+        if self.record["precision"] == "float16" and not all(np.isfinite(output).all() for output in outputs):
+            raise ModelError(
+                f"{self.record['name']} gave numbers that float16 cannot hold (above 65504). Use precision 'float32'."
+            )
+        return outputs
+
+    @abstractmethod
+    def _run(self, batch: Array) -> tuple[Array, ...]: ...
+
+
+def from_torch(
+    make_module: "Callable[[], torch.nn.Module]",
+    item_shape: tuple[int, ...],
+    *,
+    name: str,
+    digest: str,
+    options: EngineOptions,
+    dtype: npt.DTypeLike = np.uint8,
+    calibration: Calibration | None = None,
+) -> Network:
+    """A network that is written in PyTorch.
+
+    Args:
+        make_module: gives the module with its weights. Called only when no converted graph is in the cache, so it, and
+            not its caller, should import PyTorch and load weights. The module takes one tensor (N, *item_shape),
+            gives one tensor or several, (N, ...) each, and turns integers into its parameters' dtype by itself;
+            floating point input comes in that dtype.
+        item_shape: shape of one item, without N.
+        name: for records, messages and the cache.
+        digest: of the weights. The cache knows a network by it, by `name`, and by the source file of `make_module`.
+        options: device, precision, threads.
+        dtype: of the batches.
+        calibration: for ``int8``.
+
+    Raises:
+        ModelError: if CUDA is asked for where there is none, or ``int8`` without NNCF.
+    """
+    if _wants_cuda(options):
+        return _TorchNetwork(make_module, "cuda", item_shape, dtype, name, digest, options)
+    if options.device == "torch-cpu":
+        return _TorchNetwork(make_module, "cpu", item_shape, dtype, name, digest, options)
+
+    def convert() -> "openvino.Model":
+        return _convert(make_module(), item_shape, dtype)
+
+    key = (name, digest, str(item_shape), str(np.dtype(dtype)), _source_text(make_module))
+    if options.precision != "int8" or calibration is None:
+        return _OpenVinoNetwork(_cached(key, convert), name, digest, options)
+
+    def quantize() -> "openvino.Model":
+        return _quantize(_cached(key, convert), name, calibration)
+
+    return _OpenVinoNetwork(_cached((*key, "int8", calibration.digest), quantize), name, digest, options)
+
+
+def from_file(
+    path: Path,
+    *,
+    name: str,
+    digest: str,
+    options: EngineOptions,
+    outputs: "Sequence[str] | Callable[[openvino.Model], Sequence[openvino.Output]] | None" = None,
+) -> Network:
+    """A network in a TensorFlow Lite or ONNX file, on OpenVINO, whatever device is asked for.
+
+    An input or output whose first axis is 1 is taken as one item of a batch; one without such an axis (YAMNet's
+    waveform) is an item as it is.
+
+    Args:
+        path: the file.
+        name: for records and messages.
+        digest: of the file.
+        options: precision and threads. A file that holds a quantized network is run as such whatever the
+            precision, and one that does not is run as ``float16`` where ``int8`` is asked for.
+        outputs: names of the tensors that are wanted, inner ones too, or a function that finds them; the file's own
+            outputs when ``None``.
+
+    Raises:
+        ValueError: if the network has no tensor of that name.
+    """
+    model = _core().read_model(path)
+    if outputs is not None:
+        from openvino import Model
+
+        wanted = outputs(model) if callable(outputs) else [_tensor(model, tensor, path) for tensor in outputs]
+        model = Model(list(wanted), model.get_parameters(), name)
+    return _OpenVinoNetwork(model, name, digest, options)
+
+
+def _tensor(model: "openvino.Model", name: str, path: Path) -> "openvino.Output":
+    for operation in model.get_ops():
+        for output in operation.outputs():
+            if name in output.get_names():
+                return output
+    raise ValueError(f"{path} has no tensor called {name!r}.")
+
+
+class _OpenVinoNetwork(Network):
+    """One request for each item, several at a time.
+
+    As fast per image as one large batch (VGG-19: 175 ms of CPU time for 1 as for 16), takes any N without padding, and
+    also runs graphs that are made for one item.
+    """
+
+    def __init__(
+        self,
+        model: "openvino.Model",
+        name: str,
+        digest: str,
+        options: EngineOptions,
+    ) -> None:
+        import openvino
+
+        quantized = any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops())
+        threads = options.threads or _usable_cores()
+        half = options.precision != "float32" and "FP16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f16" if half else "f32",
+            "INFERENCE_NUM_THREADS": str(threads),
+            "NUM_STREAMS": str(min(threads, _MAX_STREAMS)),
+            "ENABLE_CPU_PINNING": "NO",  # else two processes share one core and leave the other idle
+        }
+        compiled = _core().compile_model(model, "CPU", settings)
+        # The hint is only a hint: a processor without float16 answers with bfloat16.
+        used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if used != settings["INFERENCE_PRECISION_HINT"]:
+            settings["INFERENCE_PRECISION_HINT"] = used = "f32"
+            compiled = _core().compile_model(model, "CPU", settings)
+
+        (source,) = compiled.inputs
+        shape = tuple(source.shape)
+        self._batched_input = len(shape) > 1 and shape[0] == 1
+        self._outputs = [(_item(tuple(o.shape)), o.get_element_type().to_dtype()) for o in compiled.outputs]
+        self._queue = openvino.AsyncInferQueue(compiled, min(threads, _MAX_STREAMS))
+        super().__init__(
+            _item(shape),
+            source.get_element_type().to_dtype(),
+            {
+                "name": name,
+                "digest": digest,
+                "engine": "openvino",
+                "engine_version": importlib.metadata.version("openvino"),
+                "device": "cpu",
+                "precision": "int8" if quantized else {"f16": "float16", "f32": "float32"}[used],
+            },
+        )
+
+    def _run(self, batch: Array) -> tuple[Array, ...]:
+        results = tuple(np.empty((len(batch), *shape), dtype) for shape, dtype in self._outputs)
+
+        def keep(request: "openvino.InferRequest", index: int) -> None:
+            for number, result in enumerate(results):
+                result[index] = request.get_output_tensor(number).data.reshape(result.shape[1:])
+
+        self._queue.set_callback(keep)
+        for index, item in enumerate(batch):
+            self._queue.start_async(item[np.newaxis] if self._batched_input else item, index, share_inputs=True)
+        self._queue.wait_all()
+        return results
+
+
+class _TorchNetwork(Network):
+    def __init__(
+        self,
+        make_module: "Callable[[], torch.nn.Module]",
+        device: Literal["cuda", "cpu"],
+        item_shape: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        name: str,
+        digest: str,
+        options: EngineOptions,
+    ) -> None:
+        import torch
+
+        if device == "cpu" and options.threads is not None:
+            torch.set_num_threads(options.threads)
+        half = options.precision == "float16" and (device == "cuda" or _torch_cpu_has_float16())
+        self._device, self._float = device, torch.float16 if half else torch.float32
+        module = make_module().eval().requires_grad_(False).to(device, self._float)
+        self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+        super().__init__(
+            item_shape,
+            dtype,
+            {
+                "name": name,
+                "digest": digest,
+                "engine": "torch",
+                "engine_version": torch.__version__,
+                "device": device,
+                "precision": "float16" if half else "float32",
+            },
+        )
+
+    def _run(self, batch: Array) -> tuple[Array, ...]:
+        import torch
+
+        parts = []
+        # TensorFloat-32 is cuDNN's default for float32 and as coarse as float16.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            for start in range(0, max(len(batch), 1), _TORCH_BATCH):
+                items = torch.from_numpy(batch[start : start + _TORCH_BATCH]).to(self._device)
+                given = self._module(items.to(self._float) if items.is_floating_point() else items)
+                outputs = given if isinstance(given, tuple) else (given,)
+                parts.append([(o.float() if o.is_floating_point() else o).cpu().numpy() for o in outputs])
+        return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
+
+
+def _source_text(function: Callable[..., Any]) -> str:
+    """Text of the file that defines `function`: a change there may change the graph."""
+    while isinstance(function, partial):
+        function = function.func
+    try:
+        return Path(inspect.getsourcefile(inspect.unwrap(function)) or "").read_text("utf-8")
+    except (OSError, TypeError):  # not from a file
+        return ""
+
+
+def _wants_cuda(options: EngineOptions) -> bool:
+    if options.device == "cuda":
+        if not _has_cuda():
+            raise ModelError(
+                "Device 'cuda' was asked for, but PyTorch finds no CUDA device here. Use device 'cpu', or install the "
+                "NVIDIA driver and a build of PyTorch with CUDA."
+            )
+        return True
+    return options.device == "auto" and options.precision != "int8" and _has_cuda()
+
+
+@cache
+def _has_cuda() -> bool:
+    try:  # importing PyTorch takes a second, which machines without the driver need not wait
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _torch_cpu_has_float16() -> bool:
+    """Without the instructions PyTorch computes float16 many times slower than float32."""
+    import torch
+
+    return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _core() -> "openvino.Core":
+    import openvino
+
+    return openvino.Core()
+
+
+def _convert(module: "torch.nn.Module", item_shape: tuple[int, ...], dtype: npt.DTypeLike) -> "openvino.Model":
+    """OpenVINO's graph of a module for one item.
+
+    The front end is called directly because ``openvino.convert_model`` reports each use to its maker.
+    """
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    example = torch.from_numpy(np.zeros((1, *item_shape), dtype))
+    front_end = FrontEndManager().load_by_framework("pytorch")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*torch\.jit\.trace", DeprecationWarning)
+        decoder = TorchScriptPythonDecoder(module.eval(), example_input=(example,))
+    model = front_end.convert(front_end.load(decoder))
+    model.reshape([1, *item_shape])
+    return model
+
+
+def _quantize(model: "openvino.Model", name: str, calibration: Calibration) -> "openvino.Model":
+    with _quiet_nncf():
+        try:
+            import nncf
+        except ModuleNotFoundError as error:
+            raise ModelError(
+                f"Precision 'int8' of {name} needs the package NNCF, once: pip install 'avel[int8]'."
+            ) from error
+        items = [item[np.newaxis] for item in calibration.items()]
+        return nncf.quantize(model, nncf.Dataset(items), subset_size=len(items), fast_bias_correction=False)
+
+
+@contextmanager
+def _quiet_nncf() -> "Iterator[None]":
+    """No usage reports to NNCF's maker, and no messages on the terminal."""
+    before = os.environ.get("NNCF_CI")
+    os.environ["NNCF_CI"] = "1"
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if before is None:
+            del os.environ["NNCF_CI"]
+        else:
+            os.environ["NNCF_CI"] = before
+
+
+def _cached(key: tuple[str, ...], make: "Callable[[], openvino.Model]") -> "openvino.Model":
+    """The graph that `make` gives, kept in the cache for the next time where the cache can be written."""
+    import openvino
+
+    versions = (importlib.metadata.version("openvino"),)
+    digest = hashlib.sha256("\0".join((*versions, *key)).encode()).hexdigest()[:16]
+    folder = weights.cache_folder().parent / "graphs" / f"{key[0]}-{digest}"
+    if (folder / "graph.xml").exists():
+        try:
+            return _core().read_model(folder / "graph.xml")
+        except RuntimeError as error:
+            _log.warning("%s cannot be read and is made again: %s", folder, error)
+            shutil.rmtree(folder, ignore_errors=True)
+    model = make()
+    part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.mkdir(parents=True)
+        openvino.save_model(model, part / "graph.xml", compress_to_fp16=False)
+        try:
+            part.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was first
+                raise
+        return _core().read_model(folder / "graph.xml")  # what later starts will run, to the last bit
+    except (OSError, RuntimeError) as error:
+        _log.info("%s is not kept: %s", folder, error)
+        return model
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _item(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
+
+
+def _comma(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
