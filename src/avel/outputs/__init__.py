@@ -1,1 +1,176 @@
 """Writing a result: JSON, CSV, SRT, VTT, HTML, PNG, MP4."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avel.errors import AvelError, OutputError
+from avel.events import Localization
+from avel.outputs.atomic import replacing, write_text
+from avel.outputs.text import TEXT_WRITERS
+
+if TYPE_CHECKING:
+    from avel.outputs.evidence import Evidence
+
+__all__ = ["FORMATS", "TEXT_FORMATS", "render", "unique_stems", "write", "write_all"]
+
+Gather = Callable[[], "Evidence"]
+Writer = Callable[[Localization, Path, Gather], None]
+
+
+def _text(name: str) -> Writer:
+    return lambda result, path, _: write_text(path, TEXT_WRITERS[name](result))
+
+
+def _html(result: Localization, path: Path, gather: Gather) -> None:
+    from avel.outputs.page import page
+
+    write_text(path, page(result, gather(), folder=path.parent))
+
+
+def _png(result: Localization, path: Path, gather: Gather) -> None:
+    from avel.outputs.picture import draw, save
+
+    figure = draw(result, gather())
+    with replacing(path) as temporary:
+        save(figure, temporary)
+
+
+def _mp4(result: Localization, path: Path, _: Gather) -> None:
+    from avel.outputs.clip import save
+
+    with replacing(path) as temporary:
+        save(result, temporary)
+
+
+FORMATS: Mapping[str, Writer] = {
+    **{name: _text(name) for name in TEXT_WRITERS},
+    "html": _html,
+    "png": _png,
+    "mp4": _mp4,
+}
+"""Format name, which is also the file's suffix, to what writes it."""
+
+TEXT_FORMATS = tuple(TEXT_WRITERS)
+"""Formats that `render` gives; they need nothing but the result."""
+
+
+def write(result: Localization, path: str | Path, format: str | None = None) -> Path:  # noqa: A002
+    """Write a result to one file, whole or not at all; missing folders are made.
+
+    Args:
+        result: what was found.
+        path: the file.
+        format: one of `FORMATS`; by the file's suffix when ``None``.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: if there is no such format.
+        OutputError: if the file cannot be written there, or the format cannot show this result.
+        MediaError: if the format needs the video and it is no longer there.
+    """
+    path = Path(path)
+    name = format or path.suffix.lower().removeprefix(".")
+    _check([name])
+    _write(result, path, name, _gatherer(result))
+    return path
+
+
+def write_all(result: Localization, folder: str | Path, formats: Sequence[str], stem: str | None = None) -> list[Path]:
+    """Write a result in several formats as ``folder/stem.format``; the video is read again at most twice.
+
+    When one format fails the others are written all the same.
+
+    Args:
+        result: what was found.
+        folder: made when missing.
+        formats: some of `FORMATS`.
+        stem: of the files' names; the video's when ``None``. See `unique_stems` for several videos.
+
+    Returns:
+        The paths, in the order of ``formats``.
+
+    Raises:
+        ValueError: if there is no such format; nothing is written then.
+        OutputError: if a file cannot be written, or a format cannot show this result.
+        MediaError: if a format needs the video and it is no longer there.
+    """
+    _check(formats)
+    stem = Path(result.video).stem if stem is None else stem
+    gather = _gatherer(result)
+    paths: list[Path] = []
+    failures: list[AvelError] = []
+    for name in dict.fromkeys(formats):
+        path = Path(folder) / f"{stem}.{name}"
+        try:
+            _write(result, path, name, gather)
+            paths.append(path)
+        except AvelError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise OutputError(" ".join(dict.fromkeys(str(error) for error in failures)))
+    return paths
+
+
+def render(result: Localization, format: str) -> str:  # noqa: A002
+    """A result as text, as for standard output.
+
+    Args:
+        result: what was found.
+        format: one of `TEXT_FORMATS`.
+
+    Raises:
+        ValueError: if there is no such text format.
+    """
+    if format not in TEXT_WRITERS:
+        raise ValueError(f"Unknown text format {format!r}. Supported text formats are {', '.join(TEXT_FORMATS)}.")
+    return TEXT_WRITERS[format](result)
+
+
+def unique_stems(videos: Iterable[str | Path]) -> list[str]:
+    """File name stems for the results of videos, no two the same even where upper and lower case are.
+
+    Of videos with one stem all but the first get a number: ``clip``, ``clip-2``, ``clip-3``.
+    """
+    stems = [Path(video).stem or "video" for video in videos]
+    wanted = {stem.casefold() for stem in stems}
+    taken: set[str] = set()
+    unique = []
+    for stem in stems:
+        name, number = stem, 1
+        while name.casefold() in taken or (number > 1 and name.casefold() in wanted):
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        unique.append(name)
+    return unique
+
+
+def _check(formats: Sequence[str]) -> None:
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
+
+
+def _write(result: Localization, path: Path, name: str, gather: Gather) -> None:
+    video = Path(result.video)
+    if path.exists() and video.exists() and path.samefile(video):
+        raise OutputError(f"Cannot write {path}: it is the video itself. Choose another folder or name.")
+    FORMATS[name](result, path, gather)
+
+
+def _gatherer(result: Localization) -> Gather:
+    """Reads the video when first called."""
+
+    @functools.cache
+    def gather() -> "Evidence":
+        from avel.outputs import evidence
+
+        return evidence.gather(result)
+
+    return gather

@@ -1,0 +1,77 @@
+"""Results as text: JSON, CSV, and subtitles (SubRip and WebVTT)."""
+
+import csv
+import html
+import io
+from collections.abc import Callable, Iterable
+
+from avel.events import Event, Localization, by_start
+
+CSV_COLUMNS = ("video", "category", "start_seconds", "end_seconds", "score", "modality")
+
+_FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def json_text(result: Localization) -> str:
+    """The whole result."""
+    return result.to_json() + "\n"
+
+
+def csv_text(result: Localization) -> str:
+    """One line for each event, after a line of `CSV_COLUMNS`.
+
+    A spreadsheet runs a cell that starts with ``=``, ``+``, ``-`` or ``@`` as a formula. File names and categories can
+    come from strangers, so such a cell gets an apostrophe in front, as OWASP advises ("CSV Injection").
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for e in by_start(result.events):
+        times = (f"{value:.4f}".rstrip("0").rstrip(".") for value in (e.start_seconds, e.end_seconds, e.score))
+        writer.writerow((_inert(result.video), _inert(e.category), *times, e.modality))
+    return out.getvalue()
+
+
+def srt_text(result: Localization) -> str:
+    """One SubRip subtitle for each event; events that overlap give subtitles that overlap."""
+    # The format has no escapes: only what would end a cue or start another one is changed.
+    cues = _cues(result.events, decimal=",", escape=lambda text: text.replace("-->", "→"))
+    return "".join(f"{number}\n{cue}\n" for number, cue in enumerate(cues, start=1))
+
+
+def vtt_text(result: Localization) -> str:
+    """One WebVTT cue for each event; events that overlap give cues that overlap."""
+    cues = _cues(result.events, decimal=".", escape=lambda text: html.escape(text, quote=False))
+    return "WEBVTT\n\n" + "\n".join(cues)
+
+
+TEXT_WRITERS: dict[str, Callable[[Localization], str]] = {
+    "json": json_text,
+    "csv": csv_text,
+    "srt": srt_text,
+    "vtt": vtt_text,
+}
+
+
+def timestamp(milliseconds: int, decimal: str) -> str:
+    """``HH:MM:SS.mmm``, with more hour digits where needed."""
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{decimal}{milliseconds:03d}"
+
+
+def _cues(events: Iterable[Event], decimal: str, escape: Callable[[str], str]) -> list[str]:
+    cues = []
+    for e in by_start(events):
+        start = round(e.start_seconds * 1000)
+        end = max(round(e.end_seconds * 1000), start + 1)  # a cue may not be empty
+        name = escape(" ".join(e.category.split()))  # a blank line would end the cue
+        times = f"{timestamp(start, decimal)} --> {timestamp(end, decimal)}"
+        cues.append(f"{times}\n{name} ({e.modality}, {e.score:.2f})\n")
+    return cues
+
+
+def _inert(cell: str) -> str:
+    cell = cell.replace("\r", " ")  # which the csv module leaves unquoted when lines end with "\n"
+    return f"'{cell}" if cell.lstrip().startswith(_FORMULA_STARTS) else cell

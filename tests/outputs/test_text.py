@@ -1,0 +1,152 @@
+import csv
+import io
+import re
+from datetime import timedelta
+
+import pytest
+import srt
+import webvtt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avel.events import Event, Localization, by_start
+from avel.outputs.text import CSV_COLUMNS, csv_text, json_text, srt_text, timestamp, vtt_text
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    start = draw(st.floats(0, 4e5))
+    length = draw(st.one_of(st.floats(1e-4, 1e-3), st.floats(1e-3, 1e4)))
+    return Event(
+        category=draw(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)),
+        start_seconds=start,
+        end_seconds=start + length,
+        score=draw(st.floats(0, 1)),
+        modality=draw(st.sampled_from(["audio-visual", "audio", "visual"])),
+    )
+
+
+def with_events(found: list[Event], video: str = "clip.mp4") -> Localization:
+    return Localization(video, 5e5, 1.0, {}, by_start(found), ())
+
+
+def spaces(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_json_is_read_back_equal(tmp_path, result):
+    path = tmp_path / "clip.json"
+    path.write_text(json_text(result), encoding="utf-8")
+    assert Localization.from_json(path) == result
+
+
+def test_csv_has_a_line_for_each_event(result):
+    rows = list(csv.DictReader(io.StringIO(csv_text(result))))
+    assert [tuple(row.values()) for row in rows] == [
+        ("clip.mp4", "Bark", "2", "5", "0.9", "audio-visual"),
+        ("clip.mp4", "Goat", "6", "7", "0.6", "audio"),
+    ]
+    assert tuple(rows[0]) == CSV_COLUMNS
+
+
+def test_csv_of_no_events_is_its_header(make):
+    assert csv_text(make(events=[])) == "video,category,start_seconds,end_seconds,score,modality\n"
+
+
+@given(st.lists(events(), max_size=5), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_csv_is_read_back(found, video):
+    rows = list(csv.DictReader(io.StringIO(csv_text(with_events(found, video)), newline="")))
+    assert len(rows) == len(found)
+    for row, event in zip(rows, by_start(found), strict=True):
+        assert row["video"].removeprefix("'") == video.replace("\r", " ").removeprefix("'")
+        assert row["category"].removeprefix("'") == event.category.removeprefix("'")
+        assert float(row["start_seconds"]) == pytest.approx(event.start_seconds, abs=1e-4)
+        assert float(row["end_seconds"]) == pytest.approx(event.end_seconds, abs=1e-4)
+        assert float(row["score"]) == pytest.approx(event.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["=cmd()", "+1", "-clip.mp4", "@x", "\t=x", " =x"])
+def test_csv_starts_no_formula(make, name):
+    text = csv_text(make(name, events=[(name, 0, 1, "audio", 0.5)]))
+    _, row = csv.reader(io.StringIO(text, newline=""))
+    assert row[:2] == [f"'{name}", f"'{name}"]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "00:00:00.000"),
+        (59_999, "00:00:59.999"),
+        (60_000, "00:01:00.000"),
+        (3_599_999, "00:59:59.999"),
+        (3_600_000, "01:00:00.000"),
+        (360_000_000, "100:00:00.000"),
+    ],
+)
+def test_timestamps_roll_over(milliseconds, text):
+    assert timestamp(milliseconds, ".") == text
+
+
+def test_srt_known_answer(result):
+    assert srt_text(result) == (
+        "1\n00:00:02,000 --> 00:00:05,000\nBark (audio-visual, 0.90)\n\n"
+        "2\n00:00:06,000 --> 00:00:07,000\nGoat (audio, 0.60)\n\n"
+    )
+
+
+def test_vtt_known_answer(result):
+    assert vtt_text(result) == (
+        "WEBVTT\n\n00:00:02.000 --> 00:00:05.000\nBark (audio-visual, 0.90)\n\n"
+        "00:00:06.000 --> 00:00:07.000\nGoat (audio, 0.60)\n"
+    )
+
+
+def test_times_are_rounded_not_cut(make):
+    near_minute = make(events=[("Bark", 1.9996, 59.9996, "audio", 0.5)], duration_seconds=60.0)
+    assert "00:00:02,000 --> 00:01:00,000" in srt_text(near_minute)
+    shorter_than_a_millisecond = make(events=[("Bark", 1.0, 1.0002, "audio", 0.5)])
+    assert "00:00:01.000 --> 00:00:01.001" in vtt_text(shorter_than_a_millisecond)
+
+
+def test_subtitles_of_no_events(make):
+    assert srt_text(make(events=[])) == ""
+    assert vtt_text(make(events=[])) == "WEBVTT\n\n"
+
+
+@given(st.lists(events(), max_size=6))
+def test_srt_is_read_back(found):
+    cues = list(srt.parse(srt_text(with_events(found))))
+    assert len(cues) == len(found)
+    for cue, event in zip(cues, by_start(found), strict=True):
+        assert cue.end > cue.start
+        assert abs(cue.start - timedelta(seconds=event.start_seconds)) <= timedelta(milliseconds=0.6)
+        assert abs(cue.end - timedelta(seconds=event.end_seconds)) <= timedelta(milliseconds=1.6)
+        name = spaces(event.category).replace("-->", "→")
+        assert cue.content == f"{name} ({event.modality}, {event.score:.2f})"
+
+
+@given(st.lists(events(), max_size=6))
+def test_vtt_is_read_back(found):
+    cues = list(webvtt.from_string(vtt_text(with_events(found))))
+    assert len(cues) == len(found)
+    for cue, event in zip(cues, by_start(found), strict=True):
+        start, end = (_seconds(text) for text in (cue.start, cue.end))
+        assert end > start
+        assert start == pytest.approx(event.start_seconds, abs=0.0006)
+        assert end == pytest.approx(event.end_seconds, abs=0.0016)
+
+
+def test_vtt_escapes_what_is_markup(make):
+    text = vtt_text(make(events=[("R&B <i>--> now", 0, 1, "audio", 0.5)]))
+    assert text.endswith("\nR&amp;B &lt;i&gt;--&gt; now (audio, 0.50)\n")
+
+
+def test_a_category_stays_in_its_cue(make):
+    odd = make(events=[("two\n\n00:00:09,000 --> 00:00:10,000\nlines", 0, 1, "audio", 0.5)])
+    assert len(list(srt.parse(srt_text(odd)))) == 1
+    assert len(list(webvtt.from_string(vtt_text(odd)))) == 1
+
+
+def _seconds(text: str) -> float:
+    hours, minutes, seconds = re.fullmatch(r"(\d{2,}):(\d\d):(\d\d\.\d{3})", text).groups()
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
