@@ -353,13 +353,13 @@ def test_load_refuses_what_it_cannot_use(copy, spoil, error, message):
 # With videos and features
 
 
-def test_videos_are_looked_at(copy, event_clips, odd_files):
+def test_videos_are_looked_at(copy, shared, event_clips, odd_files):
     pytest.importorskip("avel.media.reader")
     (copy / "AVE").mkdir()
     clip = next(path for path in sorted(event_clips.glob("*.mp4")))
     for name, source in (("aaa", clip), ("bbb", odd_files / "one_second.mp4"), ("zzz", clip)):
         shutil.copy(source, copy / "AVE" / f"{name}.mp4")
-    shutil.copy(odd_files / "no_audio.webm", copy / "AVE" / "ddd.webm")
+    shutil.copy(odd_files / "testsrc2_vp8.webm", copy / "AVE" / "ddd.webm")
     (copy / "AVE" / "ccc.mp4").write_text("not a video")
     seen = []
     report = ave.check(copy, progress=lambda done, total: seen.append((done, total)))
@@ -371,6 +371,9 @@ def test_videos_are_looked_at(copy, event_clips, odd_files):
     assert any(f.file == "AVE/ddd.webm" and f.message == "has no audio track." for f in report.findings)
     assert by_file["AVE/"].message == "video files in no row: 1."
     (copy / "AVE" / "bbb.mp4").unlink()
+    shutil.copy(next((shared / "data" / "audio" / "ESC-10").rglob("*.ogg")), copy / "AVE" / "ccc.mp4")
+    shutil.copy(odd_files / "no_duration.webm", copy / "AVE" / "ddd.webm")
+    assert {"AVE/ccc.mp4: has no video track.", "AVE/ddd.webm: does not say how long it is."} <= {*findings(copy)}
     assert "AVE/: 1 video (bbb) is missing; rows of theirs have no features of yours." in findings(copy, "warning")
 
 
