@@ -1,0 +1,202 @@
+"""BlazeFace: where there are faces in a picture.
+
+Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs" (arXiv:1907.05047); the network for
+back cameras of Google's MediaPipe, whose graph ``face_detection_back`` gives the anchors, the clipping of the scores
+and the weighted suppression here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.special import expit
+
+from avel.backbones import weights
+from avel.backbones.engine import EngineOptions, from_file
+
+Picture = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+WEIGHTS = "blazeface-back"
+SIDE = 256
+"""Width and height of the network's input, in pixels."""
+LAYERS = ((16, 2), (32, 6))
+"""Stride of a feature map in pixels, and how many anchors each of its cells has."""
+KEYPOINTS = ("right eye", "left eye", "nose tip", "mouth", "right ear", "left ear")
+"""Sides are the person's own."""
+MAX_LOGIT = 100.0
+MAX_OVERLAP = 0.3
+"""Boxes with a larger intersection over union are of one face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face that was found.
+
+    Attributes:
+        box: (4,) left, top, right and bottom, in pixels of the picture; it may reach beyond the picture.
+        score: in [0, 1].
+        keypoints: (6, 2) x and y in pixels, in the order of `KEYPOINTS`.
+    """
+
+    box: Floats
+    score: float
+    keypoints: Floats
+
+
+class BlazeFace:
+    """Finds faces of at least about 4 % of the picture's longer side, upright or tilted by up to about 35 degrees.
+
+    Args:
+        options: how the network is run.
+        min_score: faces with less are left out.
+
+    Raises:
+        WeightsError: if the weights cannot be had.
+    """
+
+    def __init__(self, options: EngineOptions, *, min_score: float = 0.5) -> None:
+        self._network = from_file(
+            weights.path(WEIGHTS),
+            name=WEIGHTS,
+            digest=weights.digest(WEIGHTS),
+            options=options,
+            outputs=("regressors", "classificators"),
+        )
+        self.min_score = min_score
+        self.record = self._network.record | {"min_score": min_score, "max_overlap": MAX_OVERLAP}
+
+    def __call__(self, pictures: Sequence[Picture] | Picture) -> list[list[Face]]:
+        """Faces of each picture, the surest first.
+
+        Args:
+            pictures: (H, W, 3) uint8 RGB each, of any size.
+        """
+        if not len(pictures):
+            return []
+        regressions, logits = self._network(np.stack([letterbox(picture) for picture in pictures]))
+        return [
+            self._faces(*decode(regression, logit[:, 0], self.min_score), picture.shape[0], picture.shape[1])
+            for picture, regression, logit in zip(pictures, regressions, logits, strict=True)
+        ]
+
+    def _faces(self, points: Floats, scores: Floats, height: int, width: int) -> list[Face]:
+        points, scores = suppress(points, scores)
+        scaled_height, scaled_width, top, left = _placement(height, width)
+        ratio = np.array([width / scaled_width, height / scaled_height], np.float32)
+        points = (points * SIDE - np.array([left, top], np.float32)) * ratio
+        return [
+            Face(box=point[:2].reshape(4), score=float(score), keypoints=point[2:])
+            for point, score in zip(points, scores, strict=True)
+        ]
+
+
+def letterbox(picture: Picture) -> Floats:
+    """A picture as the network takes it: scaled to fit, in the middle, black around it.
+
+    Args:
+        picture: (H, W, 3) uint8.
+
+    Returns:
+        (SIDE, SIDE, 3) in [-1, 1].
+    """
+    height, width, _ = picture.shape
+    scaled_height, scaled_width, top, left = _placement(height, width)
+    rows = _scaling(height, scaled_height) @ picture.reshape(height, -1).astype(np.float32)
+    columns = rows.reshape(scaled_height, width, 3).transpose(1, 0, 2).reshape(width, -1)
+    scaled = (_scaling(width, scaled_width) @ columns).reshape(scaled_width, scaled_height, 3).transpose(1, 0, 2)
+    boxed = np.full((SIDE, SIDE, 3), -1, np.float32)
+    boxed[top : top + scaled_height, left : left + scaled_width] = scaled / 127.5 - 1
+    return boxed
+
+
+def _placement(height: int, width: int) -> tuple[int, int, int, int]:
+    """Height, width, top and left of the scaled picture in the network's input."""
+    scale = SIDE / max(height, width)
+    scaled_height, scaled_width = max(1, round(height * scale)), max(1, round(width * scale))
+    return scaled_height, scaled_width, (SIDE - scaled_height) // 2, (SIDE - scaled_width) // 2
+
+
+@lru_cache(maxsize=16)
+def _scaling(source: int, target: int) -> sparse.csr_array:
+    """(target, source) weights of a triangle filter, as wide as a target pixel so that nothing aliases."""
+    step = source / target
+    centres = (np.arange(target) + 0.5) * step - 0.5
+    distances = np.abs(np.arange(source) - centres[:, None])
+    filters = np.maximum(1 - distances / max(step, 1), 0)
+    return sparse.csr_array((filters / filters.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+@lru_cache(maxsize=1)
+def anchors() -> Floats:
+    """(A, 2) x and y of each anchor's centre, in [0, 1] of the input: the middles of the feature maps' cells.
+
+    Anchors of MediaPipe's detectors have no size of their own (``fixed_anchor_size``).
+    """
+    centres = []
+    for stride, count in LAYERS:
+        cells = SIDE // stride
+        middles = (np.arange(cells) + 0.5) / cells
+        grid = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)  # row by row, x first
+        centres.append(np.repeat(grid, count, axis=0))
+    return np.concatenate(centres).astype(np.float32)
+
+
+def decode(regressions: Floats, logits: Floats, min_score: float) -> tuple[Floats, Floats]:
+    """Candidate faces from the network's outputs.
+
+    Args:
+        regressions: (A, 16) centre, size and six keypoints, x before y, in pixels; all but the size from the anchor.
+        logits: (A,).
+        min_score: candidates with less are left out.
+
+    Returns:
+        (N, 8, 2) upper left corner, lower right corner and keypoints, in [0, 1] of the input; and (N,) scores.
+    """
+    scores = expit(np.clip(logits, -MAX_LOGIT, MAX_LOGIT))
+    chosen = np.flatnonzero(scores >= min_score)
+    points = regressions[chosen].reshape(-1, 8, 2) / SIDE
+    origins = anchors()[chosen, None]
+    centres, half = points[:, :1] + origins, points[:, 1:2] / 2
+    return np.concatenate([centres - half, centres + half, points[:, 2:] + origins], axis=1), scores[chosen]
+
+
+def suppress(points: Floats, scores: Floats, max_overlap: float = MAX_OVERLAP) -> tuple[Floats, Floats]:
+    """One candidate for each face: the mean of those that overlap the surest one, weighted by their scores.
+
+    Section 3.3 of the paper: less jitter from frame to frame than keeping only the surest.
+
+    Args:
+        points: (N, P, 2) upper left corner, lower right corner, and any others.
+        scores: (N,).
+        max_overlap: intersection over union above which candidates are of one face.
+
+    Returns:
+        (M, P, 2) points and (M,) scores, the surest first.
+    """
+    left = np.argsort(-scores, kind="stable")
+    merged, highest = [], []
+    while len(left):
+        group = overlap(points[left[0]], points[left]) > max_overlap
+        group[0] = True  # a box without an area overlaps nothing, not even itself
+        members = left[group]
+        merged.append(np.average(points[members], axis=0, weights=scores[members]))
+        highest.append(scores[members[0]])
+        left = left[~group]
+    return np.array(merged, np.float32).reshape(-1, *points.shape[1:]), np.array(highest, np.float32)
+
+
+def overlap(one: Floats, many: Floats) -> Floats:
+    """(N,) intersection over union of a box with N boxes; (2, 2) and (N, 2, 2) corners, more points are ignored."""
+    common = _area(np.minimum(one[1], many[:, 1]) - np.maximum(one[0], many[:, 0]))
+    union = _area(one[1] - one[0]) + _area(many[:, 1] - many[:, 0]) - common
+    shares: Floats = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return shares
+
+
+def _area(size: Floats) -> Floats:
+    area: Floats = np.maximum(size, 0).prod(axis=-1)
+    return area
