@@ -1,0 +1,196 @@
+"""From a video to its features: the media reader's segments through the backbones, in bounded memory."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.backbones.base import AudioBackbone, VisualBackbone
+from avel.media.reader import MediaReader
+from avel.media.types import MediaInfo, MediaSegment
+
+Progress = Callable[[float, float | None], None]
+"""Called with the seconds done so far and the video's declared duration, if it declares one."""
+
+BATCH_SEGMENTS = 8
+"""Segments that go through a network together: enough to fill it, few enough to hold in memory."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of one video, by backbone.
+
+    Where a modality is not valid its features are zeros.
+
+    Attributes:
+        info: the video.
+        visual: by backbone name, (T, R, D) float32.
+        audio: by backbone name, (T, D) float32.
+        visual_valid: (T,) bool, the segment's pictures could be read.
+        audio_valid: (T,) bool, the segment's sound could be read.
+        segment_seconds: length of a segment.
+        duration_seconds: length of what the file holds.
+        record: how the features were made, by backbone name.
+        warnings: what could not be read.
+    """
+
+    info: MediaInfo
+    visual: Mapping[str, npt.NDArray[np.float32]]
+    audio: Mapping[str, npt.NDArray[np.float32]]
+    visual_valid: npt.NDArray[np.bool_]
+    audio_valid: npt.NDArray[np.bool_]
+    segment_seconds: float
+    duration_seconds: float
+    record: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeatureBatch:
+    """Features of a few segments in a row; the attributes are those of `Features`."""
+
+    visual: Mapping[str, npt.NDArray[np.float32]]
+    audio: Mapping[str, npt.NDArray[np.float32]]
+    visual_valid: npt.NDArray[np.bool_]
+    audio_valid: npt.NDArray[np.bool_]
+
+
+class Extraction:
+    """The features of one video, a few segments at a time, in one pass over the file.
+
+    A context manager to iterate over once; it holds no more than one batch, however long the video is.
+
+    Attributes:
+        info: the video.
+        duration_seconds: length of what has been read so far; in the end, of what the file holds.
+
+    Args:
+        path: the video.
+        visual: visual backbones.
+        audio: audio backbones; all want the same sample rate.
+        segment_seconds: length of a segment.
+
+    Raises:
+        MediaError: if nothing of the video can be read.
+        ValueError: if the audio backbones want different sample rates.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        visual: Sequence[VisualBackbone],
+        audio: Sequence[AudioBackbone],
+        *,
+        segment_seconds: float = 1.0,
+    ) -> None:
+        rates = {backbone.sample_rate for backbone in audio}
+        if len(rates) > 1:
+            raise ValueError(f"Audio backbones must want one sample rate, got {sorted(rates)}.")
+        self._visual, self._audio = visual, audio
+        self._reader = MediaReader(
+            path,
+            segment_seconds=segment_seconds,
+            pictures={backbone.name: backbone.pictures for backbone in visual},
+            sample_rate=next(iter(rates), None),
+        )
+        self.duration_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._reader.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+    @property
+    def info(self) -> MediaInfo:
+        """The video."""
+        return self._reader.info
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be read so far."""
+        return tuple(self._reader.warnings)
+
+    def __iter__(self) -> Iterator[FeatureBatch]:
+        """Batches of up to `BATCH_SEGMENTS` segments, in order.
+
+        Raises:
+            MediaError: if nothing of the video can be read.
+        """
+        segments: list[MediaSegment] = []
+        for segment in self._reader:
+            segments.append(segment)
+            self.duration_seconds = segment.end_seconds
+            if len(segments) == BATCH_SEGMENTS:
+                yield self._features(segments)
+                segments = []
+        if segments:
+            yield self._features(segments)
+
+    def _features(self, segments: list[MediaSegment]) -> FeatureBatch:
+        seen = np.array([segment.visual_valid for segment in segments])
+        heard = np.array([segment.audio_valid for segment in segments])
+        visual = {b.name: _where_valid(b, np.stack([s.pictures[b.name] for s in segments]), seen) for b in self._visual}
+        audio = {b.name: _where_valid(b, np.stack([s.waveform for s in segments]), heard) for b in self._audio}
+        return FeatureBatch(visual, audio, seen, heard)
+
+
+def extract(
+    path: str | Path,
+    visual: Sequence[VisualBackbone],
+    audio: Sequence[AudioBackbone],
+    *,
+    segment_seconds: float = 1.0,
+    progress: Progress | None = None,
+) -> Features:
+    """Extract the features of one video in one pass over the file.
+
+    Args:
+        path: the video.
+        visual: visual backbones.
+        audio: audio backbones; all want the same sample rate.
+        segment_seconds: length of a segment.
+        progress: called after each batch of segments.
+
+    Raises:
+        MediaError: if nothing of the video can be read.
+        ValueError: if the audio backbones want different sample rates.
+    """
+    batches: list[FeatureBatch] = []
+    with Extraction(path, visual, audio, segment_seconds=segment_seconds) as extraction:
+        for batch in extraction:
+            batches.append(batch)
+            if progress is not None:
+                progress(extraction.duration_seconds, extraction.info.duration_seconds)
+        return Features(
+            info=extraction.info,
+            visual={b.name: np.concatenate([batch.visual[b.name] for batch in batches]) for b in visual},
+            audio={b.name: np.concatenate([batch.audio[b.name] for batch in batches]) for b in audio},
+            visual_valid=np.concatenate([batch.visual_valid for batch in batches]),
+            audio_valid=np.concatenate([batch.audio_valid for batch in batches]),
+            segment_seconds=segment_seconds,
+            duration_seconds=extraction.duration_seconds,
+            record={b.name: b.record for b in (*visual, *audio)},
+            warnings=extraction.warnings,
+        )
+
+
+def _where_valid(
+    backbone: VisualBackbone | AudioBackbone, inputs: npt.NDArray[Any], usable: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Features of the usable segments, and zeros in the places of the others, which no network sees."""
+    if isinstance(backbone, VisualBackbone):
+        shape: tuple[int, ...] = (len(inputs), backbone.regions, backbone.dims)
+    else:
+        shape = (len(inputs), backbone.dims)
+    features = np.zeros(shape, np.float32)
+    if usable.any():
+        features[usable] = backbone(inputs[usable])
+    return features
