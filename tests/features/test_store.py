@@ -176,7 +176,7 @@ def test_the_same_recipe_opens_the_same_store(store):
 
 
 def test_another_recipe_needs_another_store(store):
-    with pytest.raises(FeaturesError, match=r"precision is int8, not float16 as in the store.*give a new folder"):
+    with pytest.raises(FeaturesError, match="Compared with the store, precision is int8, not float16. .*give a new"):
         FeatureStore.create(store.folder, replace(RECIPE, precision="int8"), BACKBONES)
 
 

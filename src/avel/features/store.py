@@ -365,7 +365,7 @@ class FeatureStore:
         differences = [*recipe.differences(store.recipe), *_network_differences(backbones, store.backbones)]
         if differences or store.digest != _store_digest(recipe, backbones):
             raise FeaturesError(
-                f"{folder} holds features of another recipe: {'; '.join(differences)} as in the store. "
+                f"{folder} holds features of another recipe. Compared with the store, {'; '.join(differences)}. "
                 "Features of different recipes are never mixed: give a new folder, or the store's own settings."
             )
         return store
