@@ -596,6 +596,10 @@ class FeatureStore:
                 )
             except SafetensorError as error:
                 raise _operating_system_error(error) from error
+            # Safetensors writes for its owner alone; a store may be shared.
+            ordinary = folder / "ordinary"
+            ordinary.touch()
+            temporary.chmod(ordinary.stat().st_mode & 0o777)
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(temporary, path)
 
