@@ -66,9 +66,9 @@ MAX_DECLARED_JUMP_SECONDS = 3600.0
 duration that the file declares."""
 MAX_READ_ERRORS = 100
 THREAD_TYPE = "AUTO"
-"""libav's choice, frame threads where the codec has them. benchmarks/decode.py on 2 CPUs: against a null decode 1.1 x
-the wall time at 16 pictures a second; slice threads 1.2 x, as most encoders write pictures of one slice, and one thread
-1.35 x. They cost some percent of CPU time."""
+"""libav's choice, frame threads where the codec has them. In benchmarks/decode.json (2 busy CPUs, 16 pictures a second)
+that takes 1.2 x the wall time of a null decode, and slice threads as long as one thread, 1.4 x: most encoders write
+pictures of one slice. CPU time is the same within the noise."""
 MAX_LOOKAHEAD = 256
 """Packets read to find the first picture, whose display matrix is in no header."""
 SPANS_TOLD = 8
