@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import avel
-from avel.cli import app
+from avel.cli.main import app
 
 needs_weights = pytest.mark.usefixtures("localizer_weights")
 
@@ -28,7 +28,7 @@ def invoke(*arguments):
 
 def test_help_loads_no_network_library():
     code = (
-        "import sys; from typer.testing import CliRunner; from avel.cli import app;"
+        "import sys; from typer.testing import CliRunner; from avel.cli.main import app;"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
         "sys.exit(bool({'torch', 'openvino', 'av', 'matplotlib', 'numpy'} & set(sys.modules)))"
     )

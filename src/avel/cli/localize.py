@@ -1,7 +1,4 @@
-"""The command line: parse, call, print.
-
-Heavy modules are imported inside the commands, so that ``avel --help`` answers at once.
-"""
+"""``avel localize``."""
 
 import contextlib
 import dataclasses
@@ -10,14 +7,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import avel
+from avel.cli.console import errors, say, usage_errors
 from avel.errors import AvelError
 
 if TYPE_CHECKING:
@@ -25,40 +22,11 @@ if TYPE_CHECKING:
     from avel.features.extract import Progress
     from avel.localizer import Localizer
 
-app = typer.Typer(
-    name="avel",
-    help="Audio-visual event localization: what can be both seen and heard in a video, and when.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-)
-weights_app = typer.Typer(help="The pretrained networks' weight files: where they are and where they come from.")
-app.add_typer(weights_app, name="weights", no_args_is_help=True)
-
-errors = Console(stderr=True)
 
 STDIN = "-"
 STDOUT = Path("-")
 
 
-def main() -> None:
-    """Run the command line; ends the process with its exit code."""
-    try:
-        app()
-    except AvelError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("stopped", code=130)
-
-
-@app.callback(invoke_without_command=True)
-def _program(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    if version:
-        print(f"avel {avel.__version__}")
-        raise typer.Exit
-
-
-@app.command()
 def localize(
     videos: Annotated[
         list[str], typer.Argument(metavar="VIDEO...", help="Video files; - reads one from standard input.")
@@ -83,7 +51,7 @@ def localize(
 
     Without -o the events are printed; with it they are written as files.
     """
-    with _usage_errors(), _standard_input(videos) as paths:
+    with usage_errors(), _standard_input(videos) as paths:
         target = _Target(output, formats, videos, paths)
         from avel.localizer import Localizer
 
@@ -93,7 +61,7 @@ def localize(
         failed = _localize_all(localizer, paths, target)
     if failed:
         if len(videos) > 1:
-            _say(f"[red]{failed} of {len(videos)} videos failed.[/red]")
+            say(f"[red]{failed} of {len(videos)} videos failed.[/red]")
         raise typer.Exit(1)
 
 
@@ -150,47 +118,12 @@ def _localize_all(localizer: "Localizer", paths: list[str], target: _Target) -> 
             with _progress(path) as progress:
                 result = localizer(path, progress=progress)
             for warning in result.warnings:
-                _say(f"[yellow]warning:[/yellow] {escape(path)}: {escape(warning)}")
+                say(f"[yellow]warning:[/yellow] {escape(path)}: {escape(warning)}")
             target.write(result, index)
         except AvelError as error:
             failed += 1
-            _say(f"[red]error:[/red] {escape(str(error))}")
+            say(f"[red]error:[/red] {escape(str(error))}")
     return failed
-
-
-@weights_app.command("list")
-def weights_list() -> None:
-    """List the weight files: size, licence, and whether they are here."""
-    from avel.backbones import weights
-
-    table = Table("name", "size", "licence", "here", "what it is")
-    for name, entry in weights.catalogue().items():
-        here = "yes" if weights.find(name) else "no"
-        table.add_row(name, f"{entry.size_bytes / 1e6:.1f} MB", entry.licence, here, entry.description)
-    Console().print(table)
-
-
-@weights_app.command("fetch")
-def weights_fetch(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Names from the list. [default: what localize needs]")
-    ] = None,
-) -> None:
-    """Fetch weight files into the cache."""
-    from avel.backbones import weights
-
-    with _usage_errors():
-        for name, path in weights.fetch(names or weights.DEFAULT_NAMES, progress=errors.is_terminal).items():
-            print(f"{name}: {path}")
-
-
-@weights_app.command("path")
-def weights_path(name: Annotated[str, typer.Argument(help="Name from the list.")]) -> None:
-    """Print where a weight file is, fetching it first when it is not here."""
-    from avel.backbones import weights
-
-    with _usage_errors():
-        print(weights.path(name))
 
 
 def _print_events(result: "Localization") -> None:
@@ -245,21 +178,3 @@ def _standard_input(videos: list[str]) -> Iterator[list[str]]:
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         yield [str(path) if video == STDIN else video for video in videos]
-
-
-@contextlib.contextmanager
-def _usage_errors() -> Iterator[None]:
-    """A wrong argument ends the program as wrong usage does."""
-    try:
-        yield
-    except ValueError as error:
-        _fail(str(error), code=2)
-
-
-def _say(markup: str) -> None:
-    errors.print(markup, highlight=False, soft_wrap=True)
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    _say(f"[red]error:[/red] {escape(message)}")
-    sys.exit(code)
