@@ -182,13 +182,17 @@ def _describe(job: Job) -> dict[str, BackboneEntry]:
 
 def _extract(job: Job, task: Task) -> Outcome:
     with _one_at_a_time:
-        return extract_one(job, task, _networks(job))
+        return extract_one(job, task, _networks(job), threads=_threads())
 
 
 def _networks(job: Job) -> Backbones:
     """The networks of a job, loaded by the first task that needs them in this process."""
     if job.token not in _loaded:
         _loaded.clear()
-        threads = _import_distributed().get_worker().state.nthreads
-        _loaded[job.token] = job.loader(job.recipe, job.device, threads)
+        _loaded[job.token] = job.loader(job.recipe, job.device, _threads())
     return _loaded[job.token]
+
+
+def _threads() -> int:
+    threads: int = _import_distributed().get_worker().state.nthreads
+    return threads

@@ -285,10 +285,16 @@ def extract_many(
     return Summary(counts["done"], counts["skipped"], tuple(kept))
 
 
-def extract_one(job: Job, task: Task, backbones: Backbones) -> Outcome:
+def extract_one(job: Job, task: Task, backbones: Backbones, threads: int = 0) -> Outcome:
     """Extract one video into the store; the same code in this process and on a cluster.
 
     To do it twice, even at the same time, is harmless: equal bytes replace equal bytes.
+
+    Args:
+        job: what all videos have in common.
+        task: the video.
+        backbones: the job's networks.
+        threads: for decoding; 0 is as many as the machine has.
     """
     from avel.features.extract import Extraction
 
@@ -299,8 +305,9 @@ def extract_one(job: Job, task: Task, backbones: Backbones) -> Outcome:
         source = Source.of(task.video)
         if _holds(store, task.key, source):
             return Outcome(video, "skipped")
+        seconds = job.recipe.segment_seconds
         with Extraction(
-            task.video, backbones.visual, backbones.audio, segment_seconds=job.recipe.segment_seconds
+            task.video, backbones.visual, backbones.audio, segment_seconds=seconds, threads=threads
         ) as extraction:
             _check_room(store, extraction)
             media = {name: value for name, value in asdict(extraction.info).items() if name != "path"}
