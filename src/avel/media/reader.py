@@ -281,7 +281,7 @@ class _Source:
         rate = video.average_rate if video is not None else None
         self._frame_seconds = float(1 / rate) if rate and rate >= 1 else 0.04
         self._bases = {stream.type: float(stream.time_base or 0) for stream in self._streams}
-        self._clocks = {stream.type: _FrameClock() for stream in self._streams}
+        self._clocks = {stream.type: FrameClock() for stream in self._streams}
         self._items = self._decode()
 
     def __iter__(self) -> Iterator[_Decoded]:
@@ -370,7 +370,7 @@ class _Source:
         return ahead <= (MAX_DECLARED_JUMP_SECONDS if is_declared else MAX_JUMP_SECONDS)
 
 
-class _FrameClock:
+class FrameClock:
     """The time of a frame from its presentation and its decoding time, whichever misbehaves less.
 
     As libavcodec's best_effort_timestamp, which PyAV does not show: AVI has no presentation times, and what libav makes

@@ -14,7 +14,7 @@ from avel.errors import MediaError, OutputError
 from avel.events import Localization
 from avel.media.container import choose_tracks, open_media
 from avel.media.pictures import Orientation, Scaler, display_size
-from avel.media.reader import MAX_READ_ERRORS, MediaReader, _FrameClock
+from avel.media.reader import MAX_READ_ERRORS, FrameClock, MediaReader
 from avel.media.types import MediaSegment
 from avel.outputs.overlay import Overlay
 
@@ -58,7 +58,7 @@ def save(result: Localization, path: Path) -> None:
         zero = float(max(min(starts, default=0), 0))  # as the media reader has it
         pictures = _Pictures(result, target, size, rate)
         sound = _Sound(target, reader) if audio else None
-        clock = _FrameClock()
+        clock = FrameClock()
         for frame in _frames(source, video):
             ticks = clock.time(frame)
             seconds = float(ticks * (frame.time_base or 0)) - zero if ticks is not None else -math.inf
