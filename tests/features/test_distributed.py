@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import make_clip  # tests/features
 from tiny_backbones import RECIPE, load, load_and_die, load_nothing, load_poisonable, load_slow
+from tiny_clips import make_clip
 
 from avel.errors import AvelError, WeightsError
 from avel.features.run import extract_many, read_failures

@@ -103,7 +103,7 @@ class DaskEngine:
         completed = self._dask.as_completed(loop=self._client.loop)
 
         def fill() -> None:
-            size = window or max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+            size = window or max(1, len(self._client.nthreads()))
             while len(running) < size and (task := next(waiting, None)) is not None:
                 future = self._client.submit(_extract, self._job, task, pure=False)
                 running[future.key] = task
