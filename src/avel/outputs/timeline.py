@@ -252,13 +252,13 @@ def _one_to_the_eye(before: Event, event: Event, gap_seconds: float) -> bool:
 
 def _notable(result: Localization) -> list[str]:
     chosen = [lane.category for lane in lanes(result)]
-    peaks: dict[str, float] = {}
+    peaks: dict[str, tuple[float, float]] = {}  # how near it came to both, then to either
     for segment in result.segments:
-        for values in (segment.audio_scores, segment.visual_scores):
-            for category, score in values.items():
-                if score > peaks.get(category, 0.0):
-                    peaks[category] = score
-    others = sorted((c for c in peaks if c not in chosen and c != BACKGROUND), key=lambda c: -peaks[c])
-    near = [c for c in others if peaks[c] >= NOTABLE_SCORE]
+        for category in {**segment.audio_scores, **segment.visual_scores}:
+            both = (segment.audio_scores.get(category, 0.0), segment.visual_scores.get(category, 0.0))
+            before = peaks.get(category, (0.0, 0.0))
+            peaks[category] = (max(before[0], min(both)), max(before[1], max(both)))
+    others = sorted((c for c in peaks if c not in chosen and c != BACKGROUND), key=lambda c: peaks[c], reverse=True)
+    near = [c for c in others if peaks[c][0] >= NOTABLE_SCORE]
     few = others[: max(_FEWEST_SCORE_ROWS - len(chosen), 0)]
     return (chosen + [c for c in others if c in near or c in few])[:MAX_SCORE_ROWS]
