@@ -17,15 +17,17 @@ import ctypes
 import hashlib
 import importlib.metadata
 import inspect
+import io
 import logging
 import os
+import re
 import shutil
 import sys
 import uuid
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -91,10 +93,14 @@ class Calibration:
     Attributes:
         digest: changes whenever the items do.
         items: gives the items, each with the shape and dtype of one item of a batch.
+        prepare: gives a module that computes the same and loses less to 8 bits.
+        keep_float: paths within the module, such as ``"layers.0"``, of layers that are not quantized.
     """
 
     digest: str
     items: Callable[[], Iterable[Array]]
+    prepare: "Callable[[torch.nn.Module], torch.nn.Module] | None" = None
+    keep_float: tuple[str, ...] = ()
 
 
 class Network(ABC):
@@ -171,17 +177,13 @@ def from_torch(
     if options.device == "torch-cpu":
         return _TorchNetwork(make_module, "cpu", item_shape, dtype, name, digest, options)
 
-    def convert() -> "openvino.Model":
-        return _convert(make_module(), item_shape, dtype)
-
-    key = (name, digest, str(item_shape), str(np.dtype(dtype)), _source_text(make_module))
+    key: tuple[str, ...] = (name, digest, str(item_shape), str(np.dtype(dtype)), _source_text(make_module))
     if options.precision != "int8" or calibration is None:
-        return _OpenVinoNetwork(_cached(key, convert), name, digest, options)
-
-    def quantize() -> "openvino.Model":
-        return _quantize(_cached(key, convert), name, calibration)
-
-    return _OpenVinoNetwork(_cached((*key, "int8", calibration.digest), quantize), name, digest, options)
+        graph = _cached(key, lambda: _convert(make_module(), item_shape, dtype))
+    else:
+        key = (*key, "int8", calibration.digest, *calibration.keep_float)
+        graph = _cached(key, lambda: _quantized(make_module, item_shape, dtype, name, calibration))
+    return _OpenVinoNetwork(graph, name, digest, options)
 
 
 def from_file(
@@ -399,22 +401,42 @@ def _convert(module: "torch.nn.Module", item_shape: tuple[int, ...], dtype: npt.
     front_end = FrontEndManager().load_by_framework("pytorch")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r".*torch\.jit\.trace", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit._trace.TracerWarning)  # sizes become constants; they are fixed here
         decoder = TorchScriptPythonDecoder(module.eval(), example_input=(example,))
     model = front_end.convert(front_end.load(decoder))
     model.reshape([1, *item_shape])
     return model
 
 
-def _quantize(model: "openvino.Model", name: str, calibration: Calibration) -> "openvino.Model":
+def _quantized(
+    make_module: "Callable[[], torch.nn.Module]",
+    item_shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    name: str,
+    calibration: Calibration,
+) -> "openvino.Model":
     with _quiet_nncf():
         try:
             import nncf
+            from nncf.quantization.range_estimator import RangeEstimatorParametersSet
         except ModuleNotFoundError as error:
             raise ModelError(
                 f"Precision 'int8' of {name} needs the package NNCF, once: pip install 'avel[int8]'."
             ) from error
+        module = make_module()
+        model = _convert(calibration.prepare(module) if calibration.prepare else module, item_shape, dtype)
         items = [item[np.newaxis] for item in calibration.items()]
-        return nncf.quantize(model, nncf.Dataset(items), subset_size=len(items), fast_bias_correction=False)
+        patterns = [rf"__module\.{re.escape(path)}/.*" for path in calibration.keep_float]
+        return nncf.quantize(
+            model,
+            nncf.Dataset(items),
+            subset_size=len(items),
+            ignored_scope=nncf.IgnoredScope(patterns=patterns),
+            # NNCF's own choice, the mean of the items' greatest values, cuts off what is rare and large.
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+            ),
+        )
 
 
 @contextmanager
@@ -426,7 +448,8 @@ def _quiet_nncf() -> "Iterator[None]":
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):  # its progress bars
+            yield
     finally:
         logger.setLevel(level)
         if before is None:
