@@ -1,0 +1,102 @@
+"""Backbones by name. Their modules, and what those need, are imported when one is asked for."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from avel.backbones.base import AudioBackbone, VisualBackbone
+from avel.backbones.engine import EngineOptions
+
+_B = TypeVar("_B", VisualBackbone, AudioBackbone)
+
+
+def _vgg19(options: EngineOptions, **settings: Any) -> VisualBackbone:
+    from avel.backbones.vgg import Vgg19
+
+    return Vgg19(options, **settings)
+
+
+def _efficientnet(options: EngineOptions, **settings: Any) -> VisualBackbone:
+    from avel.backbones.efficientnet import EfficientNetLite
+
+    return EfficientNetLite(options, **settings)
+
+
+def _faces(options: EngineOptions, **settings: Any) -> VisualBackbone:
+    from avel.backbones.faces import Faces
+
+    return Faces(options, **settings)
+
+
+def _yamnet(options: EngineOptions, **settings: Any) -> AudioBackbone:
+    from avel.backbones.yamnet import Yamnet
+
+    return Yamnet(options, **settings)
+
+
+def _voice(options: EngineOptions) -> AudioBackbone:
+    from avel.backbones.voice import Voice
+
+    return Voice()  # it runs no network
+
+
+_VISUAL: dict[str, Callable[..., VisualBackbone]] = {
+    "vgg19": partial(_vgg19, weights_name="vgg19"),
+    "vgg19-original": partial(_vgg19, weights_name="vgg19-original"),
+    "efficientnet-lite0": partial(_efficientnet, name="efficientnet-lite0"),
+    "efficientnet-lite1": partial(_efficientnet, name="efficientnet-lite1"),
+    "efficientnet-lite2": partial(_efficientnet, name="efficientnet-lite2"),
+    "faces": _faces,
+}
+_AUDIO: dict[str, Callable[..., AudioBackbone]] = {
+    "yamnet": partial(_yamnet, output="scores"),
+    "yamnet-embedding": partial(_yamnet, output="embedding"),
+    "voice": _voice,
+}
+
+
+def available_backbones() -> tuple[str, ...]:
+    """Names of all backbones, those for pictures first."""
+    return (*_VISUAL, *_AUDIO)
+
+
+def visual_backbone(name: str, options: EngineOptions | None = None, **settings: Any) -> VisualBackbone:
+    """A backbone for pictures.
+
+    Args:
+        name: one of `available_backbones`.
+        options: device, precision, threads.
+        settings: further arguments of its class; all of them take ``segment_seconds``.
+
+    Raises:
+        ValueError: if no backbone for pictures has that name.
+        WeightsError: if its weights cannot be had.
+    """
+    return _make(_VISUAL, "visual", name, options, settings)
+
+
+def audio_backbone(name: str, options: EngineOptions | None = None, **settings: Any) -> AudioBackbone:
+    """A backbone for sound.
+
+    Args:
+        name: one of `available_backbones`.
+        options: device, precision, threads.
+        settings: further arguments of its class.
+
+    Raises:
+        ValueError: if no backbone for sound has that name.
+        WeightsError: if its weights cannot be had.
+    """
+    return _make(_AUDIO, "audio", name, options, settings)
+
+
+def _make(
+    constructors: Mapping[str, Callable[..., _B]],
+    modality: str,
+    name: str,
+    options: EngineOptions | None,
+    settings: Mapping[str, Any],
+) -> _B:
+    if name not in constructors:
+        raise ValueError(f"no {modality} backbone is called {name!r}. There are: {', '.join(constructors)}.")
+    return constructors[name](options or EngineOptions(), **settings)
