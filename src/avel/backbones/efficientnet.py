@@ -62,6 +62,7 @@ class EfficientNetLite(VisualBackbone):
 
     dims = 1000
     regions = 1
+    exclusive = True
 
     def __init__(
         self,
