@@ -1,0 +1,162 @@
+"""VGGish: sound to a 128-D embedding, the audio features of the AVE papers.
+
+Hershey et al., "CNN architectures for large-scale audio classification", ICASSP 2017 (arXiv:1609.09430), as released
+with AudioSet: a network like VGG on log-mel patches of 0.96 s, trained on YouTube videos. AVE's features (Tian et al.,
+ECCV 2018) are its embedding as it is, without the PCA and the 8 bits of AudioSet's own features, and after a last ReLU
+that AudioSet's implementation had then and has dropped since.
+
+The weights are AudioSet's, ported to PyTorch. Their layout follows the port's published source; no number of this
+network has been compared with AudioSet's own where this was written, as the file could not be had there.
+
+What differs from the extraction that AVE's features were made with, as relative L2 error of the log-mel patches of real
+clips: it resampled with another filter (1 to 3 %), rounded the sound to 16 bits first (below 1 %), and resampled every
+second by itself (below 0.05 %, and all of that in the patch's first two and last frames, so there is no option for it).
+``benchmarks/extraction.py`` measures all three.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avel.backbones import weights
+from avel.backbones.base import AudioBackbone, Floats
+from avel.backbones.engine import EngineOptions, from_torch
+from avel.backbones.logmel import LogMel
+from avel.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+FRAMES = 96
+BANDS = 64
+
+_LOG_MEL = LogMel(bands=BANDS, offset=0.01)
+# Channels of the convolutions between poolings.
+_BLOCKS = ((64,), (128,), (256, 256), (512, 512))
+_HIDDEN = 4096
+
+
+class Vggish(AudioBackbone):
+    """VGGish embedding of a segment.
+
+    A segment is cut into patches of 96 log-mel frames (0.96 s) from its start on; what is left over is not used, as in
+    AudioSet's implementation. A segment of 1 s has 98 frames and so one patch. The embedding of several patches is
+    their mean; a segment that is shorter than a patch is followed by silence.
+
+    Args:
+        options: device, precision, threads.
+        last_relu: take the embedding after the last ReLU, as AVE's features were, so that it is non-negative. Without
+            it the backbone is called ``vggish-no-relu``.
+
+    Raises:
+        WeightsError: if the weights cannot be had.
+    """
+
+    sample_rate = 16000
+    dims = 128
+    labels = None
+
+    def __init__(self, options: EngineOptions | None = None, *, last_relu: bool = True) -> None:
+        self.name = "vggish" if last_relu else "vggish-no-relu"
+        self._last_relu = last_relu
+        self._network = from_torch(
+            _module,
+            (FRAMES, BANDS),
+            name="vggish",
+            digest=weights.digest("vggish"),
+            options=options or EngineOptions(),
+            dtype=np.float32,
+        )
+        self.record = {
+            **self._network.record,
+            "name": self.name,
+            "last_relu": last_relu,
+            "pca": False,
+            "window_seconds": FRAMES * _LOG_MEL.hop_samples / self.sample_rate,
+            "over_windows": "mean",
+        }
+
+    def __call__(self, waveforms: Floats) -> Floats:
+        """See `AudioBackbone`: (T, S) at 16 kHz to (T, 128)."""
+        found = patches(waveforms)
+        (embeddings,) = self._network(found.reshape(-1, FRAMES, BANDS))
+        if self._last_relu:
+            embeddings = np.maximum(embeddings, 0)
+        features: Floats = embeddings.reshape(*found.shape[:2], self.dims).mean(axis=1, dtype=np.float32)
+        return features
+
+
+def patches(waveforms: Floats) -> Floats:
+    """What the network takes.
+
+    Args:
+        waveforms: (T, S) float32 mono in [-1, 1] at 16 kHz; any S >= 1.
+
+    Returns:
+        (T, P, 96, 64) log-mel patches, P >= 1 the same for every segment.
+    """
+    missing = _LOG_MEL.samples(FRAMES) - waveforms.shape[1]
+    if missing > 0:
+        waveforms = np.pad(waveforms, ((0, 0), (0, missing)))
+    frames = _LOG_MEL(waveforms)
+    count = frames.shape[1] // FRAMES
+    return frames[:, : count * FRAMES].reshape(len(waveforms), count, FRAMES, BANDS)
+
+
+def _module() -> "torch.nn.Module":
+    return _network(weights.load_tensors("vggish"))
+
+
+def _network(tensors: "Mapping[str, torch.Tensor]") -> "torch.nn.Module":
+    """The network, its tensors named as in the published file.
+
+    Raises:
+        WeightsError: if they are not exactly those that the network has.
+    """
+    from torch import Tensor, nn
+
+    class Network(nn.Module):
+        """(N, 96, 64) log-mel patches to (N, 128), before the last ReLU."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            convolutions: list[nn.Module] = []
+            channels = 1
+            for block in _BLOCKS:
+                for width in block:
+                    convolutions += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                    channels = width
+                convolutions.append(nn.MaxPool2d(2))
+            self.features = nn.Sequential(*convolutions)
+            places = FRAMES // 2 ** len(_BLOCKS) * (BANDS // 2 ** len(_BLOCKS))
+            self.embeddings = nn.Sequential(
+                *(nn.Linear(places * channels, _HIDDEN), nn.ReLU()),
+                *(nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU()),
+                nn.Linear(_HIDDEN, Vggish.dims),
+            )
+
+        def forward(self, patches: Tensor) -> Tensor:
+            features = self.features(patches[:, None])  # (N, C, H, W)
+            # The layers after this were trained on channels that lie next to each other.
+            embeddings: Tensor = self.embeddings(features.permute(0, 2, 3, 1).flatten(1))
+            return embeddings
+
+    import torch
+
+    with torch.device("meta"):  # memory is for the tensors that come, not for random ones
+        network = Network()
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        differences = "; ".join(
+            f"{name} is {found.get(name, 'missing')}, not {expected.get(name, 'in it')}" for name in wrong[:3]
+        )
+        raise WeightsError(
+            f"The weights 'vggish' are not laid out as VGGish's: {differences}"
+            f"{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}. Allowed is the state dict of torchvggish 0.1."
+        )
+    network.load_state_dict(dict(tensors), assign=True)
+    return network
