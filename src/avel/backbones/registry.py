@@ -34,6 +34,12 @@ def _yamnet(options: EngineOptions, **settings: Any) -> AudioBackbone:
     return Yamnet(options, **settings)
 
 
+def _vggish(options: EngineOptions, **settings: Any) -> AudioBackbone:
+    from avel.backbones.vggish import Vggish
+
+    return Vggish(options, **settings)
+
+
 def _voice(options: EngineOptions) -> AudioBackbone:
     from avel.backbones.voice import Voice
 
@@ -51,6 +57,8 @@ _VISUAL: dict[str, Callable[..., VisualBackbone]] = {
 _AUDIO: dict[str, Callable[..., AudioBackbone]] = {
     "yamnet": partial(_yamnet, output="scores"),
     "yamnet-embedding": partial(_yamnet, output="embedding"),
+    "vggish": partial(_vggish, last_relu=True),
+    "vggish-no-relu": partial(_vggish, last_relu=False),
     "voice": _voice,
 }
 
