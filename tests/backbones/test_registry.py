@@ -8,7 +8,9 @@ from avel.backbones.registry import audio_backbone, available_backbones, visual_
 
 
 def test_names() -> None:
-    assert {"vgg19", "efficientnet-lite0", "faces", "yamnet", "vggish", "vggish-no-relu", "voice"} <= set(available_backbones())
+    assert {"vgg19", "efficientnet-lite0", "faces", "yamnet", "vggish", "vggish-no-relu", "voice"} <= set(
+        available_backbones()
+    )
 
 
 def test_a_backbone_has_the_name_it_was_asked_for() -> None:
