@@ -9,8 +9,8 @@ What a precision means:
 - ``float16``: within 1e-3 of float32. Arithmetic is float16 only where the processor has it, else float32; bfloat16,
   which OpenVINO would choose on many processors, is 10 times further away and never used. `Network.record` says
   what is used.
-- ``int8``: 8-bit weights and activations, quantized after training with calibration data; within 3e-2 of float32.
-  Networks that bring no calibration data run as ``float16``.
+- ``int8``: 8-bit weights and activations, quantized after training with calibration data; each network says what that
+  costs it. Networks that bring no calibration data run as ``float16``.
 """
 
 import ctypes
