@@ -219,7 +219,6 @@ def test_the_digest_names_its_algorithm() -> None:
 def test_the_shared_files_are_the_catalogues(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVEL_WEIGHTS_DIR", str(shared / "weights"))
     assert weights.path("yamnet", offline=True) == shared / "weights" / "yamnet.tflite"
-    assert weights.path("yamnet-classes", offline=True) == shared / "weights" / "yamnet_class_map.csv"
 
 
 def test_the_cache_is_the_users_unless_another_is_set(monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
