@@ -11,6 +11,7 @@ from avel.media.pictures import (
     PQ,
     Orientation,
     Scaler,
+    bilinear,
     display_size,
     hdr_to_sdr,
     over_black,
@@ -118,6 +119,37 @@ def test_without_a_picture_longest_side_is_a_square():
 def test_large_reductions_average():
     assert scale_flags((1280, 720), (224, 224)) == "area"
     assert scale_flags((320, 240), (224, 224)) == "bicubic"
+
+
+@pytest.mark.parametrize("size", [(31, 17), (60, 40), (97, 83), (1, 1)])
+def test_bilinear_takes_the_four_nearest_pixels(size):
+    import torch
+
+    picture = np.random.default_rng(2).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None].double()
+    # PyTorch without its antialiasing does what OpenCV's resize does by default.
+    wanted = torch.nn.functional.interpolate(planes, size[::-1], mode="bilinear", align_corners=False)[0].permute(
+        1, 2, 0
+    )
+    assert np.abs(bilinear(picture, size) - wanted.numpy()).max() <= 0.501
+    if size == (60, 40):
+        np.testing.assert_array_equal(bilinear(picture, size), picture)
+
+
+def test_bilinear_scaling_skips_the_pixels_in_between():
+    stripes = np.zeros((40, 40, 3), dtype=np.uint8)
+    stripes[:, ::4] = 240  # of four columns, the two in the middle are looked at
+    frame = av.VideoFrame.from_ndarray(stripes)
+    assert not Scaler((10, 10), "bilinear")(frame, Orientation()).any()
+    assert Scaler((10, 10))(frame, Orientation()).mean() > 50
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_bilinear_scaling_gives_the_size_as_displayed(transpose):
+    frame = av.VideoFrame.from_ndarray(np.full((40, 60, 3), 90, dtype=np.uint8)).reformat(format="yuv420p")
+    picture = Scaler((20, 30), "bilinear")(frame, Orientation(transpose))
+    assert picture.shape == (30, 20, 3)
+    assert np.abs(picture.astype(int) - 90).max() <= 2
 
 
 @pytest.mark.parametrize("size", [(7, 5), (64, 64), (321, 241)])

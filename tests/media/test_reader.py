@@ -1,6 +1,7 @@
 import gc
 import math
 import tracemalloc
+from fractions import Fraction
 from itertools import pairwise
 
 import av
@@ -88,6 +89,24 @@ class TestKnownAnswer:
         moments = [[s + i / frames_per_segment for i in range(frames_per_segment)] for s in range(3)]
         assert numbers(segments) == [[on_screen(times, moment) for moment in row] for row in moments]
         assert visual_valid(segments) == [True] * 3
+
+    @pytest.mark.parametrize(
+        ("name", "frame_rate", "duration", "frames", "interval"),
+        [
+            ("clip.mp4", Fraction(43, 2), 4.0, 86, 21),
+            ("clip.mp4", Fraction(30000, 1001), 4.0, 120, 30),
+            ("clip.mp4", Fraction(30000, 1001), 3.9, 117, 29),
+            ("clip.mp4", 25, 4.4, 110, 27),  # more than a second of frames
+            ("clip.mkv", Fraction(43, 2), 4.0, 0, 21),  # it does not say how many frames it has
+        ],
+    )
+    def test_whole_intervals_count_frames(self, tmp_path, name, frame_rate, duration, frames, interval):
+        path = make_clip(tmp_path / name, duration, frame_rate=frame_rate)
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].frames == frames
+        segments, _ = read(path, {"tiny": PictureFormat(16, width=64, height=64, moments="whole-interval")})
+        assert numbers(segments[:4]) == [[int((s + i / 16) * interval) for i in range(16)] for s in range(4)]
+        assert visual_valid(segments[:4]) == audio_valid(segments[:4]) == [True] * 4
 
     @pytest.mark.parametrize(("segment_seconds", "count"), [(0.5, 6), (2.0, 2), (0.96, 4), (1 / 3, 9), (10.0, 1)])
     def test_any_segment_length(self, tmp_path, segment_seconds, count):
@@ -480,6 +499,11 @@ def test_impossible_arguments(options, match):
         ({"frames_per_segment": 1}, "either width and height, or longest_side"),
         ({"frames_per_segment": 1, "width": 8}, "either width and height, or longest_side"),
         ({"frames_per_segment": 1, "width": 8, "height": 8, "longest_side": 8}, "either width and height"),
+        (
+            {"frames_per_segment": 1, "longest_side": 8, "scaling": "x"},
+            "scaling must be one of smooth, bilinear; got 'x'",
+        ),
+        ({"frames_per_segment": 1, "longest_side": 8, "moments": "x"}, "moments must be one of even, whole-interval"),
     ],
 )
 def test_impossible_picture_formats(options, match):

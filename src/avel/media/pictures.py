@@ -9,7 +9,7 @@ import numpy.typing as npt
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
-from avel.media.types import PictureFormat
+from avel.media.types import PictureFormat, Scaling
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -87,11 +87,13 @@ class Scaler:
 
     Args:
         size: width and height of the pictures, as displayed.
+        scaling: as for `PictureFormat`.
         threads: for the filter graph.
     """
 
-    def __init__(self, size: tuple[int, int], threads: int = 1) -> None:
+    def __init__(self, size: tuple[int, int], scaling: Scaling = "smooth", threads: int = 1) -> None:
         self.size = size
+        self._scaling = scaling
         self._threads = threads
         self._key: tuple[Any, ...] | None = None
 
@@ -120,10 +122,17 @@ class Scaler:
             pixels = hdr_to_sdr(pixels, frame.color_trc)
         elif pixels.shape[2] == 4:
             pixels = over_black(pixels)
+        if self._scaling == "bilinear":
+            pixels = bilinear(pixels, self._stored_size(orientation))
         return orientation.apply(pixels)
 
+    def _stored_size(self, orientation: Orientation) -> tuple[int, int]:
+        width, height = self.size
+        return (height, width) if orientation.transpose else (width, height)
+
     def _configure(self, frame: "VideoFrame", orientation: Orientation) -> None:
-        width, height = reversed(self.size) if orientation.transpose else self.size
+        stored = frame.width, frame.height
+        width, height = stored if self._scaling == "bilinear" else self._stored_size(orientation)
         has_alpha = any(component.is_alpha for component in frame.format.components)
         pixels = "rgb48le" if frame.color_trc in (PQ, HLG) else "rgba" if has_alpha else "rgb24"
         graph = Graph()
@@ -140,7 +149,7 @@ class Scaler:
         self._sink = graph.add("buffersink")
         graph.link_nodes(
             self._source,
-            graph.add("scale", f"{width}:{height}:flags={scale_flags((frame.width, frame.height), (width, height))}"),
+            graph.add("scale", f"{width}:{height}:flags={scale_flags(stored, (width, height))}"),
             graph.add("format", pixels),
             self._sink,
         ).configure()
@@ -155,6 +164,26 @@ def scale_flags(stored: tuple[int, int], wanted: tuple[int, int]) -> str:
     """
     shrinks = all(s >= 2 * w for s, w in zip(stored, wanted, strict=True))
     return "area" if shrinks else "bicubic"
+
+
+def bilinear(picture: Picture, size: tuple[int, int]) -> Picture:
+    """(H, W, 3) to another width and height, from the four pixels nearest to where each new one's centre falls."""
+
+    def taps(stored: int, wanted: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+        places = np.clip((np.arange(wanted) + 0.5) * stored / wanted - 0.5, 0, stored - 1)
+        first = places.astype(np.intp)
+        return first, np.minimum(first + 1, stored - 1), (places - first).astype(np.float32)
+
+    left, right, across = taps(picture.shape[1], size[0])
+    above, below, down = taps(picture.shape[0], size[1])
+
+    def row(lines: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        first, second = picture[np.ix_(lines, left)], picture[np.ix_(lines, right)]
+        return first + (second.astype(np.float32) - first) * across[:, None]
+
+    upper, lower = row(above), row(below)
+    scaled: Picture = np.round(upper + (lower - upper) * down[:, None, None]).astype(np.uint8)
+    return scaled
 
 
 def over_black(rgba: Picture) -> Picture:

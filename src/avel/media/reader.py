@@ -6,7 +6,7 @@ file gives it:
     file     |video  v0      v1      v2      v3  |                 v0 is on screen until v1 is due
              |audio      aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa            starts late, ends late
     segment  |---- 0 ----|---- 1 ----|---- 2 ----|-- 3 (padded)
-    picture  i of s: on screen at (s + i / F) * segment_seconds
+    picture  i of s: on screen at (s + i / F) * segment_seconds, unless its format says otherwise
 
 A picture is on screen from its time until the time of the next one, however long that takes: a slide show is valid
 picture. The last one is on screen for the duration that the file gives it. A segment's picture or sound is valid when
@@ -199,7 +199,13 @@ class MediaReader:
         self._source.decoded = {kind for kind, is_wanted in wanted.items() if is_wanted}
         self._assembly = _Assembly(
             self.segment_seconds,
-            _Pictures(self.segment_seconds, self.formats, displayed, is_read=wanted["video"]),
+            _Pictures(
+                self.segment_seconds,
+                self.formats,
+                displayed,
+                is_read=wanted["video"],
+                whole_interval=_whole_interval(video, declared, self.segment_seconds),
+            ),
             _Sound(self.segment_seconds, self.sample_rate, is_read=wanted["audio"]),
         )
 
@@ -237,6 +243,16 @@ class MediaReader:
         while self._lookahead:
             yield self._lookahead.pop(0)
         yield from self._source
+
+
+def _whole_interval(video: "VideoStream | None", declared_seconds: float | None, segment_seconds: float) -> float:
+    """Frames of a segment without their fraction, as share of all of them; see `PictureFormat.moments`."""
+    rate = float(video.average_rate or 0) if video is not None else 0.0
+    if video is None or not rate:
+        return 1.0
+    count = max(1, round((declared_seconds or 0.0) / segment_seconds))
+    interval = video.frames // count if video.frames and declared_seconds else int(rate * segment_seconds)
+    return max(1, interval) / (rate * segment_seconds)
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
@@ -407,6 +423,7 @@ class _Pictures:
         formats: Mapping[str, PictureFormat],
         displayed: tuple[int, int] | None,
         is_read: bool,
+        whole_interval: float,
     ) -> None:
         self.formats = formats
         self.sizes = {name: picture_size(wanted, displayed) for name, wanted in formats.items()}
@@ -420,7 +437,9 @@ class _Pictures:
         self.queued_bytes = 0
         self._first_index = 0
         self._segment_seconds = segment_seconds
-        self._scalers = {name: Scaler(size) for name, size in self.sizes.items()}
+        self._scalers = {name: Scaler(size, formats[name].scaling) for name, size in self.sizes.items()}
+        self._pace = {name: 1.0 if wanted.moments == "even" else whole_interval for name, wanted in formats.items()}
+        self._latest = max([1.0, *self._pace.values()])
         self._next_tick = dict.fromkeys(formats, 0)
         self._frame: VideoFrame | None = None
         self._end_seconds = 0.0
@@ -428,7 +447,7 @@ class _Pictures:
         self._waits_for_key = False
 
     def is_settled(self, index: int) -> bool:
-        return self.is_ended or self.shown_until >= (index + 1) * self._segment_seconds - 1e-6
+        return self.is_ended or self.shown_until >= (index + 1) * self._segment_seconds * self._latest - 1e-6
 
     def damage(self, error: str) -> None:
         self.last_error = error
@@ -468,7 +487,8 @@ class _Pictures:
     def end(self) -> None:
         if self.is_read:
             # To the end of its segment: the last picture stays when it is over. `shown_until` tells what is covered.
-            self._pick(math.ceil((self._end_seconds - 1e-6) / self._segment_seconds) * self._segment_seconds - 1e-6)
+            count = math.ceil((self._end_seconds - 1e-6) / self._segment_seconds)
+            self._pick(count * self._segment_seconds * self._latest - 1e-6)
             self.shown_until = max(self.shown_until, self._end_seconds)
         self.is_ended = True
         self._frame = None
@@ -497,7 +517,7 @@ class _Pictures:
         for name, wanted in self.formats.items():
             count = wanted.frames_per_segment
             tick = self._next_tick[name]
-            while (seconds := tick * self._segment_seconds / count) < until:
+            while (seconds := tick * self._segment_seconds / count * self._pace[name]) < until:
                 if tick >= self._first_index * count:
                     segment = self._segment(tick // count)
                     if seconds >= self._good_until:

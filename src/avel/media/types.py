@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+Scaling = Literal["smooth", "bilinear"]
+Moments = Literal["even", "whole-interval"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +23,26 @@ class PictureFormat:
         height: height in pixels.
         longest_side: with neither width nor height: pictures keep their (display) aspect and are scaled so that the
             longer side has this many pixels, both sides even; never enlarged.
+        scaling: ``"smooth"`` lets every pixel count. ``"bilinear"`` interpolates between the four nearest pixels
+            however much a picture shrinks, as OpenCV's ``resize`` does by default and so the recipe of AVE's features;
+            it aliases.
+        moments: ``"even"`` is as above. ``"whole-interval"`` is by frame numbers, as in the recipe of AVE's features:
+            picture ``i`` of segment ``s`` is frame ``int((s + i / frames_per_segment) * interval)``, where ``interval``
+            is the number of frames by the number of segments without its fraction. Where that is not whole, pictures
+            come early, the later the more, and the last frames are never picked. Meant for clips of some seconds.
     """
 
     frames_per_segment: int
     width: int | None = None
     height: int | None = None
     longest_side: int | None = None
+    scaling: Scaling = "smooth"
+    moments: Moments = "even"
 
     def __post_init__(self) -> None:
+        for name, allowed in (("scaling", get_args(Scaling)), ("moments", get_args(Moments))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}.")
         if self.frames_per_segment < 1:
             raise ValueError(f"frames_per_segment must be 1 or more, got {self.frames_per_segment}.")
         exact = self.width is not None and self.height is not None
