@@ -9,9 +9,9 @@ The weights are AudioSet's, ported to PyTorch. Their layout follows the port's p
 network has been compared with AudioSet's own where this was written, as the file could not be had there.
 
 What differs from the extraction that AVE's features were made with, as relative L2 error of the log-mel patches of real
-clips: it resampled with another filter (1 to 3 %), rounded the sound to 16 bits first (below 1 %), and resampled every
-second by itself (below 0.05 %, and all of that in the patch's first two and last frames, so there is no option for it).
-``benchmarks/extraction.py`` measures all three.
+clips (``benchmarks/extraction.py``): it resampled with another filter (below 2 %), rounded the sound to 16 bits first
+(below 1 %), and resampled every second by itself (below 0.02 %, nearly all of it in the first frames of a patch; too
+little for an option).
 """
 
 from typing import TYPE_CHECKING
