@@ -155,6 +155,17 @@ def test_frames_follow_the_segment_length(monkeypatch: pytest.MonkeyPatch) -> No
         Vgg19(frames_per_segment=0)
 
 
+def test_the_published_recipe_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vgg, "from_torch", lambda *_, **__: type("Network", (), {"record": {}}))
+    published = Vgg19(weights_name="vgg19-original", scaling="bilinear", moments="whole-interval")
+    assert (published.pictures.scaling, published.pictures.moments) == ("bilinear", "whole-interval")
+    assert (published.name, published.record["name"]) == ("vgg19-ave", "vgg19-ave")
+    half = Vgg19(weights_name="vgg19-original", scaling="bilinear")
+    assert (half.name, half.record["scaling"], half.record["moments"]) == ("vgg19-original", "bilinear", "even")
+    with pytest.raises(ValueError, match="scaling must be one of smooth, bilinear; got 'nearest'"):
+        Vgg19(scaling="nearest")
+
+
 def test_other_weights_are_refused() -> None:
     with pytest.raises(ValueError, match="VGG-19 has the weights vgg19 and vgg19-original; got 'vgg16'"):
         Vgg19(weights_name="vgg16")

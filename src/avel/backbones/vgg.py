@@ -21,7 +21,7 @@ import numpy as np
 from avel.backbones import calibration, weights
 from avel.backbones.base import Floats, Pictures, VisualBackbone
 from avel.backbones.engine import Calibration, EngineOptions, from_torch
-from avel.media.types import PictureFormat
+from avel.media.types import Moments, PictureFormat, Scaling
 
 if TYPE_CHECKING:
     import torch
@@ -39,10 +39,14 @@ class Vgg19(VisualBackbone):
 
     Args:
         options: device, precision, threads.
-        weights_name: ``"vgg19"`` or ``"vgg19-original"``.
+        weights_name: ``"vgg19"`` or ``"vgg19-original"``. The second with the scaling and the moments of AVE's recipe,
+            ``"bilinear"`` and ``"whole-interval"``, is called ``vgg19-ave``.
         segment_seconds: length of a segment, which settles how many frames it has.
         frames_per_segment: how many frames the mean is over; the papers' 16 a second when ``None``. With 4 a second
             features change by 1 to 2 % and take a quarter of the time.
+        scaling: as for `PictureFormat`. Bilinear scaling changes features by 6 to 11 %.
+        moments: as for `PictureFormat`. Whole intervals change nothing where a segment has a whole number of frames;
+            else they change late segments the most, whose pictures come up to half a second too early.
 
     Raises:
         ValueError: if the weights have another name.
@@ -60,14 +64,17 @@ class Vgg19(VisualBackbone):
         weights_name: str = "vgg19",
         segment_seconds: float = 1.0,
         frames_per_segment: int | None = None,
+        scaling: Scaling = "smooth",
+        moments: Moments = "even",
     ) -> None:
         if weights_name not in ("vgg19", "vgg19-original"):
             raise ValueError(f"VGG-19 has the weights vgg19 and vgg19-original; got {weights_name!r}.")
-        self.name = weights_name
+        is_published = (weights_name, scaling, moments) == ("vgg19-original", "bilinear", "whole-interval")
+        self.name = "vgg19-ave" if is_published else weights_name
         frames = (
             max(1, round(_FRAMES_PER_SECOND * segment_seconds)) if frames_per_segment is None else frames_per_segment
         )
-        self.pictures = PictureFormat(frames, _SIDE, _SIDE)
+        self.pictures = PictureFormat(frames, _SIDE, _SIDE, scaling=scaling, moments=moments)
         self._network = from_torch(
             partial(_pool5, weights_name),
             (_SIDE, _SIDE, 3),
@@ -76,7 +83,14 @@ class Vgg19(VisualBackbone):
             options=options or EngineOptions(),
             calibration=_calibration(),
         )
-        self.record = {**self._network.record, "layer": "pool5", "frames_per_segment": frames}
+        self.record = {
+            **self._network.record,
+            "name": self.name,
+            "layer": "pool5",
+            "frames_per_segment": frames,
+            "scaling": scaling,
+            "moments": moments,
+        }
 
     def __call__(self, pictures: Pictures) -> Floats:
         """See `VisualBackbone`: (T, F, 224, 224, 3) to (T, 49, 512)."""
