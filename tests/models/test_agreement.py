@@ -71,6 +71,17 @@ def test_background_wins_unless_both_agree(model):
     assert logits.argmax() == 0
 
 
+def test_what_is_seen_is_smoothed_over_neighbours_that_could_be_read():
+    model = Agreement([category("Dog", visual=["beagle"])], VISUAL, AUDIO, NEEDS)
+    beagle = torch.tensor([0.0, 0.8, 0.4, 0.0, 0.4])
+    visual = torch.stack([beagle, torch.zeros(5), torch.zeros(5), 1 - beagle], dim=-1)[None, :, None]  # (1, 5, 1, 4)
+    visual[0, 3] = 0  # pictures that could not be read
+    valid = torch.tensor([[True, True, True, True, False]])
+    scores = model(visual, torch.zeros(1, 5, 4), valid).shown["visual_scores"][0, :, 0]
+    p = [(0 * 2 + 0.8) / 3, (0 + 0.8 * 2 + 0.4) / 4, (0.8 + 0.4 * 2) / 3, 0, 0]
+    assert scores.tolist() == pytest.approx([x / (x + 0.1) for x in p])
+
+
 def test_padding_scores_nothing(model):
     logits, audio, visual = run(model, [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], valid=False)
     assert logits.argmax() == 3

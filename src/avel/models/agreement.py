@@ -9,9 +9,30 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from avel.data.categories import Category, class_indices
 from avel.models.base import FeatureNeeds, LocalizationModel, ModelOutput
+
+
+_KERNEL = (0.25, 0.5, 0.25)
+
+
+def smoothed(values: Tensor, inside: Tensor) -> Tensor:
+    """Average of each segment with its neighbours, itself counting as much as both.
+
+    Args:
+        values: (B, T, C).
+        inside: (B, T, 1) bool; other segments count for nothing.
+    """
+    weights = inside.to(values.dtype)
+    return _spread(values * weights) / _spread(weights).clamp(min=_KERNEL[0])
+
+
+def _spread(x: Tensor) -> Tensor:
+    before, itself, after = _KERNEL
+    padded = functional.pad(x, (0, 0, 1, 1))  # (B, T + 2, C)
+    return before * padded[:, :-2] + itself * x + after * padded[:, 2:]
 
 
 class Agreement(LocalizationModel):
@@ -21,6 +42,9 @@ class Agreement(LocalizationModel):
     classes are independent; the sum for the visual tagger, whose classes exclude each other) and tau the category's
     threshold, its score is p / (p + tau): 0.5 at the threshold, and monotone. The audio-visual score is the smaller of
     the two, so that both have to agree.
+
+    What is in view changes more slowly than what is heard, and a tagger's word on single pictures flickers: the visual
+    probabilities are smoothed over neighbouring segments (`smoothed`). Sounds as short as a bark are left as they are.
 
     A tagger with 1000 classes that sees nothing it knows gives each 1/1000, and so 118 breeds of dog a probability of
     0.118. What chance gives a category is therefore taken off: p becomes (p - chance) / (1 - chance).
@@ -72,7 +96,8 @@ class Agreement(LocalizationModel):
         """Score every segment.
 
         Args:
-            visual: (B, T, R, D_v) probabilities; a category is seen where any region sees it.
+            visual: (B, T, R, D_v) probabilities; a category is seen where any region sees it. All zeros where the
+                pictures could not be read.
             audio: (B, T, D_a) probabilities.
             valid: (B, T) bool.
 
@@ -83,6 +108,8 @@ class Agreement(LocalizationModel):
         visual_p = ((visual @ self.seen - self.chance) / (1 - self.chance)).clamp(0, 1).amax(dim=2)  # (B, T, C - 1)
         audio_p = torch.stack([self._audio_probability(audio, i) for i in range(len(self.categories))], dim=-1)
         inside = valid[..., None]
+        readable = inside & visual.any(dim=-1).any(dim=-1)[..., None]
+        visual_p = torch.where(readable, smoothed(visual_p, readable), 0.0)
         visual_scores = torch.where(inside, visual_p / (visual_p + self.visual_thresholds), 0.0)
         audio_scores = torch.where(inside, audio_p / (audio_p + self.audio_thresholds), 0.0)
         agreed = torch.minimum(visual_scores, audio_scores)
