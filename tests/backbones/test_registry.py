@@ -8,7 +8,7 @@ from avel.backbones.registry import audio_backbone, available_backbones, visual_
 
 
 def test_names() -> None:
-    assert {"vgg19", "efficientnet-lite0", "faces", "yamnet", "vggish", "vggish-no-relu", "voice"} <= set(
+    assert {"vgg19", "vgg19-ave", "efficientnet-lite0", "faces", "yamnet", "vggish", "vggish-no-relu", "voice"} <= set(
         available_backbones()
     )
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avel.backbones.registry import available_backbones
 from avel.features.recipe import PRECISIONS, PRESETS, STORED_TYPES, Recipe, preset
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=3, unique=True)
@@ -95,3 +96,5 @@ def test_presets():
     with pytest.raises(ValueError, match="Unknown preset 'avee'. There are: default, ave"):
         preset("avee")
     assert list(PRESETS) == ["default", "ave"]
+    for recipe in PRESETS.values():
+        assert {*recipe.visual, *recipe.audio} <= set(available_backbones())

@@ -49,6 +49,7 @@ def _voice(options: EngineOptions) -> AudioBackbone:
 _VISUAL: dict[str, Callable[..., VisualBackbone]] = {
     "vgg19": partial(_vgg19, weights_name="vgg19"),
     "vgg19-original": partial(_vgg19, weights_name="vgg19-original"),
+    "vgg19-ave": partial(_vgg19, weights_name="vgg19-original", scaling="bilinear", moments="whole-interval"),
     "efficientnet-lite0": partial(_efficientnet, name="efficientnet-lite0"),
     "efficientnet-lite1": partial(_efficientnet, name="efficientnet-lite1"),
     "efficientnet-lite2": partial(_efficientnet, name="efficientnet-lite2"),
