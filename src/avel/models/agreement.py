@@ -14,7 +14,6 @@ from torch.nn import functional
 from avel.data.categories import Category, class_indices
 from avel.models.base import FeatureNeeds, LocalizationModel, ModelOutput
 
-
 _KERNEL = (0.25, 0.5, 0.25)
 
 
