@@ -149,5 +149,8 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
         "ave": Recipe(visual=("vgg19-ave",), audio=("vggish",), frames_per_segment=16, precision="float32"),
     }
 )
-"""Recipes by name. ``ave`` is the one that the features of the AVE data set were made with (Tian et al., ECCV 2018). What
-is left that differs is how sound is resampled; see `avel.backbones.vggish`."""
+"""Recipes by name.
+
+``ave`` is the one that the features of the AVE data set were made with (Tian et al., ECCV 2018). What is left that
+differs is how sound is resampled; see `avel.backbones.vggish`.
+"""
