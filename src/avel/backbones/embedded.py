@@ -1,0 +1,141 @@
+"""The audio tagger that ships with avel: 521 AudioSet scores or a 1024-D embedding, from weights of our own.
+
+A small convolutional network that was taught to answer as YAMNet does (distillation; Hinton et al., arXiv:1503.02531).
+Front end, classes and their order are YAMNet's. How it was made and what it hears:
+``training/audio_tagger/MODEL_CARD.md``.
+"""
+
+import hashlib
+import json
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from avel.backbones.audio_windows import cover
+from avel.backbones.base import AudioBackbone, Floats
+from avel.backbones.engine import EngineOptions, from_torch
+from avel.backbones.logmel import LogMel
+from avel.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+FILE_NAME = "embedded_audio_tagger.safetensors"
+FRAMES = 96
+_MAX_FILE_BYTES = 5_000_000
+
+
+class Embedded(AudioBackbone):
+    """Scores or embedding of a segment from windows of 0.975 s that cover it, as `Yamnet` gives them.
+
+    Args:
+        options: device, precision, threads.
+        output: ``"scores"``, in [0, 1], the greatest of the windows: what is heard in any of them is heard in the
+            segment. ``"embedding"``, non-negative, the mean of the windows.
+        path: weights made by ``training/audio_tagger``; those that ship with avel when ``None``.
+
+    Raises:
+        ValueError: if there is no such output.
+        WeightsError: if the file has no such weights.
+    """
+
+    sample_rate = 16000
+
+    def __init__(
+        self,
+        options: EngineOptions | None = None,
+        *,
+        output: Literal["scores", "embedding"] = "scores",
+        path: Path | None = None,
+    ) -> None:
+        if output not in ("scores", "embedding"):
+            raise ValueError(f"The embedded tagger gives scores or embedding; got {output!r}.")
+        data = (resources.files("avel.backbones") / "data" / FILE_NAME).read_bytes() if path is None else _read(path)
+        origin = FILE_NAME if path is None else str(path)
+        description = _description(data, origin)
+        classes = tuple(description["classes"])
+        self._log_mel = LogMel(**description["log_mel"])
+        self._reduce = np.max if output == "scores" else np.mean
+        if output == "scores":
+            self.name, self.dims, self.labels = "embedded", len(classes), classes
+        else:
+            self.name, self.dims, self.labels = "embedded-embedding", 1024, None
+        self._network = from_torch(
+            partial(_network, data, origin, len(classes), output),
+            (FRAMES, self._log_mel.bands),
+            name=self.name,
+            digest="sha256:" + hashlib.sha256(data).hexdigest(),
+            options=options or EngineOptions(),
+            dtype=np.float32,
+        )
+        self.record = {
+            **self._network.record,
+            "training": description["training"],
+            "output": output,
+            "window_seconds": self._log_mel.samples(FRAMES) / self.sample_rate,
+            "over_windows": "max" if output == "scores" else "mean",
+        }
+
+    def __call__(self, waveforms: Floats) -> Floats:
+        """See `AudioBackbone`: (T, S) at 16 kHz to (T, 521) or (T, 1024)."""
+        windows = cover(waveforms, self._log_mel.samples(FRAMES))  # (T, W, 15600)
+        patches = self._log_mel(windows.reshape(-1, windows.shape[2]))
+        (outputs,) = self._network(patches)
+        features: Floats = self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
+        return features
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}). Give weights of an audio tagger.") from error
+    if len(data) > _MAX_FILE_BYTES:
+        raise WeightsError(f"{path} has more than {_MAX_FILE_BYTES} bytes. Give weights of an audio tagger.")
+    return data
+
+
+def _description(data: bytes, origin: str) -> dict[str, Any]:
+    """What is written in the file's header: classes, front end, digest of the training."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        description = json.loads(header["__metadata__"]["audio_tagger"])
+        if {"classes", "log_mel", "training"} <= description.keys():
+            return dict(description)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise WeightsError(
+        f"{origin} does not describe an audio tagger in its header. Make one with: python -m training.audio_tagger"
+    )
+
+
+def _network(data: bytes, origin: str, classes: int, output: str) -> "torch.nn.Module":
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+    from torch import Tensor, nn
+
+    from avel.backbones.embedded_network import TaggerNetwork
+
+    class Output(nn.Module):
+        """The one output that is asked for."""
+
+        def __init__(self, network: TaggerNetwork) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, patches: Tensor) -> Tensor:
+            logits, embedding = self.network(patches)
+            result: Tensor = logits.sigmoid() if output == "scores" else embedding
+            return result
+
+    network = TaggerNetwork(classes)
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in load(data).items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"{origin} does not hold this tagger's tensors: {error}") from error
+    return Output(network)
