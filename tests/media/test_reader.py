@@ -511,6 +511,25 @@ def test_impossible_picture_formats(options, match):
         PictureFormat(**options)
 
 
+@pytest.mark.parametrize("name", ["race_car.mp4", "cough_00331.mp4"])  # 21.5 and 15.25 frames a second
+def test_pictures_of_the_published_recipe(event_clips, name):
+    """All frames decoded, scaled and picked by number, as the extraction of AVE's features did (Tian et al., 2018)."""
+    import torch
+
+    path = event_clips / name
+    wanted = PictureFormat(16, width=224, height=224, scaling="bilinear", moments="whole-interval")
+    segments, _ = read(path, {"vgg": wanted}, sample_rate=None)
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    interval = int(len(frames) / 10)
+    for s in (0, 5, 9):
+        for i in (0, 7, 15):
+            planes = torch.from_numpy(frames[int(s * interval + i / 16 * interval)]).permute(2, 0, 1)[None].float()
+            published = torch.nn.functional.interpolate(planes, (224, 224), mode="bilinear", align_corners=False)
+            difference = segments[s].pictures["vgg"][i] - published[0].permute(1, 2, 0).numpy()
+            assert np.abs(difference).max() <= 0.51, (s, i)
+
+
 # name: displayed size, declared seconds, frame rate, sample rate, seconds read, audio validity, visual validity
 REAL_FILES = {
     "odd/bt2020_10bit.mp4": ((320, 240), 2.0, 30, None, 2.0, "00", "11"),
