@@ -37,10 +37,11 @@ def judge(row: dict[str, str], found: set[str]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--verbose", action="store_true", help="print every event with its times")
+    parser.add_argument("--audio-tagger", choices=("yamnet", "embedded"), default="yamnet")
     parser.add_argument("--no-save", action="store_true", help="do not write the result file")
     args = parser.parse_args()
     folder = SHARED / "data" / "media" / "events"
-    localizer = Localizer()
+    localizer = Localizer(audio_tagger=args.audio_tagger)
     rows = []
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -70,7 +71,10 @@ def main() -> None:
     for name, value in summary.items():
         print(f"{name}: {value}")
     if not args.no_save:
-        save(__file__, {"backbones": localizer.backbone_names, "summary": summary, "clips": rows})
+        save(
+            __file__.replace(".py", f"_{args.audio_tagger}.py"),
+            {"backbones": localizer.backbone_names, "summary": summary, "clips": rows},
+        )
 
 
 if __name__ == "__main__":

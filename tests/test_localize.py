@@ -4,15 +4,22 @@ import numpy as np
 import pytest
 
 import avel
+from avel.backbones import weights
 from avel.data.categories import Category
-from avel.errors import CategoriesError, MediaError
+from avel.errors import CategoriesError, MediaError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("localizer_weights")
 
 
 @pytest.fixture(scope="module")
-def localizer():
-    return avel.Localizer()
+def localizer(weight_file):
+    weight_file("yamnet")
+    return avel.Localizer(audio_tagger="yamnet")
+
+
+@pytest.fixture(scope="module")
+def embedded_localizer():
+    return avel.Localizer(audio_tagger="embedded")
 
 
 def audio_visual(result):
@@ -43,6 +50,41 @@ def test_a_man_is_seen_and_heard_when_he_speaks_and_not_when_he_types(hello, loc
 )
 def test_labelled_events_are_found(event_clips, localizer, clip, category):
     assert category in audio_visual(localizer(event_clips / clip))
+
+
+@pytest.mark.parametrize(
+    ("clip", "category"),
+    [
+        ("dog_bark_02677.mp4", "Bark"),
+        ("dog_bark_02754.mp4", "Bark"),
+        ("dog_bark_avsync.mp4", "Bark"),
+        ("baby_cry_01951.mp4", "Baby cry, infant cry"),
+    ],
+)
+def test_the_embedded_tagger_hears_dogs_and_the_baby(event_clips, embedded_localizer, clip, category):
+    assert category in audio_visual(embedded_localizer(event_clips / clip))
+
+
+def test_where_yamnet_cannot_be_had_the_embedded_tagger_listens_and_is_named(hello, monkeypatch):
+    path = weights.path
+
+    def no_yamnet(name, **options):
+        if name == "yamnet":
+            raise WeightsError("not here")
+        return path(name, **options)
+
+    monkeypatch.setattr(weights, "path", no_yamnet)
+    localizer = avel.Localizer()
+    assert "embedded audio tagger" in localizer.notices[0]
+    result = localizer(hello)
+    assert "embedded" in result.model["backbones"]
+    assert "yamnet" not in result.model["backbones"]
+    assert "Male speech, man speaking" in audio_visual(result)
+
+
+def test_an_unknown_audio_tagger():
+    with pytest.raises(ValueError, match="Unknown audio tagger 'ears'. Supported are auto, yamnet, embedded"):
+        avel.Localizer(audio_tagger="ears")
 
 
 def test_a_narrator_who_is_not_seen_makes_no_audio_visual_event(event_clips, localizer):
@@ -88,11 +130,12 @@ def test_longer_segments(hello):
     assert "Male speech, man speaking" in audio_visual(result)
 
 
-def test_own_categories(hello, tmp_path):
+def test_own_categories(hello, tmp_path, weight_file):
+    weight_file("yamnet")
     path = tmp_path / "mine.toml"
     path.write_text('[[categories]]\nname = "Typing"\naudio = ["Typing", "Computer keyboard"]\n', encoding="utf-8")
-    result = avel.localize(hello, categories=path)
-    (event,) = [e for e in result.events if e.score > 0.7]
+    result = avel.localize(hello, categories=path, audio_tagger="yamnet")
+    (event,) = result.events
     assert (event.category, event.modality) == ("Typing", "audio")
     assert 3 <= event.start_seconds <= 4
     assert event.end_seconds <= 6

@@ -13,13 +13,14 @@ from avel.backbones.engine import EngineOptions
 from avel.backbones.registry import audio_backbone, visual_backbone
 from avel.data.categories import Category, ave_categories, load_categories
 from avel.decoding import Decoding, SegmentScores, decode
-from avel.errors import MediaError
+from avel.errors import MediaError, WeightsError
 from avel.events import Localization, segment_bounds
 from avel.features.extract import Features, Progress, extract
 from avel.models.agreement import Agreement
 from avel.models.base import FeatureNeeds, LocalizationModel
 
 DEFAULT_MODEL = "agreement"
+AUDIO_TAGGERS = ("auto", "yamnet", "embedded")
 SHORTEST_SEGMENT_SECONDS, LONGEST_SEGMENT_SECONDS = 0.2, 30.0
 
 
@@ -32,7 +33,12 @@ class Localizer:
         segment_seconds: length of a segment.
         precision: ``"float32"``, ``"float16"`` or ``"int8"``, of the backbones.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"torch-cpu"``.
+        audio_tagger: ``"yamnet"``, ``"embedded"``, which ships with avel, or ``"auto"``: YAMNet, and the embedded one
+            where YAMNet cannot be had.
         decoding: how scores become events.
+
+    Attributes:
+        notices: what a user should know of this localizer before reading its results.
 
     Raises:
         CategoriesError: if the categories cannot be read or name classes that the taggers lack.
@@ -48,6 +54,7 @@ class Localizer:
         segment_seconds: float = 1.0,
         precision: str = "float16",
         device: str = "auto",
+        audio_tagger: str = "auto",
         decoding: Decoding | None = None,
     ) -> None:
         if model != DEFAULT_MODEL:
@@ -64,7 +71,8 @@ class Localizer:
         self.visual: list[VisualBackbone] = [
             visual_backbone(name, options, segment_seconds=segment_seconds) for name in ("efficientnet-lite0", "faces")
         ]
-        self.audio: list[AudioBackbone] = [audio_backbone(name, options) for name in ("yamnet", "voice")]
+        self.notices: list[str] = []
+        self.audio: list[AudioBackbone] = [self._audio_tagger(audio_tagger, options), audio_backbone("voice", options)]
         self.model: LocalizationModel = Agreement(
             self.categories,
             visual_labels=[label for backbone in self.visual for label in backbone.labels or ()],
@@ -79,6 +87,20 @@ class Localizer:
                 for _ in range(backbone.dims)
             ],
         )
+
+    def _audio_tagger(self, name: str, options: EngineOptions) -> AudioBackbone:
+        if name not in AUDIO_TAGGERS:
+            raise ValueError(f"Unknown audio tagger {name!r}. Supported are {', '.join(AUDIO_TAGGERS)}.")
+        if name != "auto":
+            return audio_backbone(name, options)
+        try:
+            return audio_backbone("yamnet", options)
+        except WeightsError:
+            self.notices.append(
+                "YAMNet's weights cannot be had here, so the smaller embedded audio tagger listens. "
+                "`avel weights fetch yamnet` says what to do; --audio-tagger embedded chooses it without this notice."
+            )
+            return audio_backbone("embedded", options)
 
     @property
     def backbone_names(self) -> list[str]:

@@ -40,6 +40,12 @@ def _vggish(options: EngineOptions, **settings: Any) -> AudioBackbone:
     return Vggish(options, **settings)
 
 
+def _embedded(options: EngineOptions, **settings: Any) -> AudioBackbone:
+    from avel.backbones.embedded import Embedded
+
+    return Embedded(options, **settings)
+
+
 def _voice(options: EngineOptions) -> AudioBackbone:
     from avel.backbones.voice import Voice
 
@@ -60,6 +66,8 @@ _AUDIO: dict[str, Callable[..., AudioBackbone]] = {
     "yamnet-embedding": partial(_yamnet, output="embedding"),
     "vggish": partial(_vggish, last_relu=True),
     "vggish-no-relu": partial(_vggish, last_relu=False),
+    "embedded": partial(_embedded, output="scores"),
+    "embedded-embedding": partial(_embedded, output="embedding"),
     "voice": _voice,
 }
 

@@ -46,6 +46,7 @@ def localize(
     segment_seconds: Annotated[float, typer.Option(help="Length of a segment in seconds.")] = 1.0,
     precision: Annotated[str, typer.Option(help="float32, float16 or int8.")] = "float16",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or torch-cpu.")] = "auto",
+    audio_tagger: Annotated[str, typer.Option(help="yamnet, embedded, or auto: YAMNet where it can be had.")] = "auto",
 ) -> None:
     """Find the audio-visual events of videos.
 
@@ -56,8 +57,15 @@ def localize(
         from avel.localizer import Localizer
 
         localizer = Localizer(
-            model, categories=categories, segment_seconds=segment_seconds, precision=precision, device=device
+            model,
+            categories=categories,
+            segment_seconds=segment_seconds,
+            precision=precision,
+            device=device,
+            audio_tagger=audio_tagger,
         )
+        for notice in localizer.notices:
+            say(f"[yellow]notice:[/yellow] {escape(notice)}")
         failed = _localize_all(localizer, paths, target)
     if failed:
         if len(videos) > 1:
