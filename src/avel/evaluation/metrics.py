@@ -274,5 +274,5 @@ def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _or_nan(value: float | None) -> float:
+def _or_nan(value: Any) -> Any:
     return math.nan if value is None else value
