@@ -51,3 +51,11 @@ def weight_file() -> Callable[[str], Path]:
             pytest.skip(f"`avel weights fetch {name}` first. {error}")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def localizer_weights() -> None:
+    """What the default localizer needs; tests of it are skipped where that is not to be had."""
+    for name in weights.DEFAULT_NAMES:
+        if weights.find(name) is None:
+            pytest.skip(f"no weights {name} here (avel weights fetch {name})")

@@ -1,7 +1,21 @@
 """Audio-visual event localization: what can be both seen and heard in a video, and when."""
 
+from typing import TYPE_CHECKING, Any
+
 from avel.errors import AvelError
 from avel.events import Event, Localization, Segment
 
-__all__ = ["AvelError", "Event", "Localization", "Segment"]
+if TYPE_CHECKING:
+    from avel.localizer import Localizer, localize
+
+__all__ = ["AvelError", "Event", "Localization", "Localizer", "Segment", "localize"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs PyTorch only when it is asked for, so that ``avel --help`` answers at once."""
+    if name in ("Localizer", "localize"):
+        from avel import localizer
+
+        return getattr(localizer, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """``python -m avel``."""
 
-from avel.cli import main
+from avel.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ RECIPES = st.builds(
     lambda names, audio, **settings: Recipe(visual=tuple(names[audio:]), audio=tuple(names[:audio]), **settings),
     NAMES,
     st.integers(0, 3),
-    frames_per_segment=st.integers(1, 256),
+    frames_per_segment=st.none() | st.integers(1, 256),
     segment_seconds=st.floats(0.2, 30),
     precision=st.sampled_from(PRECISIONS),
     stored_as=st.sampled_from(STORED_TYPES),
@@ -57,7 +57,7 @@ def test_whole_seconds_may_be_written_as_integers():
 
 def test_differences_name_both_values():
     assert Recipe(precision="int8").differences(Recipe(audio=())) == [
-        "audio is yamnet, not none",
+        "audio is yamnet-embedding, not none",
         "precision is int8, not float16",
     ]
 

@@ -87,6 +87,15 @@ def test_arrays_are_mapped_not_read(store):
         array[0] = 0
 
 
+def test_others_may_read_a_file_as_they_may_read_any(store):
+    before = os.umask(0o027)
+    try:
+        write(store)
+    finally:
+        os.umask(before)
+    assert store.path("a").stat().st_mode & 0o777 == 0o640
+
+
 def test_any_safetensors_reader_can_read_a_file(store):
     write(store)
     assert set(load_file(store.path("a"))) == {"visual/seen", "audio/heard", "visual_valid", "audio_valid"}
@@ -176,7 +185,7 @@ def test_the_same_recipe_opens_the_same_store(store):
 
 
 def test_another_recipe_needs_another_store(store):
-    with pytest.raises(FeaturesError, match=r"precision is int8, not float16 as in the store.*give a new folder"):
+    with pytest.raises(FeaturesError, match="Compared with the store, precision is int8, not float16. .*give a new"):
         FeatureStore.create(store.folder, replace(RECIPE, precision="int8"), BACKBONES)
 
 

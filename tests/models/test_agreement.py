@@ -43,6 +43,14 @@ def test_scores_by_hand(model):
     assert torch.sigmoid(logits[0] - logits[-1]) == pytest.approx(0.75)  # the smaller of the two scores
 
 
+def test_what_chance_gives_is_taken_off():
+    model = Agreement([category("Dog", visual=["beagle", "pug"])], VISUAL, AUDIO, NEEDS, visual_chance=[0.25] * 4)
+    _, _, visual = run(model, [0.25, 0.25, 0.25, 0.25], [0.0] * 4)
+    assert visual[0] == 0
+    _, _, visual = run(model, [0.5, 0.1, 0.2, 0.2], [0.0] * 4)
+    assert visual[0] == pytest.approx(0.2 / (0.2 + 0.1))  # (0.6 - 0.5) / (1 - 0.5), and the threshold 0.1
+
+
 def test_a_required_class_bounds_the_score(model):
     _, audio, _ = run(model, [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.9, 0.1])
     assert audio[1] == pytest.approx(0.1 / 0.3)

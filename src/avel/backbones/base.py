@@ -19,12 +19,14 @@ class Backbone(ABC):
         name: as in ``avel weights list`` and in every record.
         dims: D, length of a feature vector.
         labels: names of the D outputs when they are scores of classes, else ``None``.
+        exclusive: the labels exclude each other, so that their scores add up to 1.
         record: what has to be known to make the same features again: weight digest, engine, precision, options.
     """
 
     name: str
     dims: int
     labels: tuple[str, ...] | None
+    exclusive: bool = False
     record: dict[str, Any]
 
 

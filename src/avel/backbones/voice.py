@@ -70,7 +70,8 @@ class Voice(AudioBackbone):
         highest = heights.max(axis=1, keepdims=True)
         clear = highest[:, 0] > 0
         first = np.argmax(peaks & (heights >= NEAR_HIGHEST * highest), axis=1)
-        return self.sample_rate / (first[clear] + 1 + shortest)
+        periods: npt.NDArray[np.float64] = (first[clear] + 1 + shortest) / self.sample_rate
+        return 1 / periods
 
     def _autocorrelation(self, frames: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         power = np.abs(np.fft.rfft(frames, self._fft, axis=1)) ** 2

@@ -39,7 +39,7 @@ from avel.errors import WeightsError
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_NAMES = ("efficientnet-lite0", "yamnet", "blazeface-full-range")
+DEFAULT_NAMES = ("efficientnet-lite0", "blazeface-back", "face-landmark", "yamnet")
 """What localizing without a trained model uses."""
 
 _CHUNK_BYTES = 1 << 20

@@ -73,6 +73,7 @@ class Extraction:
         visual: visual backbones.
         audio: audio backbones; all want the same sample rate.
         segment_seconds: length of a segment.
+        threads: for decoding; 0 is as many as the machine has.
 
     Raises:
         MediaError: if nothing of the video can be read.
@@ -86,6 +87,7 @@ class Extraction:
         audio: Sequence[AudioBackbone],
         *,
         segment_seconds: float = 1.0,
+        threads: int = 0,
     ) -> None:
         rates = {backbone.sample_rate for backbone in audio}
         if len(rates) > 1:
@@ -96,6 +98,7 @@ class Extraction:
             segment_seconds=segment_seconds,
             pictures={backbone.name: backbone.pictures for backbone in visual},
             sample_rate=next(iter(rates), None),
+            threads=threads,
         )
         self.duration_seconds = 0.0
 

@@ -26,7 +26,8 @@ class Recipe:
     Attributes:
         visual: names of visual backbones, at most one of each.
         audio: names of audio backbones, at most one of each.
-        frames_per_segment: pictures whose features are averaged in each segment.
+        frames_per_segment: pictures whose features are averaged in each segment; each network's own number when
+            ``None``, such as VGG-19's 16 a second.
         segment_seconds: length of a segment.
         precision: of the networks' arithmetic.
         stored_as: type of the numbers that are stored.
@@ -36,8 +37,8 @@ class Recipe:
     """
 
     visual: tuple[str, ...] = ("vgg19",)
-    audio: tuple[str, ...] = ("yamnet",)
-    frames_per_segment: int = 16
+    audio: tuple[str, ...] = ("yamnet-embedding",)
+    frames_per_segment: int | None = None
     segment_seconds: float = 1.0
     precision: Precision = "float16"
     stored_as: StoredType = "float16"
@@ -53,10 +54,10 @@ class Recipe:
             raise ValueError("A recipe needs at least one backbone; it has neither a visual nor an audio one.")
         if len(set(names)) < len(names):
             raise ValueError(f"A recipe has each backbone once, got {', '.join(names)}.")
-        if not _is_whole(self.frames_per_segment) or not 1 <= self.frames_per_segment <= MAX_FRAMES_PER_SEGMENT:
+        frames = self.frames_per_segment
+        if frames is not None and not (_is_whole(frames) and 1 <= frames <= MAX_FRAMES_PER_SEGMENT):
             raise ValueError(
-                f"frames_per_segment must be a whole number from 1 to {MAX_FRAMES_PER_SEGMENT}, "
-                f"got {self.frames_per_segment!r}."
+                f"frames_per_segment must be a whole number from 1 to {MAX_FRAMES_PER_SEGMENT}, got {frames!r}."
             )
         if not _is_number(self.segment_seconds) or not (
             SHORTEST_SEGMENT_SECONDS <= self.segment_seconds <= LONGEST_SEGMENT_SECONDS
@@ -145,7 +146,7 @@ def _shown(value: Any) -> str:
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
         "default": Recipe(),
-        "ave": Recipe(visual=("vgg19-original",), audio=("vggish",), precision="float32"),
+        "ave": Recipe(visual=("vgg19-original",), audio=("vggish",), frames_per_segment=16, precision="float32"),
     }
 )
 """Recipes by name. ``ave`` is the one that the features of the AVE data set were made with (Tian et al., ECCV 2018)."""

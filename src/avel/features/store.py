@@ -365,7 +365,7 @@ class FeatureStore:
         differences = [*recipe.differences(store.recipe), *_network_differences(backbones, store.backbones)]
         if differences or store.digest != _store_digest(recipe, backbones):
             raise FeaturesError(
-                f"{folder} holds features of another recipe: {'; '.join(differences)} as in the store. "
+                f"{folder} holds features of another recipe. Compared with the store, {'; '.join(differences)}. "
                 "Features of different recipes are never mixed: give a new folder, or the store's own settings."
             )
         return store
@@ -596,6 +596,10 @@ class FeatureStore:
                 )
             except SafetensorError as error:
                 raise _operating_system_error(error) from error
+            # Safetensors writes for its owner alone; a store may be shared.
+            ordinary = folder / "ordinary"
+            ordinary.touch()
+            temporary.chmod(ordinary.stat().st_mode & 0o777)
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(temporary, path)
 

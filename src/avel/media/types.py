@@ -66,12 +66,13 @@ class MediaSegment:
     Attributes:
         index: 0, 1, 2, ...
         start_seconds: ``index * segment_seconds`` on the file's timeline, which starts at 0 with its first track.
-        end_seconds: end of what the file holds, less than ``start_seconds + segment_seconds`` in a last, padded segment.
+        end_seconds: end of what the file holds, less than ``start_seconds + segment_seconds`` in a last, padded
+            segment.
         pictures: by the name given to the reader, (F, H, W, 3) uint8 RGB; all zeros where not valid.
-        waveform: (S,) float32 mono in [-1, 1], S = round(segment_seconds * sample_rate); zeros where not valid or padded.
-            Empty when no sound was asked for.
-        audio_valid: the sound of this segment could be read.
-        visual_valid: the pictures of this segment could be read.
+        waveform: (S,) float32 mono in [-1, 1], S = round(segment_seconds * sample_rate); zeros where not valid or
+            padded. Empty when no sound was asked for.
+        audio_valid: the sound of this segment was asked for and could be read.
+        visual_valid: the pictures of this segment were asked for and could be read.
     """
 
     index: int

@@ -22,11 +22,15 @@ class Agreement(LocalizationModel):
     threshold, its score is p / (p + tau): 0.5 at the threshold, and monotone. The audio-visual score is the smaller of
     the two, so that both have to agree.
 
+    A tagger with 1000 classes that sees nothing it knows gives each 1/1000, and so 118 breeds of dog a probability of
+    0.118. What chance gives a category is therefore taken off: p becomes (p - chance) / (1 - chance).
+
     Args:
         categories: what to look for.
         visual_labels: names of the D_v visual scores.
         audio_labels: names of the D_a audio scores.
         needs: the taggers that make them.
+        visual_chance: what chance gives each of the D_v visual scores; 0 when ``None``.
 
     Raises:
         CategoriesError: if a category names a class that the taggers do not have.
@@ -40,6 +44,7 @@ class Agreement(LocalizationModel):
         visual_labels: Sequence[str],
         audio_labels: Sequence[str],
         needs: FeatureNeeds,
+        visual_chance: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.categories = tuple(category.name for category in categories)
@@ -54,9 +59,12 @@ class Agreement(LocalizationModel):
         self.visible = [bool(column.any()) for column in seen.T]
         self._heard, self._required = heard, required
         self.register_buffer("seen", seen)  # (D_v, C - 1)
+        chance = torch.zeros(len(visual_labels)) if visual_chance is None else torch.tensor(visual_chance)
+        self.register_buffer("chance", chance @ seen)  # (C - 1)
         self.register_buffer("audio_thresholds", torch.tensor([c.audio_threshold for c in categories]))
         self.register_buffer("visual_thresholds", torch.tensor([c.visual_threshold for c in categories]))
         self.seen: Tensor
+        self.chance: Tensor
         self.audio_thresholds: Tensor
         self.visual_thresholds: Tensor
 
@@ -72,7 +80,7 @@ class Agreement(LocalizationModel):
             Logits of the audio-visual scores, with background at 0, which is score 0.5; and ``audio_scores`` and
             ``visual_scores``.
         """
-        visual_p = (visual @ self.seen).clamp(max=1.0).amax(dim=2)  # (B, T, C - 1)
+        visual_p = ((visual @ self.seen - self.chance) / (1 - self.chance)).clamp(0, 1).amax(dim=2)  # (B, T, C - 1)
         audio_p = torch.stack([self._audio_probability(audio, i) for i in range(len(self.categories))], dim=-1)
         inside = valid[..., None]
         visual_scores = torch.where(inside, visual_p / (visual_p + self.visual_thresholds), 0.0)

@@ -1,0 +1,43 @@
+# make demo and make test do everything on a fresh machine with Python 3.11 or later.
+#
+# torch is pinned in constraints.txt. Where the package index has a CUDA build only and no GPU is there, take the CPU
+# build: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+# Weights that the tests use; a test whose weights cannot be had is skipped and says so.
+TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark yamnet vgg19
+
+.PHONY: demo test check format benchmarks constraints clean
+
+demo: $(INSTALLED)
+	$(BIN)/avel localize examples/hello.ogv -o demo/report.html
+
+test: $(INSTALLED)
+	-$(BIN)/avel weights fetch $(TEST_WEIGHTS)
+	$(BIN)/pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+constraints: $(INSTALLED)
+	$(BIN)/pip freeze --exclude-editable --exclude avel | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf $(VENV) demo
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "avel needs Python 3.11 or later, found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,int8,cluster]'
+	@touch $@

@@ -1,0 +1,38 @@
+"""Windows of a fixed length that cover segments of any length."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.backbones.base import Floats
+
+_SLACK = 0.1
+"""What windows may leave out at both ends together, in hops: 49 ms for a window of 0.975 s, so that a segment of 1 s
+needs one window and not two that are almost the same."""
+
+
+def cover(waveforms: Floats, length: int) -> Floats:
+    """Windows of segments: about half a window apart, the first at a segment's start and the last at its end.
+
+    A segment that one window nearly covers has that one, in its middle. A segment that is shorter is followed by
+    silence.
+
+    Args:
+        waveforms: (T, S) segments; any S >= 1.
+        length: samples in a window.
+
+    Returns:
+        (T, W, length), the same number of windows W >= 1 for each segment.
+    """
+    if waveforms.shape[1] < length:
+        waveforms = np.pad(waveforms, ((0, 0), (0, length - waveforms.shape[1])))
+    starts = _starts(waveforms.shape[1] - length, length // 2)
+    return np.stack([waveforms[:, start : start + length] for start in starts], axis=1)
+
+
+def _starts(rest: int, hop: int) -> npt.NDArray[np.int64]:
+    count = 1 + max(0, math.ceil(rest / hop - _SLACK))
+    if count == 1:
+        return np.array([rest // 2])
+    return np.linspace(0, rest, count).round().astype(np.int64)

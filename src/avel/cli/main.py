@@ -1,0 +1,42 @@
+"""The program ``avel``: its commands, and what its exit code is.
+
+Heavy modules are imported inside the commands, so that ``avel --help`` answers at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+import avel
+from avel.cli import features, weights
+from avel.cli.console import fail
+from avel.cli.localize import localize
+from avel.errors import AvelError
+
+app = typer.Typer(
+    name="avel",
+    help="Audio-visual event localization: what can be both seen and heard in a video, and when.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(localize)
+app.command()(features.extract)
+app.add_typer(features.app, name="features", no_args_is_help=True)
+app.add_typer(weights.app, name="weights", no_args_is_help=True)
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit code."""
+    try:
+        app()
+    except AvelError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("stopped", code=130)
+
+
+@app.callback(invoke_without_command=True)
+def _program(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(f"avel {avel.__version__}")
+        raise typer.Exit

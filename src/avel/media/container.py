@@ -1,0 +1,197 @@
+"""Open a media file that nobody vouches for, and choose what to read from it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+import av
+from av.stream import Discard, Disposition
+
+from avel.errors import MediaError
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# What may be opened. Playlists and scripts (hls, dash, concat, sdp, ...) name other files or addresses, and single
+# images (image2, png_pipe, ...) are no video: none of them is here.
+DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,av1,avi,caf,dirac,dv,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,mov,mp3,mpeg,mpegts,"
+    "mpegvideo,mxf,nut,obu,ogg,rm,tta,vc1,vvc,w64,wav,webm,wtv,wv,yuv4mpegpipe"
+)
+MAX_SIDE_PIXELS = 16384
+MAX_PIXELS = 64_000_000
+MIN_SAMPLE_RATE = 1000
+MAX_SAMPLE_RATE = 768_000
+MAX_CHANNELS = 64
+STILL_BRANDS = {"avif", "heic", "heix", "mif1"}
+
+ADVICE = "Give a video or audio file, for example MP4, MKV, WebM, MOV or AVI."
+REPAIR = "The file may be incomplete: download or export it again."
+
+
+@contextmanager
+def open_media(path: str | os.PathLike[str]) -> Iterator["InputContainer"]:
+    """Open a file, and nothing else: no address, no playlist, no second file.
+
+    Raises:
+        MediaError: if it cannot be opened or is not a video or audio file.
+    """
+    with _open_file(path) as file:
+        try:
+            container = _open_container(file)
+        except (av.FFmpegError, ValueError, MemoryError, OSError) as error:
+            raise MediaError(
+                f"{path}: not a video or audio file that can be read ({_reason(file, error)}). {ADVICE}"
+            ) from error
+        with container:
+            if STILL_BRANDS & {container.metadata.get("major_brand", "").strip()}:
+                raise MediaError(f"{path}: a still image, not a video. {ADVICE}")
+            yield container
+
+
+def choose_tracks(
+    container: "InputContainer", path: str | os.PathLike[str]
+) -> tuple["VideoStream | None", "AudioStream | None", list[str]]:
+    """The tracks a player would show and play.
+
+    Of each kind: one that the file marks as default before one that it does not, then the one with the most pixels,
+    or the most channels and the highest rate, then the first. Cover art is no video track.
+
+    Returns:
+        The video track, the audio track, and a line for each kind of track that is there but cannot be read.
+
+    Raises:
+        MediaError: if there is neither.
+    """
+    videos = [
+        s
+        for s in container.streams.video
+        if not s.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+    ]
+    audios = list(container.streams.audio)
+    warnings = []
+
+    readable_videos = [s for s in videos if s.codec_context is not None]
+    readable_audios = [s for s in audios if s.codec_context is not None and _is_possible_sound(s)]
+    if videos and not readable_videos:
+        warnings.append("The video track is in a format that cannot be decoded here.")
+    if audios and not readable_audios:
+        warnings.append("The audio track is in a format that cannot be decoded here.")
+    video = max(readable_videos, key=_video_rank, default=None)
+    audio = max(readable_audios, key=_audio_rank, default=None)
+    if video is None and audio is None:
+        found = ", ".join(sorted({s.type for s in container.streams})) or "none"
+        raise MediaError(f"{path}: no video or audio track that can be read (tracks found: {found}). {ADVICE}")
+    if video is not None:
+        width, height = video.codec_context.width, video.codec_context.height
+        if max(width, height) > MAX_SIDE_PIXELS or width * height > MAX_PIXELS:
+            raise MediaError(
+                f"{path}: pictures of {width}x{height} pixels; at most {MAX_SIDE_PIXELS} a side and "
+                f"{MAX_PIXELS // 10**6} million in all are read. Scale the video down."
+            )
+        video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    for stream in container.streams:
+        if stream is not video and stream is not audio:
+            stream.discard = Discard.all
+    return video, audio, warnings
+
+
+def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    def fail(found: str, advice: str = ADVICE) -> NoReturn:
+        raise MediaError(f"{path}: {found}. {advice}") from None
+
+    try:
+        mode = Path(path).stat().st_mode
+        if stat.S_ISDIR(mode):
+            fail("a folder, not a file")
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            fail("a device or socket, not a file")
+        file = Path(path).open("rb")  # noqa: SIM115
+    except FileNotFoundError:
+        fail("no such file", "Check the name.")
+    except PermissionError:
+        fail("no permission to read it", "Change its permissions, or copy it.")
+    except (OSError, ValueError) as error:
+        fail(f"cannot be opened ({error})", "Check the name.")
+    if stat.S_ISREG(mode) and os.fstat(file.fileno()).st_size == 0:
+        file.close()
+        fail("an empty file", REPAIR)
+    return file
+
+
+def _open_container(file: BinaryIO) -> "InputContainer":
+    # libav gets an open file, never a name: a name could be an address or another protocol. io_open refuses whatever a
+    # demuxer wants to open besides. Without genpts it does not read ahead for missing times; see reader.best_time.
+    return av.open(
+        file,
+        mode="r",
+        options={"format_whitelist": DEMUXERS, "max_pixels": str(MAX_PIXELS), "fflags": "-genpts"},
+        metadata_errors="replace",
+        buffer_size=1 << 18,
+        io_open=_refuse_second_file,
+    )
+
+
+def _refuse_second_file(url: str, flags: int, options: dict[str, str]) -> Any:
+    raise PermissionError(f"the file refers to another one, {url!r}, which is not opened")
+
+
+def _reason(file: BinaryIO, error: BaseException) -> str:
+    """What libav logs when it opens the file once more; the log is off otherwise, as it costs and is global."""
+    if not file.seekable():
+        return str(getattr(error, "strerror", None) or error)
+    file.seek(0)
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as logs:
+            _open_container(file).close()
+    except (av.FFmpegError, ValueError, MemoryError, OSError) as again:
+        error = again
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
+    messages = [" ".join(message.split()) for _, _, message in logs]
+    if any("not on whitelist" in message for message in messages):
+        return "its content is of another kind"
+    return "; ".join(dict.fromkeys(messages[-2:])) or str(getattr(error, "strerror", None) or error)
+
+
+def _video_rank(stream: "VideoStream") -> tuple[bool, int, int]:
+    context = stream.codec_context
+    return bool(stream.disposition & Disposition.default), context.width * context.height, -stream.index
+
+
+def _audio_rank(stream: "AudioStream") -> tuple[bool, int, int, int]:
+    context = stream.codec_context
+    return bool(stream.disposition & Disposition.default), context.channels, context.sample_rate or 0, -stream.index
+
+
+def _is_possible_sound(stream: "AudioStream") -> bool:
+    # A rate of 0 is one that only the first decoded frame tells.
+    context = stream.codec_context
+    rate = context.sample_rate or 0
+    return (rate == 0 or MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE) and context.channels <= MAX_CHANNELS
+
+
+def declared_seconds(container: "InputContainer", streams: list[Any], zero: float) -> float | None:
+    """Length of the timeline that the tracks read, or else the file, declare."""
+    ends: list[float] = []
+    for stream in streams:
+        if stream.duration is None or stream.duration <= 0:
+            ends = []
+            break
+        ends.append(float(((stream.start_time or 0) + stream.duration) * stream.time_base) - zero)
+    if ends and max(ends) > 0:
+        return max(ends)
+    if container.duration is not None and container.duration > 0:
+        # Where the tracks do not say (Matroska), this is the time of the end.
+        seconds = float(container.duration / av.time_base)
+        return seconds - zero if seconds > zero else seconds
+    return None

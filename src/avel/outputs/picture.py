@@ -1,0 +1,261 @@
+"""A result as one picture: frames, waveform, event bands and scores over one time axis."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from avel.events import Localization, Modality
+from avel.outputs import timeline
+from avel.outputs.evidence import STRIP_ASPECT, Evidence, Frame, gather
+
+DPI = 150
+
+# All lengths in inches, from the top down.
+_WIDTH = 12.0
+_MARGIN = 0.45
+_LABELS = 1.9
+_PLOT = _WIDTH - 2 * _MARGIN - _LABELS
+_TITLE = 0.73
+_LINE_HEIGHT = 0.22
+_LEGEND = 0.4
+_STRIP = _PLOT / STRIP_ASPECT
+_WAVE = 0.55
+_AXIS = 0.3
+_LANE_ROW, _LANE_LEAST = 0.13, 0.24
+_SCORES = 0.5
+_GAP = 0.1
+_PART = 0.28
+
+_INK, _SOFT, _FAINT, _LINE, _WELL, _VOID, _HATCH = (
+    "#17191c",
+    "#5d646d",
+    "#8b929b",
+    "#e4e7ea",
+    "#f5f6f7",
+    "#e9ebee",
+    "#c0c6cc",
+)
+_HEARD: dict[str, Any] = {"color": timeline.HEARD_COLOR, "linewidth": 1.2}
+_SEEN: dict[str, Any] = {"color": timeline.SEEN_COLOR, "linewidth": 1.2, "linestyle": (0, (4, 2))}
+_BOTH: dict[str, Any] = {"color": timeline.BOTH_COLOR, "linewidth": 7, "alpha": 0.25, "solid_capstyle": "butt"}
+_HATCHES: dict[Modality, str | None] = {"audio-visual": None, "audio": "////", "visual": "\\\\\\\\"}
+
+
+def draw(result: Localization, evidence: Evidence | None = None) -> Figure:
+    """A figure of its own that leaves pyplot and its settings alone.
+
+    Args:
+        result: what was found.
+        evidence: the video's frames and sound; read from the video when ``None``.
+
+    Raises:
+        MediaError: if the video is no longer there.
+    """
+    evidence = gather(result) if evidence is None else evidence
+    lanes, scores = timeline.lanes(result), timeline.scores(result)
+    unjudged = timeline.unreadable(result, *evidence.kinds)
+    lane_heights = [max(_LANE_LEAST, _LANE_ROW * lane.rows) for lane in lanes]
+    summary = textwrap.wrap(timeline.summary(result), 150, max_lines=3, placeholder=" …")
+    height = (
+        2 * _MARGIN + _TITLE + _LINE_HEIGHT * len(summary) + _LEGEND + _STRIP + _WAVE + _AXIS + 3 * _GAP + 2 * _PART
+        + (sum(lane_heights) if lanes else _LANE_LEAST) + _GAP * max(len(lanes), 1)
+        + (_SCORES + _GAP) * len(scores.categories)
+    )  # fmt: skip
+    sheet = _Sheet(result, height)
+    sheet.title(summary)
+    sheet.legend(evidence)
+    sheet.strip(evidence)
+    sheet.wave(evidence)
+    sheet.axis()
+    sheet.part("Events")
+    for lane, lane_height in zip(lanes, lane_heights, strict=True):
+        sheet.lane(lane, lane_height, unjudged)
+    if not lanes:
+        sheet.nothing("no event", _LANE_LEAST)
+    if scores.categories:
+        sheet.part("Scores", [("heard", _HEARD), ("seen", _SEEN), ("both", _BOTH)])
+    for category in scores.categories:
+        sheet.scores(scores, category, unjudged)
+    return sheet.figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    figure.savefig(path, format="png", dpi=DPI)
+
+
+class _Sheet:
+    """A figure that is filled from the top down."""
+
+    def __init__(self, result: Localization, height: float) -> None:
+        self.result = result
+        self.height = height
+        self.figure = Figure(figsize=(_WIDTH, height), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(self.figure)
+        self.top = _MARGIN
+
+    def title(self, summary: Sequence[str]) -> None:
+        name = " ".join((Path(self.result.video).name or self.result.video).split())
+        self._text(_MARGIN, self.top + 0.18, _shortened(name, 84), size=15, weight="bold")
+        for line in summary:
+            self._text(_MARGIN, self.top + 0.5, line, size=9.5)
+            self.top += _LINE_HEIGHT
+        duration = timeline.clock(self.result.duration_seconds, timeline.clock_decimals(self.result))
+        facts = f"{duration} · segments of {self.result.segment_seconds:g} s · model {self.result.model.get('name')}"
+        self._text(_MARGIN, self.top + 0.52, facts, size=8, color=_SOFT)
+        self.top += _TITLE
+
+    def legend(self, evidence: Evidence) -> None:
+        x, y = _MARGIN + _LABELS, self.top + _LEGEND / 2 - 0.03
+        for modality, word in timeline.MODALITY_WORDS.items():
+            patch = _band(modality, (x / _WIDTH, 1 - (y + 0.05) / self.height), 0.26 / _WIDTH, 0.1 / self.height)
+            patch.set_transform(self.figure.transFigure)
+            self.figure.add_artist(patch)
+            self._text(x + 0.34, y, word, size=8, color=_SOFT)
+            x += 0.7 + 0.062 * len(word)
+        if timeline.unreadable(self.result, *evidence.kinds):
+            patch = Rectangle(
+                (x / _WIDTH, 1 - (y + 0.05) / self.height), 0.26 / _WIDTH, 0.1 / self.height, facecolor=_VOID,
+                edgecolor=_HATCH, linewidth=0, hatch="//////", transform=self.figure.transFigure,
+            )  # fmt: skip
+            self.figure.add_artist(patch)
+            self._text(x + 0.34, y, "could not be read", size=8, color=_SOFT)
+        self.top += _LEGEND
+
+    def strip(self, evidence: Evidence) -> None:
+        if not evidence.frames:
+            self.nothing("no picture in this file", _STRIP, label="Picture")
+            return
+        axes = self._axes(_STRIP, "Picture")
+        width = self.result.duration_seconds / len(evidence.frames)
+        for i, frame in enumerate(evidence.frames):
+            self._frame(axes, frame, i * width, width, len(evidence.frames))
+        _void(axes, timeline.unreadable(self.result, "visual"))
+
+    def wave(self, evidence: Evidence) -> None:
+        if not evidence.has_sound:
+            self.nothing("no sound in this file", _WAVE, label="Sound")
+            return
+        peak = f"\npeak {timeline.decibels(evidence.peak)}" if evidence.peak > 0 else ""
+        axes = self._axes(_WAVE, f"Sound{peak}")
+        axes.set_ylim(-1, 1)
+        loudest = evidence.peak or 1.0
+        moments = (np.arange(len(evidence.low)) + 0.5) * self.result.duration_seconds / len(evidence.low)
+        low, high = np.minimum(evidence.low / loudest, -0.012), np.maximum(evidence.high / loudest, 0.012)
+        axes.fill_between(moments, low, high, color=_SOFT, linewidth=0)
+        _void(axes, timeline.unreadable(self.result, "audio"))
+
+    def axis(self) -> None:
+        for moment, text in timeline.tick_labels(self.result.duration_seconds):
+            share = moment / self.result.duration_seconds
+            side = "left" if share < 0.01 else "right" if share > 0.97 else "center"
+            x = _MARGIN + _LABELS + _PLOT * share
+            self._text(x, self.top + 0.03, text, size=7.5, color=_SOFT, horizontalalignment=side)
+        self.top += _AXIS
+
+    def part(self, name: str, keys: Sequence[tuple[str, dict[str, Any]]] = ()) -> None:
+        middle = self.top + _PART / 2
+        x = _MARGIN + _LABELS
+        self._text(x - 0.18, middle, name, size=7.5, color=_FAINT, horizontalalignment="right")
+        for word, style in keys:
+            self._line(x, x + 0.3, middle, **style)
+            self._text(x + 0.38, middle, word, size=7.5, color=_SOFT)
+            x += 0.56 + 0.062 * len(word)
+        self._line(x, _MARGIN + _LABELS + _PLOT, middle, color=_LINE, linewidth=0.8)
+        self.top += _PART + _GAP / 2
+
+    def lane(self, lane: timeline.Lane, height: float, unjudged: list[tuple[float, float]]) -> None:
+        axes = self._axes(height, lane.category)
+        axes.set_facecolor(_WELL)
+        axes.set_ylim(lane.rows, 0)
+        _void(axes, unjudged)
+        least = self.result.duration_seconds / 800  # about two pixels
+        for band in lane.bands:
+            width = max(band.end_seconds - band.start_seconds, least)
+            axes.add_patch(_band(band.modality, (band.start_seconds, band.row + 0.12), width, 0.76))
+
+    def scores(self, scores: timeline.Scores, category: str, unjudged: list[tuple[float, float]]) -> None:
+        axes = self._axes(_SCORES, category)
+        axes.set_ylim(-0.04, 1.04)  # room for the width of lines
+        _void(axes, unjudged)
+        heard, seen = scores.heard[category], scores.seen[category]
+        axes.axhline(timeline.THRESHOLD, color=_FAINT, linewidth=0.6, linestyle=(0, (1, 3)))
+        both = np.where(np.minimum(heard, seen) >= timeline.THRESHOLD, np.minimum(heard, seen), np.nan)
+        axes.stairs(both, scores.edges, fill=True, color=timeline.BOTH_COLOR, alpha=0.2, linewidth=0)
+        axes.stairs(heard, scores.edges, baseline=None, **_HEARD)
+        axes.stairs(seen, scores.edges, baseline=None, **_SEEN)
+        axes.axhline(0, color=_LINE, linewidth=1, zorder=0)
+
+    def nothing(self, why: str, height: float, label: str = "") -> None:
+        axes = self._axes(height, label)
+        axes.set_facecolor(_WELL)
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", fontsize=8, color=_SOFT)
+
+    def _axes(self, height: float, label: str) -> Axes:
+        bottom = 1 - (self.top + height) / self.height
+        axes = self.figure.add_axes((((_MARGIN + _LABELS) / _WIDTH), bottom, _PLOT / _WIDTH, height / self.height))
+        axes.set_xlim(0, self.result.duration_seconds)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        lines = label.split("\n") if "\n" in label else textwrap.wrap(label, 24, max_lines=2, placeholder="…")
+        self._text(
+            _MARGIN + _LABELS - 0.18, self.top + height / 2, "\n".join(lines), size=8, horizontalalignment="right"
+        )
+        self.top += height + _GAP
+        return axes
+
+    def _frame(self, axes: Axes, frame: Frame, start_seconds: float, width_seconds: float, count: int) -> None:
+        if frame.pixels is not None:
+            pixels = _cropped(frame.pixels, _PLOT / count / _STRIP)
+            inset = 0.0006 * self.result.duration_seconds  # a white hairline between frames
+            extent = (start_seconds + inset, start_seconds + width_seconds - inset, 0.0, 1.0)
+            axes.imshow(pixels, extent=extent, aspect="auto", interpolation="antialiased")
+            axes.set_xlim(0, self.result.duration_seconds)
+            axes.set_ylim(0, 1)
+
+    def _line(self, left: float, right: float, y: float, **style: Any) -> None:
+        x = [left / _WIDTH, right / _WIDTH]
+        level = 1 - y / self.height
+        self.figure.add_artist(Line2D(x, [level, level], transform=self.figure.transFigure, **style))
+
+    def _text(self, x: float, y: float, text: str, *, size: float, color: str = _INK, **how: Any) -> None:
+        # A file name may hold "$", which would start a formula.
+        where = {"verticalalignment": "center"} | how
+        self.figure.text(x / _WIDTH, 1 - y / self.height, text, fontsize=size, color=color, parse_math=False, **where)
+
+
+def _band(modality: Modality, corner: tuple[float, float], width: float, height: float) -> Rectangle:
+    color = timeline.MODALITY_COLORS[modality]
+    hatch = _HATCHES[modality]
+    return Rectangle(
+        corner, width, height, facecolor="white" if hatch else color, edgecolor=color, hatch=hatch, linewidth=0.8
+    )
+
+
+def _void(axes: Axes, spans: list[tuple[float, float]]) -> None:
+    for start, end in spans:
+        axes.axvspan(start, end, facecolor=_VOID, edgecolor=_HATCH, hatch="//////", linewidth=0)
+
+
+def _cropped(pixels: npt.NDArray[np.uint8], aspect: float) -> npt.NDArray[np.uint8]:
+    """The middle of a picture, with the given width over height."""
+    height, width = pixels.shape[:2]
+    if width / height > aspect:
+        wanted = max(round(height * aspect), 1)
+        return pixels[:, (width - wanted) // 2 :][:, :wanted]
+    wanted = max(round(width / aspect), 1)
+    return pixels[(height - wanted) // 2 :][:wanted]
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length // 2 - 1] + "…" + text[-(length // 2) :]

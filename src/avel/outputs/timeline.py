@@ -1,0 +1,264 @@
+"""What every picture of a result shares: which categories it shows, in which lanes, its scores, ticks and words.
+
+The colours say one thing everywhere: what is heard, what is seen, and what is both. They are told apart with any
+colour vision (after Okabe and Ito, "Color Universal Design", 2008, made darker for thin lines), and the bands of
+events also by their filling.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.events import BACKGROUND, MODALITIES, Event, Localization, Modality, by_start
+
+HEARD_COLOR = "#0072b2"
+SEEN_COLOR = "#d55e00"
+BOTH_COLOR = "#00795a"
+MODALITY_COLORS: Mapping[Modality, str] = {"audio-visual": BOTH_COLOR, "audio": HEARD_COLOR, "visual": SEEN_COLOR}
+MODALITY_WORDS: Mapping[Modality, str] = {
+    "audio-visual": "heard and seen",
+    "audio": "heard only",
+    "visual": "seen only",
+}
+
+THRESHOLD = 0.5
+"""Score from which on a segment counts; see `Event.score`."""
+
+MAX_COLUMNS = 1000
+MAX_LANES = 30
+MAX_SCORE_ROWS = 8
+NOTABLE_SCORE = 0.2
+"""A category without an event is shown where one of its scores is at least this."""
+_FEWEST_SCORE_ROWS = 3
+
+_RESOLUTION = 2000
+"""Gaps and events shorter than this part of the timeline are not drawn on their own."""
+
+_TICK_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+
+Columns = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Events of one category and modality that are drawn as one.
+
+    Attributes:
+        events: one, or more when they are too close to each other to be told apart.
+        row: 0 for the category's first row; others when events of the category overlap.
+    """
+
+    events: tuple[Event, ...]
+    row: int
+
+    @property
+    def start_seconds(self) -> float:
+        """Start of the first event."""
+        return self.events[0].start_seconds
+
+    @property
+    def end_seconds(self) -> float:
+        """End of the last event."""
+        return max(e.end_seconds for e in self.events)
+
+    @property
+    def modality(self) -> Modality:
+        """The one that holds most of the time."""
+        return max(MODALITIES, key=lambda m: sum(e.duration_seconds for e in self.events if e.modality == m))
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The bands of one category.
+
+    Attributes:
+        category: its name.
+        bands: by start.
+        rows: how many rows they take.
+    """
+
+    category: str
+    bands: tuple[Band, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores over time, with at most `MAX_COLUMNS` columns; a column has the highest score of its segments.
+
+    Attributes:
+        edges: (N + 1,) seconds.
+        heard: by category, (N,) in [0, 1]; NaN where no sound could be read.
+        seen: by category, (N,) in [0, 1]; NaN where no picture could be read.
+    """
+
+    edges: npt.NDArray[np.float64]
+    heard: Mapping[str, Columns]
+    seen: Mapping[str, Columns]
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories shown, in order."""
+        return tuple(self.heard)
+
+
+def lanes(result: Localization) -> list[Lane]:
+    """Lanes of the categories that have events, the strongest audio-visual ones first, at most `MAX_LANES`."""
+    gap_seconds = result.duration_seconds / _RESOLUTION
+    by_category: dict[str, list[Event]] = {}
+    for event in by_start(result.events):
+        by_category.setdefault(event.category, []).append(event)
+    ordered = sorted(by_category, key=lambda category: _rank(by_category[category]))
+    return [_lane(category, by_category[category], gap_seconds) for category in ordered[:MAX_LANES]]
+
+
+def scores(result: Localization) -> Scores:
+    """Both taggers' scores of the categories that matter: those with events, then those that came near one."""
+    categories = _notable(result)
+    segments = result.segments
+    shape = (len(segments), len(categories))
+    heard, seen = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for t, segment in enumerate(segments):
+        for values, table, valid in (
+            (segment.audio_scores, heard, segment.valid.audio),
+            (segment.visual_scores, seen, segment.valid.visual),
+        ):
+            table[t] = [values.get(category, 0.0) for category in categories] if valid else np.nan
+    each = max(-(-len(segments) // MAX_COLUMNS), 1)
+    firsts = np.arange(0, len(segments), each)
+    edges = np.array([segments[t].start_seconds for t in firsts] + [s.end_seconds for s in segments[-1:]], np.float64)
+    if len(segments) and len(categories):
+        heard, seen = np.fmax.reduceat(heard, firsts), np.fmax.reduceat(seen, firsts)
+    return Scores(
+        edges=edges,
+        heard={category: heard[:, c] for c, category in enumerate(categories)},
+        seen={category: seen[:, c] for c, category in enumerate(categories)},
+    )
+
+
+def unreadable(result: Localization, *kinds: str) -> list[tuple[float, float]]:
+    """Spans in seconds where any of the kinds (``"audio"``, ``"visual"``) could not be read."""
+    spans: list[tuple[float, float]] = []
+    for segment in result.segments:
+        if all(getattr(segment.valid, kind) for kind in kinds):
+            continue
+        if spans and spans[-1][1] >= segment.start_seconds - 1e-6:
+            spans[-1] = (spans[-1][0], segment.end_seconds)
+        else:
+            spans.append((segment.start_seconds, segment.end_seconds))
+    return spans
+
+
+def ticks(duration_seconds: float, at_most: int = 11) -> list[float]:
+    """Round moments from 0 on for a time axis."""
+    step = next((s for s in _TICK_STEPS if duration_seconds / s <= at_most - 1), duration_seconds)
+    return [round(i * step, 6) for i in range(int(duration_seconds / step + 1e-9) + 1)]
+
+
+def clock(seconds: float, decimals: int = 0) -> str:
+    """``m:ss`` or ``h:mm:ss``, with as many decimals as asked for."""
+    unit = 10**decimals
+    units = round(seconds * unit)
+    whole, part = divmod(units, unit)
+    minutes, whole = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"
+    return f"{text}.{part:0{decimals}d}" if decimals else text
+
+
+def tick_labels(duration_seconds: float) -> list[tuple[float, str]]:
+    """`ticks` with their words."""
+    moments = ticks(duration_seconds)
+    decimals = 0 if all(moment == int(moment) for moment in moments) else 1
+    return [(moment, clock(moment, decimals)) for moment in moments]
+
+
+def clock_decimals(result: Localization) -> int:
+    """Decimals that tell the result's segments apart."""
+    tenths = result.segment_seconds * 10
+    return 1 if abs(tenths - round(tenths)) < 1e-6 else 2
+
+
+def summary(result: Localization) -> str:
+    """What was found, in one or two sentences."""
+    groups: dict[Modality, list[Event]] = {"audio-visual": [], "audio": [], "visual": []}
+    for event in result.events:
+        groups[event.modality].append(event)
+    both = groups["audio-visual"]
+    if len(both) == 1:
+        e, decimals = both[0], clock_decimals(result)
+        times = f"{clock(e.start_seconds, decimals)} to {clock(e.end_seconds, decimals)}"
+        sentences = [f"One audio-visual event: {e.category}, from {times}."]
+    elif both:
+        sentences = [f"{len(both)} audio-visual events: {_listing(both)}."]
+    else:
+        sentences = ["No event was both heard and seen."]
+    if groups["audio"]:
+        sentences.append(f"Heard only: {_listing(groups['audio'])}.")
+    if groups["visual"]:
+        sentences.append(f"Seen only: {_listing(groups['visual'])}.")
+    return " ".join(sentences)
+
+
+def decibels(peak: float) -> str:
+    """A peak amplitude in (0, 1] in words."""
+    return f"{20 * math.log10(peak):.0f} dBFS".replace("-0 ", "0 ").replace("-", "−")
+
+
+def _listing(events: Sequence[Event], at_most: int = 4) -> str:
+    """Categories of events, the strongest first."""
+    names = list(dict.fromkeys(e.category for e in sorted(events, key=lambda e: -e.score)))
+    shown = names[:at_most]
+    if len(names) > at_most:
+        shown.append(f"{len(names) - at_most} more")
+    return " · ".join(shown)  # categories of AVE have commas in their names
+
+
+def _rank(events: Sequence[Event]) -> tuple[int, float, float]:
+    best = max(events, key=lambda e: (e.modality == "audio-visual", e.score))
+    return (best.modality != "audio-visual", -best.score, best.start_seconds)
+
+
+def _lane(category: str, events: Sequence[Event], gap_seconds: float) -> Lane:
+    ends: list[float] = []  # of each row
+    placed: list[list[Event]] = []
+    rows: list[int] = []
+    last: dict[int, int] = {}  # row to its last band
+    for event in events:
+        row = next((r for r, end in enumerate(ends) if end <= event.start_seconds + 1e-6), None)
+        if row is None:
+            row = len(ends)
+            ends.append(0.0)
+        if row in last and _one_to_the_eye(placed[last[row]][-1], event, gap_seconds):
+            placed[last[row]].append(event)
+        else:
+            last[row] = len(placed)
+            placed.append([event])
+            rows.append(row)
+        ends[row] = event.end_seconds
+    bands = tuple(Band(tuple(group), row) for group, row in zip(placed, rows, strict=True))
+    return Lane(category, bands, rows=len(ends))
+
+
+def _one_to_the_eye(before: Event, event: Event, gap_seconds: float) -> bool:
+    gap = event.start_seconds - before.end_seconds
+    if gap >= gap_seconds:
+        return False
+    return event.duration_seconds < gap_seconds or (gap > 0 and event.modality == before.modality)
+
+
+def _notable(result: Localization) -> list[str]:
+    chosen = [lane.category for lane in lanes(result)]
+    peaks: dict[str, tuple[float, float]] = {}  # how near it came to both, then to either
+    for segment in result.segments:
+        for category in {**segment.audio_scores, **segment.visual_scores}:
+            both = (segment.audio_scores.get(category, 0.0), segment.visual_scores.get(category, 0.0))
+            before = peaks.get(category, (0.0, 0.0))
+            peaks[category] = (max(before[0], min(both)), max(before[1], max(both)))
+    others = sorted((c for c in peaks if c not in chosen and c != BACKGROUND), key=lambda c: peaks[c], reverse=True)
+    near = [c for c in others if peaks[c][0] >= NOTABLE_SCORE]
+    few = others[: max(_FEWEST_SCORE_ROWS - len(chosen), 0)]
+    return (chosen + [c for c in others if c in near or c in few])[:MAX_SCORE_ROWS]

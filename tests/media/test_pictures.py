@@ -1,0 +1,130 @@
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avel.media.pictures import (
+    HLG,
+    PQ,
+    Orientation,
+    Scaler,
+    display_size,
+    hdr_to_sdr,
+    over_black,
+    picture_size,
+    scale_flags,
+)
+from avel.media.types import PictureFormat
+
+
+def pq_code(nits):
+    """ITU-R BT.2100, from light to code."""
+    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+    light = (nits / 10000) ** m1
+    return ((c1 + c2 * light) / (1 + c3 * light)) ** m2
+
+
+def grey(code):
+    return np.full((2, 3, 3), round(code * 65535), dtype=np.uint16)
+
+
+def test_pq_light_below_the_knee_keeps_its_brightness():
+    # 18 % grey under a reference white of 203 nits is 46 % of sRGB's range.
+    picture = hdr_to_sdr(grey(pq_code(0.18 * 203)), PQ)
+    assert np.abs(picture.astype(int) - 118).max() <= 1
+
+
+def test_hlg_reference_white_is_bright_and_its_grey_is_kept():
+    # ITU-R BT.2408: on a display of 1000 nits, HLG 75 % is 203 nits, and 38 % is 26 nits.
+    white, dim = hdr_to_sdr(grey(0.75), HLG), hdr_to_sdr(grey(0.38), HLG)
+    assert white.min() >= 240
+    assert np.abs(dim.astype(int) - round(255 * (1.055 * (26 / 203) ** (1 / 2.4) - 0.055))).max() <= 3
+
+
+@given(st.sampled_from([PQ, HLG]), st.integers(0, 65534))
+def test_brighter_hdr_greys_are_never_darker_and_stay_grey(transfer, code):
+    pair = np.array([[[code] * 3, [code + 1] * 3]], dtype=np.uint16)
+    (dark, bright) = hdr_to_sdr(pair, transfer)[0].astype(int)
+    assert (bright >= dark).all()
+    assert np.ptp(dark) <= 1
+
+
+def test_transparent_parts_are_black():
+    rgba = np.array([[[200, 100, 50, 255], [200, 100, 50, 0], [200, 100, 50, 128]]], dtype=np.uint8)
+    assert over_black(rgba)[0].tolist() == [[200, 100, 50], [0, 0, 0], [100, 50, 25]]
+
+
+def test_transparency_is_seen_in_the_frames_format():
+    rgba = np.full((8, 8, 4), 200, dtype=np.uint8)
+    rgba[..., 3] = 0
+    frame = av.VideoFrame.from_ndarray(rgba, format="rgba")
+    assert not Scaler((4, 4))(frame, Orientation()).any()
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (90, 1), (180, 2), (-90, 3)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_display_matrix_turns_and_flips(tmp_path, degrees, turns, flip):
+    stored = np.full((16, 24, 3), 20, dtype=np.uint8)
+    stored[:8, :8] = 235
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 24, 16, "yuv420p"
+        stream.set_display_rotation(degrees, hflip=flip)
+        for packet in [*stream.encode(av.VideoFrame.from_ndarray(stored)), *stream.encode()]:
+            container.mux(packet)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    orientation = Orientation.of(frame)
+    # av_display_matrix_flip is applied to what was turned: a player turns, then flips.
+    wanted = np.rot90(stored, turns)
+    wanted = wanted[:, ::-1] if flip else wanted
+    size = display_size(24, 16, None, orientation)
+    assert size == (wanted.shape[1], wanted.shape[0])
+    shown = Scaler(size)(frame, orientation)
+    assert np.abs(shown.astype(int) - wanted).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("stored", "aspect", "transpose", "wanted"),
+    [
+        ((320, 240), None, False, (320, 240)),
+        ((320, 240), Fraction(1), True, (240, 320)),
+        ((720, 576), Fraction(16, 15), False, (768, 576)),
+        ((720, 480), Fraction(8, 9), False, (720, 540)),
+        ((720, 480), Fraction(8, 9), True, (540, 720)),
+        ((320, 240), Fraction(1, 10000), False, (320, 240)),  # no real pixel is that shape
+    ],
+)
+def test_display_size(stored, aspect, transpose, wanted):
+    assert display_size(*stored, aspect, Orientation(transpose)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("displayed", "wanted"),
+    [((1280, 720), (640, 360)), ((720, 1280), (360, 640)), ((321, 241), (320, 240)), ((16384, 2), (640, 2))],
+)
+def test_longest_side_keeps_the_aspect_and_never_enlarges(displayed, wanted):
+    assert picture_size(PictureFormat(1, longest_side=640), displayed) == wanted
+
+
+def test_without_a_picture_longest_side_is_a_square():
+    assert picture_size(PictureFormat(1, longest_side=64), None) == (64, 64)
+
+
+def test_large_reductions_average():
+    assert scale_flags((1280, 720), (224, 224)) == "area"
+    assert scale_flags((320, 240), (224, 224)) == "bicubic"
+
+
+@pytest.mark.parametrize("size", [(7, 5), (64, 64), (321, 241)])
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p", "yuv420p10le", "yuv444p12le", "gray", "gbrp", "rgb24"])
+def test_pixel_formats_and_odd_sizes_give_the_colour_that_went_in(size, pixels):
+    colour = np.array([120, 120, 120]) if pixels == "gray" else np.array([200, 90, 40])
+    frame = av.VideoFrame.from_ndarray(np.broadcast_to(colour, (size[1], size[0], 3)).astype(np.uint8).copy())
+    picture = Scaler((24, 18))(frame.reformat(format=pixels), Orientation())
+    assert picture.shape == (18, 24, 3)
+    assert np.abs(picture.astype(int) - colour).max() <= 6

@@ -1,0 +1,139 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from avel.errors import MediaError, OutputError
+from avel.events import Localization
+from avel.outputs import FORMATS, TEXT_FORMATS, render, unique_stems, write, write_all
+from avel.outputs.atomic import replacing
+
+
+def test_format_comes_from_the_suffix(tmp_path, result):
+    assert write(result, tmp_path / "a.JSON") == tmp_path / "a.JSON"
+    assert Localization.from_json(tmp_path / "a.JSON") == result
+    write(result, tmp_path / "b.txt", format="csv")
+    assert (tmp_path / "b.txt").read_text() == render(result, "csv")
+
+
+def test_unknown_formats_are_named_with_those_that_exist(tmp_path, result):
+    supported = "Supported formats are json, csv, srt, vtt, html, png, mp4"
+    with pytest.raises(ValueError, match=f"Unknown format 'gif'. {supported}"):
+        write(result, tmp_path / "a.gif")
+    with pytest.raises(ValueError, match=f"Unknown format ''. {supported}"):
+        write(result, tmp_path / "a")
+    with pytest.raises(ValueError, match="Unknown format 'pdf'"):
+        write_all(result, tmp_path, ["json", "pdf"])
+    with pytest.raises(ValueError, match="Unknown text format 'png'. Supported text formats are json, csv, srt, vtt"):
+        render(result, "png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_formats_land_beside_each_other(tmp_path, dog):
+    paths = write_all(dog, tmp_path / "new" / "folder", list(FORMATS))
+    assert [p.name for p in paths] == [f"dog_bark_02754.{name}" for name in FORMATS]
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == sorted(p.name for p in paths)
+
+
+def test_stem_can_be_chosen(tmp_path, result):
+    assert write_all(result, tmp_path, ["srt"], stem="clip-2") == [tmp_path / "clip-2.srt"]
+
+
+def test_a_vanished_video_stops_only_the_formats_that_show_it(tmp_path, make):
+    gone = make(tmp_path / "gone.mp4")
+    assert len(write_all(gone, tmp_path / "out", TEXT_FORMATS)) == 4
+    for name in ("html", "png"):
+        with pytest.raises(MediaError, match="gone.mp4: the video is no longer there"):
+            write(gone, tmp_path / f"x.{name}")
+    with pytest.raises(MediaError, match="gone.mp4: no such file"):
+        write(gone, tmp_path / "x.mp4")
+    with pytest.raises(OutputError, match="no longer there.*no such file"):
+        write_all(gone, tmp_path / "other", ["html", "json", "mp4"])
+    assert [p.name for p in (tmp_path / "other").iterdir()] == ["gone.json"]
+
+
+def test_the_video_itself_is_never_overwritten(tmp_path, make):
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="clip.mp4: it is the video itself"):
+        write_all(make(video), tmp_path, ["mp4"])
+    assert video.read_bytes() == b"precious"
+
+
+def test_a_place_that_is_no_folder(tmp_path, result):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"Cannot write .*a.json: .*Check its folder's permissions and free space"):
+        write(result, tmp_path / "file" / "a.json")
+
+
+def test_a_place_that_is_no_regular_file(tmp_path, result):
+    (tmp_path / "a.json").mkdir()
+    os.mkfifo(tmp_path / "b.json")
+    for name in ("a.json", "b.json"):
+        with pytest.raises(OutputError, match=f"Cannot write .*{name}: it is not a regular file"):
+            write(result, tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
+
+
+@pytest.mark.parametrize("name", ["json", "html", "png", "mp4"])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, dog, name):
+    """A limit on file sizes makes the operating system refuse a write half way, as a full disk does."""
+    source, target = tmp_path / "source.json", tmp_path / "out" / f"a.{name}"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    source.write_text(dog.to_json(), encoding="utf-8")
+    program = (
+        "import resource, sys\n"
+        "from avel.errors import OutputError\n"
+        "from avel.events import Localization\n"
+        "from avel.outputs import write\n"
+        "result = Localization.from_json(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
+        "try:\n    write(result, sys.argv[2])\n"
+        "except OutputError as error:\n    print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program, source, target], capture_output=True, text=True, check=False)
+    assert f"Cannot write {target}: File too large" in run.stdout, run.stderr
+    assert target.read_bytes() == b"old"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError, match="half way"), replacing(tmp_path / "a") as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise RuntimeError("half way")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_name_that_is_no_unicode(tmp_path, make):
+    odd = make(os.fsdecode(b"caf\xe9.mp4"))
+    for name in TEXT_FORMATS:
+        write(odd, tmp_path / f"a.{name}").read_text(encoding="utf-8")
+    assert Localization.from_json(tmp_path / "a.json").video == odd.video
+
+
+def test_written_files_have_the_usual_permissions(tmp_path, result):
+    (tmp_path / "usual").touch()
+    assert write(result, tmp_path / "a.json").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("videos", "stems"),
+    [
+        ([], []),
+        (["a/clip.mp4", "b/other.mp4"], ["clip", "other"]),
+        (["a/clip.mp4", "b/clip.mp4", "clip.webm"], ["clip", "clip-2", "clip-3"]),
+        (["a/clip.mp4", "b/CLIP.mp4"], ["clip", "CLIP-2"]),
+        (["a/clip.mp4", "b/clip.mp4", "clip-2.mp4"], ["clip", "clip-3", "clip-2"]),
+    ],
+)
+def test_unique_stems(videos, stems):
+    assert unique_stems(videos) == stems
+
+
+def test_light_formats_import_nothing_heavy():
+    heavy = ["torch", "openvino", "matplotlib", "av", "jinja2", "PIL", "numpy"]
+    program = f"import sys, avel.outputs; print([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

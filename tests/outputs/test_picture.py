@@ -1,0 +1,72 @@
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from avel.outputs import write
+from avel.outputs.evidence import Evidence, Frame
+from avel.outputs.picture import DPI, draw
+
+
+@pytest.fixture
+def grey() -> Evidence:
+    """A grey video with a tone."""
+    pixels = np.full((72, 128, 3), 128, np.uint8)
+    tone = np.full(100, 0.5, np.float32)
+    return Evidence(tuple(Frame(float(i), pixels) for i in range(8)), 16 / 9, -tone, tone)
+
+
+def test_png_has_the_size_of_the_figure(dog, tmp_path):
+    path = write(dog, tmp_path / "a.png")
+    figure = dog.plot()
+    with Image.open(path) as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        assert picture.size == tuple(int(side * DPI) for side in figure.get_size_inches())
+        assert picture.size[0] == 1800
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 1000  # photographs are in it
+
+
+def test_pyplot_and_its_settings_are_left_alone(make, grey):
+    import matplotlib.pyplot as plt
+
+    before = dict(matplotlib.rcParams)
+    draw(make(), grey)
+    assert plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_bands_are_where_the_events_are(make, grey):
+    figure = draw(make(), grey)
+    patches = [patch for axes in figure.axes for patch in axes.patches if isinstance(patch, Rectangle)]
+    bands = [patch for patch in patches if patch.get_height() == 0.76]
+    assert [(band.get_x(), band.get_width(), band.get_hatch()) for band in bands] == [(2, 3, None), (6, 1, "////")]
+
+
+def test_more_lanes_make_a_higher_figure(make, grey):
+    few = draw(make(), grey)
+    many = draw(make(events=[(f"category {i}", 0, 5, "audio-visual", 0.9) for i in range(28)]), grey)
+    assert many.get_size_inches()[1] > few.get_size_inches()[1] + 5
+
+
+def test_odd_names_are_drawn_as_they_are(make, grey):
+    odd = make("$\\frac$ a_b^c {\n}.mp4", events=[("$x", 0, 1, "audio", 0.5), ("long " * 40, 0, 1, "visual", 0.5)])
+    figure = draw(odd, grey)
+    figure.canvas.draw()
+    assert figure.texts[0].get_text() == "$\\frac$ a_b^c { }.mp4"
+
+
+def test_no_event_no_picture_no_sound(make):
+    nothing = Evidence((), None, np.empty(0, np.float32), np.empty(0, np.float32))
+    figure = draw(make(events=[]), nothing)
+    texts = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert {"no event", "no picture in this file", "no sound in this file"} <= texts
+
+
+def test_what_could_not_be_read_is_in_the_legend(make, grey):
+    def words(figure):
+        return {text.get_text() for text in figure.texts}
+
+    assert "could not be read" in words(draw(make(unheard=(3,)), grey))
+    assert "could not be read" not in words(draw(make(), grey))

@@ -1,0 +1,109 @@
+import csv
+
+import numpy as np
+import pytest
+
+import avel
+from avel.data.categories import Category
+from avel.errors import CategoriesError, MediaError
+
+pytestmark = pytest.mark.usefixtures("localizer_weights")
+
+
+@pytest.fixture(scope="module")
+def localizer():
+    return avel.Localizer()
+
+
+def audio_visual(result):
+    return {event.category for event in result.events if event.modality == "audio-visual"}
+
+
+def test_a_man_is_seen_and_heard_when_he_speaks_and_not_when_he_types(hello, localizer):
+    result = localizer(hello)
+    speech = [e for e in result.events if e.category == "Male speech, man speaking" and e.modality == "audio-visual"]
+    assert speech
+    inside = np.zeros(9, bool)
+    for event in speech:
+        inside[int(event.start_seconds) : int(np.ceil(event.end_seconds))] = True
+    assert inside[:2].all()
+    assert not inside[4:6].any()
+    assert audio_visual(result) == {"Male speech, man speaking"}
+
+
+@pytest.mark.parametrize(
+    ("clip", "category"),
+    [
+        ("dog_bark_02677.mp4", "Bark"),
+        ("dog_bark_02754.mp4", "Bark"),
+        ("dog_bark_avsync.mp4", "Bark"),
+        ("baby_cry_01951.mp4", "Baby cry, infant cry"),
+        ("race_car.mp4", "Race car, auto racing"),
+    ],
+)
+def test_labelled_events_are_found(event_clips, localizer, clip, category):
+    assert category in audio_visual(localizer(event_clips / clip))
+
+
+def test_a_narrator_who_is_not_seen_makes_no_audio_visual_event(event_clips, localizer):
+    result = localizer(event_clips / "speech_nasa.mp4")
+    assert audio_visual(result) == set()
+    assert "Male speech, man speaking" in {e.category for e in result.events if e.modality == "audio"}
+
+
+def test_clips_of_other_categories_give_no_event(event_clips, localizer):
+    with (event_clips / "labels.csv").open(newline="") as file:
+        others = [row["file"] for row in csv.DictReader(file) if row["category"].startswith("other:")]
+    speech = {"Male speech, man speaking", "Female speech, woman speaking"}
+    false = {clip: audio_visual(localizer(event_clips / clip)) - speech for clip in others}
+    assert not {clip: found for clip, found in false.items() if found}
+
+
+def test_every_odd_file_works_or_says_why_not(odd_files, localizer):
+    for path in sorted(odd_files.iterdir()):
+        try:
+            result = localizer(path)
+        except MediaError as error:
+            message = str(error)
+            assert path.name in message
+            assert "\n" not in message
+        else:
+            assert result.segments
+            assert result.segments[0].start_seconds == 0
+            assert result.segments[-1].end_seconds == pytest.approx(result.duration_seconds)
+
+
+def test_result_says_what_made_it_and_what_cannot_be_found(hello, localizer):
+    model = localizer(hello).model
+    assert model["name"] == "agreement"
+    assert model["cannot_see"] == ["Helicopter", "Shofar"]
+    assert model["cannot_hear"] == []
+    for backbone in localizer.backbone_names:
+        assert model["backbones"][backbone]
+
+
+def test_longer_segments(hello):
+    result = avel.localize(hello, segment_seconds=2.5)
+    assert [segment.start_seconds for segment in result.segments] == [0, 2.5, 5, 7.5]
+    assert "Male speech, man speaking" in audio_visual(result)
+
+
+def test_own_categories(hello, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[[categories]]\nname = "Typing"\naudio = ["Typing", "Computer keyboard"]\n', encoding="utf-8")
+    result = avel.localize(hello, categories=path)
+    (event,) = [e for e in result.events if e.score > 0.7]
+    assert (event.category, event.modality) == ("Typing", "audio")
+    assert 3 <= event.start_seconds <= 4
+    assert event.end_seconds <= 6
+
+
+def test_own_category_with_a_class_that_no_tagger_has():
+    moon = Category("Moon", ("Moonlight",), (), audio_threshold=0.2, visual_threshold=0.2)
+    with pytest.raises(CategoriesError, match="no class 'Moonlight'"):
+        avel.Localizer(categories=[moon])
+
+
+def test_plot_is_a_figure(hello, localizer):
+    figure = localizer(hello).plot()
+    assert figure.get_axes()
