@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from avel.errors import AvelError, ModelError
@@ -111,7 +111,8 @@ def save(path: str | Path, model: LocalizationModel, info: CheckpointInfo) -> No
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     with replacing(Path(path)) as temporary:
-        save_file(tensors, temporary, {KEY: info.to_json()})
+        # Not `save_file`, which lets nobody but its owner read the file.
+        temporary.write_bytes(serialize(tensors, {KEY: info.to_json()}))
 
 
 def read_info(path: str | Path) -> CheckpointInfo:

@@ -155,6 +155,16 @@ class LocalizationData:
             max(record.visual_dims, 1), max(record.regions, 1), max(record.audio_dims, 1), self.dataset.num_categories
         )
 
+    @property
+    def is_store(self) -> bool:
+        """Whether the features are in a store, not in files of AVE's layout."""
+        return isinstance(self._parts[0].source, _StoreSource)
+
+    @property
+    def has_noisy(self) -> bool:
+        """Whether clips without event come with the data set."""
+        return self._noisy is not None
+
     def missing(self, modalities: Sequence[str]) -> tuple[str, ...]:
         """What these modalities need and is not there."""
         return tuple(filter(None, (self._parts[0].source.missing(modality) for modality in modalities)))

@@ -9,7 +9,6 @@ A run is a folder::
     log.csv                  a line an epoch
     checkpoint.safetensors   the model of the best epoch, to use
     state.safetensors        the last epoch: model, optimizer and history, to go on from
-    result.json              what was measured
     events.out.tfevents...   with ``tensorboard``
 
 Everything that is drawn depends only on the seed, the epoch and the process, so a run that was stopped and resumed
@@ -29,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from avel.data.annotations import Split
@@ -37,7 +36,7 @@ from avel.errors import SettingsError
 from avel.evaluation.metrics import Classes, segment_accuracy
 from avel.models import registry
 from avel.models.base import LocalizationModel
-from avel.outputs.atomic import replacing, write_text
+from avel.outputs.atomic import replacing
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 from avel.training.data import Examples, LocalizationData
@@ -45,7 +44,7 @@ from avel.training.processes import Processes, joined
 from avel.training.settings import TrainingSettings, from_mapping, read_yaml
 from avel.training.tasks import Task, task_of
 
-SETTINGS_FILE, LOG_FILE, RESULT_FILE = "settings.yaml", "log.csv", "result.json"
+SETTINGS_FILE, LOG_FILE = "settings.yaml", "log.csv"
 CHECKPOINT_FILE, STATE_FILE = "checkpoint.safetensors", "state.safetensors"
 
 MAY_DIFFER = ("epochs", "device", "threads", "tensorboard")
@@ -123,9 +122,7 @@ def train(
         ModelError: if the model or an option is unknown, or ``start_from`` does not fit.
     """
     folder = Path(folder)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    with joined(settings.device) as processes, _deterministic():
+    with joined(settings.device) as processes, _computing(settings.threads):
         run = _Run(settings, data, folder, processes)
         if processes.is_main:
             run.prepare(resume)
@@ -406,7 +403,7 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, h
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     content = {"history": [asdict(epoch) for epoch in history]}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {checkpoint.KEY: json.dumps(content)})
+        temporary.write_bytes(save(tensors, {checkpoint.KEY: json.dumps(content)}))
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Epoch]:
@@ -432,13 +429,6 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     return history
 
 
-def write_result(folder: Path, content: Mapping[str, Any]) -> Path:
-    """Write ``result.json`` of a run."""
-    path = folder / RESULT_FILE
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    return path
-
-
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
@@ -448,14 +438,16 @@ def _drawn_seed(*numbers: int) -> int:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
-    """Equal seeds give equal results: no choice of algorithms by measured time."""
-    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+def _computing(threads: int) -> Iterator[None]:
+    """So many threads, and no choice of algorithms by measured time, so that equal seeds give equal results."""
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.get_num_threads()
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.set_num_threads(threads or before[2])
     try:
         yield
     finally:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[:2]
+        torch.set_num_threads(before[2])
 
 
 def _tensorboard(folder: Path) -> Any:
