@@ -64,7 +64,7 @@ class Epoch:
         loss: mean over the training clips.
         accuracy: segment accuracy on the split that chooses the epoch, in [0, 1].
         learning_rate: at the epoch's first step.
-        seconds: how long it took, with the evaluation.
+        seconds: how long the pass over the training clips took, without the evaluation.
     """
 
     epoch: int
@@ -174,9 +174,8 @@ class _Run:
                 started = time.perf_counter()
                 rate = self._learning_rate(0)
                 loss = self._epoch(network, number)
-                self.history.append(
-                    Epoch(number, loss, self._accuracy(), rate, round(time.perf_counter() - started, 3))
-                )
+                seconds = round(time.perf_counter() - started, 3)
+                self.history.append(Epoch(number, loss, self._accuracy(), rate, seconds))
                 if self.processes.is_main:
                     self._save()
                     log(self.history[-1])
