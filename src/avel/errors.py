@@ -33,5 +33,9 @@ class ModelError(AvelError):
     """A model is unknown, or cannot do what is asked of it."""
 
 
+class SettingsError(AvelError):
+    """A file of settings, or a setting, is not as it has to be."""
+
+
 class OutputError(AvelError):
     """A result cannot be written where it was asked for."""

@@ -33,7 +33,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ MAX_CHUNK_BYTES = 2**28
 """HDF5 unpacks a compressed array chunk by chunk; a small file may declare a huge one."""
 
 Float32 = npt.NDArray[np.float32]
+Float = TypeVar("Float", np.float16, np.float32)
 Indices = npt.NDArray[np.int64]
 
 
@@ -114,16 +115,29 @@ class AveArray:
             IndexError: if there is no such row.
             FeaturesError: if a row cannot be read.
         """
+        return self.read_as(np.float32, rows)
+
+    def read_as(self, dtype: type[Float], rows: Sequence[int] | npt.NDArray[np.integer]) -> npt.NDArray[Float]:
+        """`read` with another type of numbers; those that are too large for it become infinite.
+
+        Raises:
+            IndexError: if there is no such row.
+            FeaturesError: if a row cannot be read.
+        """
         indices = np.asarray(rows, dtype=np.int64)
         if indices.ndim != 1:
             raise ValueError(f"rows must be a list of row numbers, got shape {indices.shape}.")
         if indices.size and (indices.min() < -len(self) or indices.max() >= len(self)):
             raise IndexError(f"{self.path} has rows 0-{len(self) - 1}, got {indices.min()}-{indices.max()}.")
         dataset = self._dataset()
-        out = np.empty((len(indices), *self._stored_shape[1:]), np.float32)
+        out = np.empty((len(indices), *self._stored_shape[1:]), dtype)
+        # HDF5 converts float16 number by number; NumPy does it ten times faster.
+        row = np.empty(self._stored_shape[1:], self.dtype)
         for position, index in enumerate(indices % len(self) if len(self) else indices):
             with _read_errors(self.path, f"row {int(index)}"):
-                dataset.read_direct(out, np.s_[int(index)], np.s_[position])
+                dataset.read_direct(row, np.s_[int(index)])
+            with np.errstate(over="ignore"):
+                out[position] = row
         return out.reshape(len(indices), *self.shape[1:])
 
     def __iter__(self) -> Iterator[Float32]:

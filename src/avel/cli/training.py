@@ -1,0 +1,316 @@
+"""``avel train``, ``avel evaluate``, ``avel models`` and ``avel reproduce``."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from avel.cli.console import errors, say, usage_errors
+
+if TYPE_CHECKING:
+    from avel.evaluation.evaluate import Evaluation
+    from avel.evaluation.reproduce import RowResult
+    from avel.training.data import LocalizationData
+    from avel.training.loop import Epoch
+
+DataArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Folder in AVE's layout, or a feature store of AVE's videos.")
+]
+AnnotationsOption = Annotated[
+    Path | None, typer.Option(help="Folder with Annotations.txt and the splits. [default: DATA]")
+]
+FeaturesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--features-of",
+        help="Recipe that AVE's files were made with: ave for the published ones. [default: not known]",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting; options.NAME=VALUE for one of the model's."),
+]
+
+
+def train(
+    data: DataArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")],
+    model: Annotated[str | None, typer.Option(help="As avel models lists them. [default: a+v-att]")] = None,
+    settings: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    task: Annotated[str | None, typer.Option(help="supervised or weak. [default: supervised]")] = None,
+    weak_labels: Annotated[str | None, typer.Option(help="one-hot or proportion. [default: one-hot]")] = None,
+    pooling: Annotated[str | None, typer.Option(help="Of the weak task: mean or max. [default: mean]")] = None,
+    backgrounds: Annotated[
+        str | None, typer.Option(help="Of the weak task: noisy, mismatched, none or a folder. [default: noisy]")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Epoch that is kept: validation, or literature: best on test. [default: validation]"),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the clips. [default: the paper's]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Clips in a batch. [default: the paper's]")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At the start. [default: the paper's]")] = None,
+    early_stop: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better one.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything that is drawn. [default: 0]")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, bfloat16 or float32. [default: auto]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: auto]")] = None,
+    tensorboard: Annotated[bool | None, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = None,
+    more: SetOption = None,
+    annotations: AnnotationsOption = None,
+    features_of: FeaturesOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+) -> None:
+    """Train a model, keep its best epoch, and measure it on the test split.
+
+    Settings are the defaults, then what the model's paper says, then the file's, then the options here. For several
+    processes, start it as: torchrun --nproc-per-node 2 -m avel train ...
+    """
+    given = {
+        "task": task,
+        "weak_labels": weak_labels,
+        "pooling": pooling,
+        "backgrounds": backgrounds,
+        "protocol": protocol,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "early_stop": early_stop,
+        "seed": seed,
+        "precision": precision,
+        "device": device,
+        "tensorboard": tensorboard,
+    }
+    with usage_errors():
+        flags = {name: value for name, value in given.items() if value is not None} | _changes(more)
+        from avel.evaluation.evaluate import evaluate as measure
+        from avel.training import loop
+        from avel.training.settings import settings_for
+
+        chosen = settings_for(model, file=settings, flags=flags)
+        opened = _open(data, annotations, features_of)
+        with _epochs(chosen.epochs) as progress:
+            result = loop.train(chosen, opened, output, resume=resume, progress=progress)
+        if os.environ.get("RANK", "0") != "0":
+            return
+        print(
+            f"{result.checkpoint}: epoch {result.best_epoch} of {len(result.history)}, chosen on {result.chosen_on} "
+            f"(protocol {chosen.protocol}), where its segment accuracy is {100 * result.accuracy:.1f} %"
+        )
+        if len(opened.splits.get("test", ())):
+            found = measure(result.checkpoint, opened, "test", device=chosen.device)
+            _write_evaluation(found, output / "result.json", output / "result.html")
+            _print_evaluation(found)
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Of avel train, or its run's folder.")],
+    data: DataArgument,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write a report: a file .html or .json, or a folder for both.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    annotations: AnnotationsOption = None,
+    features_of: FeaturesOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Measure a trained model beside what needs no learning."""
+    with usage_errors():
+        if split not in ("train", "val", "test"):
+            raise ValueError(f"Unknown split {split!r}. Splits are train, val and test.")
+        from avel.evaluation.evaluate import evaluate as measure
+        from avel.training.loop import CHECKPOINT_FILE
+
+        path = checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint
+        found = measure(path, _open(data, annotations, features_of), split, device=device)  # type: ignore[arg-type]
+        if output is not None:
+            _write_report(found, output)
+        if as_json:
+            print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        else:
+            _print_evaluation(found)
+
+
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+    """List the models that can be trained, their options, and how their papers trained them."""
+    from avel.models import registry
+
+    if as_json:
+        print(json.dumps([_model(name) for name in registry.available_models()], indent=2, ensure_ascii=False))
+        return
+    table = Table("model", "what it is", "from", "options", title_justify="left")
+    for name in registry.available_models():
+        model = _model(name)
+        options = ", ".join(f"{option}={value}" for option, value in model["options"].items())
+        table.add_row(name, *(escape(text) for text in (model["description"], model["paper"], options)))
+    Console().print(table)
+
+
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="tian2018.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder in AVE's layout, or a feature store of AVE's videos.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder where every row is kept, to go on from.")
+    ] = Path("reproduce"),
+    table: Annotated[list[int] | None, typer.Option(help="1, 2 or 3; may be repeated. [default: all]")] = None,
+    seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 3,
+    epochs: Annotated[int | None, typer.Option(help="Of Tables 1 and 2. [default: the paper's]")] = None,
+    matching_epochs: Annotated[int | None, typer.Option(help="Of Table 3. [default: the authors']")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Epoch that is kept: validation, or literature: best on test. [default: validation]"),
+    ] = None,
+    released: Annotated[
+        bool, typer.Option("--released", help="As the authors' code does where it departs from the paper.")
+    ] = False,
+    more: SetOption = None,
+    annotations: AnnotationsOption = None,
+    features_of: FeaturesOption = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: auto]")] = None,
+) -> None:
+    """Train the rows of a paper's tables and print its numbers beside ours.
+
+    May be stopped at any moment and run again: rows that are measured are not trained again.
+    """
+    with usage_errors():
+        if paper != "tian2018":
+            raise ValueError(f"Unknown paper {paper!r}. Papers are tian2018.")
+        from avel.evaluation import reproduce as tables
+
+        given = {"epochs": epochs, "protocol": protocol, "device": device}
+        how = tables.Reproduction(
+            tables=tuple(sorted(set(table))) if table else tables.TABLES,  # type: ignore[arg-type]  # checked there
+            seeds=seeds,
+            released=released,
+            flags={name: value for name, value in given.items() if value is not None} | _changes(more),
+            matching={} if matching_epochs is None else {"epochs": matching_epochs},
+        )
+        results = tables.reproduce(
+            _open(data, annotations, features_of),
+            output,
+            how,
+            progress=lambda row, seed, what: say(f"{escape(row.name)}, seed {seed}: {escape(what)}"),
+        )
+    _print_tables(results, protocol or "validation")
+    for better, worse, difference in tables.expectations(results):
+        holds = "as in the paper" if difference > 0 else "[yellow]not as in the paper[/yellow]"
+        Console().print(f"{better} above {worse}: {difference:+.1f} points, {holds}", highlight=False)
+
+
+def _open(data: Path, annotations: Path | None, features_of: str | None) -> "LocalizationData":
+    from avel.features.recipe import preset
+    from avel.training.data import open_data
+    from avel.training.features import FeatureRecord
+
+    declared = None
+    if features_of is not None:
+        recipe = preset(features_of)
+        declared = FeatureRecord(0, 0, 0, visual=recipe.visual, audio=recipe.audio, recipe=recipe.to_dict())
+    opened = open_data(data, annotations=annotations, declared=declared)
+    for warning in opened.warnings:
+        say(f"[yellow]warning:[/yellow] {escape(str(data))}: {escape(warning)}")
+    return opened
+
+
+def _changes(texts: list[str] | None) -> dict[str, Any]:
+    """What ``--set`` says; the model's options under ``options``."""
+    from avel.training.settings import parse_flag
+
+    changes: dict[str, Any] = {}
+    for name, value in map(parse_flag, texts or ()):
+        if name.startswith("options."):
+            changes.setdefault("options", {})[name.removeprefix("options.")] = value
+        else:
+            changes[name] = value
+    return changes
+
+
+def _model(name: str) -> dict[str, Any]:
+    from avel.models import registry
+
+    entry = registry.entry(name)
+    return {
+        "name": name,
+        "description": entry.description,
+        "paper": entry.paper,
+        "modalities": list(entry.modalities),
+        "options": dataclasses.asdict(registry.options_of(name)),
+        "training": dataclasses.asdict(entry.training),
+    }
+
+
+@contextlib.contextmanager
+def _epochs(total: int) -> "Iterator[Any]":
+    """A bar on a terminal, a line an epoch elsewhere."""
+    if not errors.is_terminal:
+
+        def tell(epoch: "Epoch", epochs: int) -> None:
+            say(f"epoch {epoch.epoch}/{epochs}: loss {epoch.loss:.4f}, accuracy {100 * epoch.accuracy:.1f} %")
+
+        yield tell
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("reading features", total=total)
+
+        def update(epoch: "Epoch", epochs: int) -> None:
+            text = f"loss {epoch.loss:.4f}, accuracy {100 * epoch.accuracy:.1f} %"
+            bar.update(task, completed=epoch.epoch, total=epochs, description=text)
+
+        yield update
+
+
+def _write_report(found: "Evaluation", output: Path) -> None:
+    suffix = output.suffix.lower()
+    if output.is_dir() or not suffix:
+        _write_evaluation(found, output / "evaluation.json", output / "evaluation.html")
+        return
+    from avel.evaluation import report
+
+    writers = {".html": report.write_html, ".json": report.write_json}
+    if suffix not in writers:
+        raise ValueError(f"{output}: a report is .html, .json, or a folder for both.")
+    writers[suffix](found, output)
+
+
+def _write_evaluation(found: "Evaluation", json_path: Path, html_path: Path) -> None:
+    from avel.evaluation import report
+
+    report.write_json(found, json_path)
+    report.write_html(found, html_path)
+
+
+def _print_evaluation(found: "Evaluation") -> None:
+    from avel.evaluation import report
+
+    print("\n".join(report.lines(found)))
+
+
+def _print_tables(results: "list[RowResult]", protocol: str) -> None:
+    from avel.evaluation.reproduce import PAPER
+
+    console = Console()
+    for number in sorted({result.row.table for result in results}):
+        of_table = [result for result in results if result.row.table == number]
+        table = Table(
+            "", "paper", "ours", title=f"{PAPER}, Table {number}, accuracy in %", title_justify="left", min_width=60
+        )
+        for result in of_table:
+            paper = "-" if result.row.paper is None else f"{result.row.paper:.1f}"
+            reason = f" ({result.not_measured})" if result.not_measured else ""
+            table.add_row(escape(result.row.name), paper, escape(result.ours + reason))
+        trivial = next((result.trivial for result in of_table if result.trivial), {})
+        for name, accuracy in trivial.items():
+            table.add_row(escape(name), "", f"{accuracy:.1f}", style="dim")
+        console.print(table)
+    console.print(f"epoch chosen by protocol {protocol}", highlight=False)

@@ -1,0 +1,148 @@
+"""Weights of matchers in files: our own (safetensors), and AVDLN as its authors published it (Keras's HDF5)."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avel.errors import ModelError
+from avel.matching.avdln import Avdln
+from avel.matching.base import Matcher, MatcherOptions
+from avel.matching.training import MATCHERS
+from avel.models.options import Dims
+
+if TYPE_CHECKING:
+    import h5py
+
+KERAS_LAYERS = {
+    "dense_1": "embed_visual.0",
+    "dense_2": "embed_visual.2",
+    "dense_3": "embed_audio.0",
+    "dense_4": "embed_audio.2",
+}
+"""Which dense layer of the published file is which of ours."""
+
+_FORMAT = "avel matcher 1"
+_MAX_KERNEL = 2**24
+
+
+def save(matcher: Matcher, path: str | Path) -> None:
+    """Write a matcher as safetensors, with its kind and sizes in the file's metadata."""
+    from safetensors.torch import save_file
+
+    name = next(name for name, kind in MATCHERS.items() if isinstance(matcher, kind))
+    metadata = {"matcher": name, "dims": asdict(matcher.dims), "options": asdict(matcher.options)}
+    state = {key: value.detach().cpu().contiguous() for key, value in matcher.state_dict().items()}
+    save_file(state, str(path), {"format": _FORMAT, "avel": json.dumps(metadata)})
+
+
+def load(path: str | Path) -> Matcher:
+    """Read a matcher that `save` wrote. Nothing is unpickled.
+
+    Returns:
+        The matcher in eval mode.
+
+    Raises:
+        ModelError: if the file is missing or is not such a file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                raise ModelError(f"{path}: is not a matcher of avel, its format is {metadata.get('format')!r}.")
+            made = json.loads(metadata["avel"])
+            dims, options = Dims(**made["dims"]), MatcherOptions.from_mapping(made["options"])
+            with torch.device("meta"):
+                matcher = MATCHERS[made["matcher"]](dims, options)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        _fill(matcher, state, path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: is damaged ({error}). Make or get it again.") from error
+    return matcher.eval()
+
+
+def load_keras(path: str | Path) -> Avdln:
+    """Read AVDLN's weights as published, ``cmm_model_weights.h5``; Keras is not needed.
+
+    Sizes are taken from the file.
+
+    Returns:
+        The network in eval mode.
+
+    Raises:
+        ModelError: if the file is missing, is not HDF5, or does not hold two networks of two dense layers each.
+    """
+    path = Path(path)
+    state: dict[str, Tensor] = {}
+    with _opened(path) as file:
+        for keras, ours in KERAS_LAYERS.items():
+            kernel, bias = _array(file, path, keras, "kernel:0", 2), _array(file, path, keras, "bias:0", 1)
+            state[f"{ours}.weight"] = torch.from_numpy(kernel).T.contiguous()  # Keras has (inputs, outputs)
+            state[f"{ours}.bias"] = torch.from_numpy(bias)
+    hidden, visual_dims = state["embed_visual.0.weight"].shape
+    audio_dims, embedding_dims = state["embed_audio.0.weight"].shape[1], state["embed_visual.2.weight"].shape[0]
+    with torch.device("meta"):
+        matcher = Avdln(Dims(visual_dims=visual_dims, audio_dims=audio_dims), MatcherOptions(hidden, embedding_dims))
+    _fill(matcher, state, path)
+    return matcher.eval()
+
+
+def _fill(matcher: Matcher, state: dict[str, Tensor], path: Path) -> None:
+    expected = {key: tuple(value.shape) for key, value in matcher.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    if found != expected:
+        wrong = next(key for key in sorted(expected | found) if expected.get(key) != found.get(key))
+        raise ModelError(
+            f"{path}: '{wrong}' has shape {found.get(wrong, 'none')}, but the others make it "
+            f"{expected.get(wrong, 'none')}."
+        )
+    if not all(value.dtype == torch.float32 and bool(value.isfinite().all()) for value in state.values()):
+        raise ModelError(f"{path}: holds weights that are not finite float32 numbers. Get it again.")
+    matcher.load_state_dict(state, assign=True)
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[h5py.File]":
+    import h5py
+
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file.")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError) as error:  # HDF5 has no error of its own
+        raise ModelError(f"{path}: is not readable as Keras weights in HDF5 ({error}). Get it again.") from error
+
+
+def _array(
+    file: "h5py.File", path: Path, layer: str, name: str, ndim: int
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    """``layer/layer/name``, as Keras 2 writes it, if it lies in this file and has a size that can be."""
+    import h5py
+
+    where: h5py.Group = file
+    for part in (layer, layer, name):
+        links = where.id.links if isinstance(where, h5py.Group) else None  # `in` would follow a link to another file
+        if links is None or not links.exists(part.encode()):
+            raise ModelError(
+                f"{path}: no '{layer}/{layer}/{name}' in it. It must be cmm_model_weights.h5 as published."
+            )
+        if links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
+            raise ModelError(f"{path}: '{part}' is a link to another place, which is not followed.")
+        where = where[part]
+    is_plain = isinstance(where, h5py.Dataset) and not where.is_virtual and not where.external
+    if not is_plain or where.ndim != ndim or where.dtype != np.float32 or math.prod(where.shape) > _MAX_KERNEL:
+        raise ModelError(f"{path}: '{layer}/{layer}/{name}' is not a plain float32 array of {ndim} dimensions.")
+    return np.asarray(where[...], dtype=np.float32)

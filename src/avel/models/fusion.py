@@ -1,0 +1,377 @@
+"""Models that join audio and visual: A+V, A+V-att and the ten fusions of Table 2 (Tian et al., ECCV 2018).
+
+Where the fusion stands:
+
+    early     fuse(audio features, pooled visual features) -> BiLSTM -> head
+    late      fuse(BiLSTM of audio, BiLSTM of visual)      -> head
+    decision  fuse(classes of audio, classes of visual)    -> Linear;   classes: BiLSTM -> head, of each modality
+
+A+V-att is the fusion Concat in late position (both 72.7 % in the paper's tables); A+V is the same over the mean of the
+regions.
+
+The paper defines only DMRN (Eqs. 5-6) and cites the rest; what each is, is in its class. Left open there, and chosen
+here: every fusion may map its two inputs linearly first, as the cited works do; the head after a late fusion is one
+Linear, as in the authors' code for DMRN, and after Concat, which has no layer of its own, the MLP of their code for
+A+V-att; decision fusion ends in a Linear, since several fusions give only numbers in (-1, 1).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from avel.models.avel import AttentionOptions, AvelOptions, TwoModalityInput, VisualPooling, mean_probabilities
+from avel.models.layers import BiLSTM, mlp_head, without_padding
+from avel.models.options import Dims
+
+Position = Literal["early", "late", "decision"]
+Modality = Literal["audio", "visual"]
+
+
+@dataclass(frozen=True)
+class FusionOptions(AttentionOptions):
+    """Options of Concat, and of every fusion.
+
+    Attributes:
+        position: see the head of this module.
+    """
+
+    position: Position = "late"
+
+
+@dataclass(frozen=True)
+class ProjectedOptions(FusionOptions):
+    """Options of Additive, Maxpooling and GMU.
+
+    Attributes:
+        fusion_dims: to which the fusion maps both modalities; in decision position it is the number of classes.
+    """
+
+    fusion_dims: int = 256
+
+
+@dataclass(frozen=True)
+class GatedOptions(ProjectedOptions):
+    """Options of Gated.
+
+    Attributes:
+        gate: the modality that is made a gate of the other.
+    """
+
+    gate: Modality = "audio"
+
+
+@dataclass(frozen=True)
+class BilinearOptions(FusionOptions):
+    """Options of Multimodal Bilinear.
+
+    Attributes:
+        bilinear_dims: to which both modalities are mapped before their outer product; at most 256.
+    """
+
+    limits: ClassVar[Mapping[str, int]] = {"bilinear_dims": 256}
+
+    bilinear_dims: int = 32
+
+
+@dataclass(frozen=True)
+class GatedBilinearOptions(BilinearOptions):
+    """Options of Gated Multimodal Bilinear.
+
+    Attributes:
+        gate: the modality that goes through a sigmoid.
+    """
+
+    gate: Modality = "audio"
+
+
+@dataclass(frozen=True)
+class MrnOptions(ProjectedOptions):
+    """Options of MRN.
+
+    Attributes:
+        residual: the modality that the blocks update.
+        blocks: how many, at most 16; the paper found that more than one does not help.
+    """
+
+    limits: ClassVar[Mapping[str, int]] = {"blocks": 16}
+
+    residual: Modality = "audio"
+    blocks: int = 1
+
+
+@dataclass(frozen=True)
+class DmrnOptions(ProjectedOptions):
+    """Options of DMRN; ``fusion_dims`` are the hidden units of its U, in every position.
+
+    Attributes:
+        blocks: how many, at most 16; the paper found that more than one does not help.
+    """
+
+    limits: ClassVar[Mapping[str, int]] = {"blocks": 16}
+
+    blocks: int = 1
+
+
+@dataclass(frozen=True)
+class DmrfeOptions(AttentionOptions):
+    """Options of DMRFE, which the paper has in late position only.
+
+    Attributes:
+        fusion_dims: hidden units of the U of each DMRN block.
+    """
+
+    fusion_dims: int = 256
+
+
+class Fusion(nn.Module):
+    """Base of the fusions: (..., audio_dims) and (..., visual_dims) to (..., out_dims).
+
+    Attributes:
+        out_dims: features of the result.
+    """
+
+    out_dims: int
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The fused features, and a gate in (0, 1) of the same leading shape where there is one."""
+        raise NotImplementedError
+
+
+class Concat(Fusion):
+    """[a, v]."""
+
+    def __init__(self, audio_dims: int, visual_dims: int) -> None:
+        super().__init__()
+        self.out_dims = audio_dims + visual_dims
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, None]:
+        """See `Fusion`."""
+        return torch.cat([audio, visual], dim=-1), None
+
+
+class _Projected(Fusion):
+    def __init__(self, audio_dims: int, visual_dims: int, out_dims: int) -> None:
+        super().__init__()
+        self.project_audio = nn.Linear(audio_dims, out_dims)  # U
+        self.project_visual = nn.Linear(visual_dims, out_dims)  # V
+        self.out_dims = out_dims
+
+
+class Additive(_Projected):
+    """U a + V v (Kiela et al., AAAI 2018)."""
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, None]:
+        """See `Fusion`."""
+        return self.project_audio(audio) + self.project_visual(visual), None
+
+
+class MaxPooling(_Projected):
+    """max(U a, V v), element by element (Kiela et al., AAAI 2018)."""
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, None]:
+        """See `Fusion`."""
+        return torch.maximum(self.project_audio(audio), self.project_visual(visual)), None
+
+
+class Gated(_Projected):
+    """sigmoid(U a) * V v (Kiela et al., AAAI 2018, where the text is the gate of the image).
+
+    Args:
+        audio_dims: features of the audio.
+        visual_dims: features of the visual.
+        out_dims: of the result.
+        gate: the modality in the sigmoid.
+    """
+
+    def __init__(self, audio_dims: int, visual_dims: int, out_dims: int, gate: Modality) -> None:
+        super().__init__(audio_dims, visual_dims, out_dims)
+        self.gate = gate
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Fusion`; the gate is the mean of the sigmoid."""
+        a, v = self.project_audio(audio), self.project_visual(visual)
+        gate, passed = (torch.sigmoid(a), v) if self.gate == "audio" else (torch.sigmoid(v), a)
+        return gate * passed, gate.mean(dim=-1)
+
+
+class Bilinear(_Projected):
+    """Outer product of U a and V v (Kiela et al., AAAI 2018); MB, and with a gate GMB, where one is in a sigmoid.
+
+    Args:
+        audio_dims: features of the audio.
+        visual_dims: features of the visual.
+        factor_dims: of U a and V v; the result has the square of it.
+        gate: the modality in the sigmoid, ``None`` for none.
+    """
+
+    def __init__(self, audio_dims: int, visual_dims: int, factor_dims: int, gate: Modality | None = None) -> None:
+        super().__init__(audio_dims, visual_dims, factor_dims)
+        self.gate = gate
+        self.out_dims = factor_dims**2
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `Fusion`; the gate is the mean of the sigmoid."""
+        a, v = self.project_audio(audio), self.project_visual(visual)
+        gate = None
+        if self.gate == "audio":
+            gate = a = torch.sigmoid(a)
+        elif self.gate == "visual":
+            gate = v = torch.sigmoid(v)
+        return (a[..., :, None] * v[..., None, :]).flatten(-2), None if gate is None else gate.mean(dim=-1)
+
+
+class GMU(_Projected):
+    """Gated multimodal unit (Arevalo et al., ICLR workshop 2017): z * tanh(V v) + (1 - z) * tanh(U a).
+
+    z = sigmoid(W [v, a]).
+    """
+
+    def __init__(self, audio_dims: int, visual_dims: int, out_dims: int) -> None:
+        super().__init__(audio_dims, visual_dims, out_dims)
+        self.gate = nn.Linear(visual_dims + audio_dims, out_dims)
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Fusion`; the gate is the mean of z, the share of the visual."""
+        a, v = torch.tanh(self.project_audio(audio)), torch.tanh(self.project_visual(visual))
+        z = torch.sigmoid(self.gate(torch.cat([visual, audio], dim=-1)))
+        return z * v + (1 - z) * a, z.mean(dim=-1)
+
+
+class MRN(Fusion):
+    """Multimodal residual network (Kim et al., NIPS 2016), whose question is here the modality that is updated.
+
+    H_l = W' H_(l-1) + tanh(W_q H_(l-1)) * tanh(W_2 tanh(W_1 v)) with H_0 the one modality and v the other.
+
+    Args:
+        audio_dims: features of the audio.
+        visual_dims: features of the visual.
+        out_dims: of the result.
+        residual: the modality that is H_0.
+        blocks: L.
+    """
+
+    def __init__(self, audio_dims: int, visual_dims: int, out_dims: int, residual: Modality, blocks: int) -> None:
+        super().__init__()
+        self.residual = residual
+        self.out_dims = out_dims
+        start, other = (audio_dims, visual_dims) if residual == "audio" else (visual_dims, audio_dims)
+        inputs = [start] + [out_dims] * (blocks - 1)
+        self.shortcuts = nn.ModuleList(nn.Linear(size, out_dims) for size in inputs)  # W'
+        self.updates = nn.ModuleList(nn.Linear(size, out_dims) for size in inputs)  # W_q
+        self.others = nn.ModuleList(
+            nn.Sequential(nn.Linear(other, out_dims), nn.Tanh(), nn.Linear(out_dims, out_dims)) for _ in inputs
+        )  # W_2 tanh(W_1 .)
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, None]:
+        """See `Fusion`."""
+        hidden, other = (audio, visual) if self.residual == "audio" else (visual, audio)
+        for shortcut, update, transform in zip(self.shortcuts, self.updates, self.others, strict=True):
+            hidden = shortcut(hidden) + torch.tanh(update(hidden)) * torch.tanh(transform(other))
+        return hidden, None
+
+
+class DMRN(Fusion):
+    """Dual multimodal residual network (Eqs. 5-6): a' = tanh(a + f(a, v)), v' = tanh(v + f(a, v)), result their mean.
+
+    f(a, v) = (U_v(v) + U_a(a)) / 2, each U Linear, tanh, Linear. The authors' code swaps a' and v', which changes
+    nothing with one block. It needs features of one size: where they differ, in early position, both are first mapped
+    linearly to ``hidden_dims``. More blocks have weights of their own.
+
+    Args:
+        audio_dims: features of the audio.
+        visual_dims: features of the visual.
+        hidden_dims: hidden units of each U.
+        blocks: how many.
+    """
+
+    def __init__(self, audio_dims: int, visual_dims: int, hidden_dims: int, blocks: int = 1) -> None:
+        super().__init__()
+        same = audio_dims == visual_dims
+        self.out_dims = audio_dims if same else hidden_dims
+        self.to_audio = nn.Identity() if same else nn.Linear(audio_dims, hidden_dims)
+        self.to_visual = nn.Identity() if same else nn.Linear(visual_dims, hidden_dims)
+        self.transform_audio = nn.ModuleList(self._transform(hidden_dims) for _ in range(blocks))  # U_a
+        self.transform_visual = nn.ModuleList(self._transform(hidden_dims) for _ in range(blocks))  # U_v
+
+    def _transform(self, hidden_dims: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(self.out_dims, hidden_dims), nn.Tanh(), nn.Linear(hidden_dims, self.out_dims))
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, None]:
+        """See `Fusion`."""
+        a, v = self.to_audio(audio), self.to_visual(visual)
+        for of_audio, of_visual in zip(self.transform_audio, self.transform_visual, strict=True):
+            merged = 0.5 * (of_visual(v) + of_audio(a))
+            a, v = torch.tanh(a + merged), torch.tanh(v + merged)
+        return 0.5 * (a + v), None
+
+
+class AudioVisual(TwoModalityInput):
+    """A model of both modalities with one fusion; see the head of this module.
+
+    DMRFE is an ensemble: each member has its own fusion and head on the same two BiLSTMs, and the logits are such that
+    their softmax is the mean of the members' probabilities.
+
+    Args:
+        dims: sizes of the input.
+        options: `AttentionOptions` for attended visual features, plain `AvelOptions` for the mean of the regions.
+        make_fusion: called with the sizes of audio and visual, makes a fusion.
+        position: where it stands.
+        members: of the ensemble.
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        options: AvelOptions,
+        make_fusion: Callable[[int, int], Fusion],
+        position: Position = "late",
+        members: int = 1,
+    ) -> None:
+        super().__init__(dims)
+        self.position = position
+        self.pooling = VisualPooling(dims, options if isinstance(options, AttentionOptions) else None)
+        temporal, classes = 2 * options.lstm_dims, dims.num_classes
+        if position == "early":
+            self.fusions = nn.ModuleList([make_fusion(dims.audio_dims, dims.visual_dims)])
+            self.lstm = BiLSTM(self._fused_dims, options.lstm_dims)
+            self.heads = nn.ModuleList([mlp_head(temporal, options.head_dims, classes)])
+            return
+        self.audio_lstm = BiLSTM(dims.audio_dims, options.lstm_dims)
+        self.visual_lstm = BiLSTM(dims.visual_dims, options.lstm_dims)
+        if position == "decision":
+            self.audio_head = mlp_head(temporal, options.head_dims, classes)
+            self.visual_head = mlp_head(temporal, options.head_dims, classes)
+            temporal = classes
+        self.fusions = nn.ModuleList(make_fusion(temporal, temporal) for _ in range(members))
+        self.heads = nn.ModuleList(self._fused_head(options.head_dims) for _ in range(members))
+
+    @property
+    def _fused_dims(self) -> int:
+        fusion = self.fusions[0]
+        assert isinstance(fusion, Fusion)
+        return fusion.out_dims
+
+    def _fused_head(self, head_dims: int) -> nn.Module:
+        if self.position == "late" and isinstance(self.fusions[0], Concat):
+            return mlp_head(self._fused_dims, head_dims, self.dims.num_classes)
+        head = nn.Linear(self._fused_dims, self.dims.num_classes)
+        nn.init.xavier_uniform_(head.weight)
+        return head
+
+    def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
+        """Logits (B, T, C); ``gates`` (B, T) are shown by Gated, GMB and GMU."""
+        a, v = audio, self.pooling(visual, audio, valid, shown)
+        if self.position != "early":
+            a, v = self.audio_lstm(a, valid), self.visual_lstm(v, valid)
+        if self.position == "decision":
+            a, v = self.audio_head(a), self.visual_head(v)
+        logits = []
+        for fusion, head in zip(self.fusions, self.heads, strict=True):
+            fused, gates = fusion(a, v)
+            if gates is not None:
+                shown["gates"] = without_padding(gates.float(), valid)
+            logits.append(head(self.lstm(fused, valid) if self.position == "early" else fused))
+        return logits[0] if len(logits) == 1 else mean_probabilities(logits)

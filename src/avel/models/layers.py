@@ -1,0 +1,145 @@
+"""Blocks that several papers' models share.
+
+B videos, T segments, R regions, D features. ``valid`` is (B, T) bool, False where a segment is only padding: nothing of
+such a segment reaches another one, not even a NaN.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+AttentionForm = Literal["paper", "released"]
+
+
+def check_inputs(visual: Tensor, audio: Tensor, valid: Tensor, dims: tuple[int, int, int]) -> None:
+    """Check what a model is given.
+
+    Args:
+        visual: (B, T, R, D_v).
+        audio: (B, T, D_a).
+        valid: (B, T) bool.
+        dims: R, D_v and D_a that the model was built for.
+
+    Raises:
+        ValueError: if a shape or the mask's type is another one.
+    """
+    regions, visual_dims, audio_dims = dims
+    if visual.ndim != 4 or visual.shape[2:] != (regions, visual_dims) or 0 in visual.shape[:2]:
+        raise ValueError(f"visual must have shape (B, T, {regions}, {visual_dims}), got {tuple(visual.shape)}.")
+    if audio.shape != (*visual.shape[:2], audio_dims):
+        raise ValueError(
+            f"audio must have shape {(*visual.shape[:2], audio_dims)} to go with visual, got {tuple(audio.shape)}."
+        )
+    if valid.shape != visual.shape[:2] or valid.dtype != torch.bool:
+        raise ValueError(
+            f"valid must be bool of shape {tuple(visual.shape[:2])}, got {valid.dtype} of shape {tuple(valid.shape)}."
+        )
+
+
+def without_padding(x: Tensor, valid: Tensor) -> Tensor:
+    """(B, T, ...) with zeros in the segments that are padding."""
+    return x.masked_fill(~valid.view(*valid.shape, *[1] * (x.ndim - 2)), 0.0)
+
+
+def mlp_head(input_dims: int, hidden_dims: int, num_classes: int) -> nn.Sequential:
+    """ReLU, Linear, ReLU, Linear, as the head of Tian et al.'s released code; Glorot-uniform weights, as there."""
+    head = nn.Sequential(nn.ReLU(), nn.Linear(input_dims, hidden_dims), nn.ReLU(), nn.Linear(hidden_dims, num_classes))
+    for layer in head:
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+    return head
+
+
+class BiLSTM(nn.Module):
+    """One bidirectional LSTM layer over the segments that are valid.
+
+    Args:
+        input_dims: D.
+        hidden_dims: H, in each direction.
+    """
+
+    def __init__(self, input_dims: int, hidden_dims: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(input_dims, hidden_dims, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, 2 H), zero where padding; padding may lie anywhere, and is as if it were not there."""
+        if bool(valid.all()):
+            all_hidden: Tensor = self.lstm(x)[0]
+            return all_hidden
+        lengths = valid.sum(dim=1)
+        # Valid segments first, in their order; a video without any runs over one of padding, which is dropped below.
+        order = torch.argsort(valid.logical_not().to(torch.uint8), dim=1, stable=True)
+        first = without_padding(x, valid).gather(1, order[..., None].expand_as(x))
+        packed = pack_padded_sequence(first, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
+        back = torch.argsort(order, dim=1)
+        return without_padding(hidden.gather(1, back[..., None].expand_as(hidden)), valid)
+
+
+class AudioGuidedAttention(nn.Module):
+    """Audio-guided visual attention (Tian et al., ECCV 2018, Eqs. 2-4).
+
+    x = W_f tanh(W_v U_v(v) + (W_a U_a(a)) 1^T), w = softmax(x) over the R regions, v_att = sum of w_i v_i. Each U is
+    Linear and ReLU; the W have no bias.
+
+    The paper calls the hidden size k, the number of regions, so that both are 49. In its form the audio term is added
+    to the k hidden units of every region alike. The authors' code adds entry i of it to all hidden units of region i,
+    which runs only where k = R: ``form="released"``. Weights start Glorot-uniform, as in that code.
+
+    Args:
+        visual_dims: D_v.
+        audio_dims: D_a.
+        common_dims: d, to which each U projects.
+        hidden_dims: k.
+        form: ``paper`` or ``released``.
+        regions: R; needed to check ``released``.
+
+    Raises:
+        ValueError: if ``form`` is ``released`` and ``hidden_dims`` is not R.
+    """
+
+    def __init__(
+        self,
+        visual_dims: int,
+        audio_dims: int,
+        common_dims: int = 512,
+        hidden_dims: int = 49,
+        form: AttentionForm = "paper",
+        regions: int = 49,
+    ) -> None:
+        super().__init__()
+        if form == "released" and hidden_dims != regions:
+            raise ValueError(
+                f"the released form of the attention needs as many hidden units as regions, {regions}; "
+                f"got attention_hidden_dims={hidden_dims}. Give {regions}, or use the paper's form."
+            )
+        self.form = form
+        self.project_visual = nn.Linear(visual_dims, common_dims)  # U_v
+        self.project_audio = nn.Linear(audio_dims, common_dims)  # U_a
+        self.hidden_visual = nn.Linear(common_dims, hidden_dims, bias=False)  # W_v
+        self.hidden_audio = nn.Linear(common_dims, hidden_dims, bias=False)  # W_a
+        self.score = nn.Linear(hidden_dims, 1, bias=False)  # W_f
+        for layer in (self.project_visual, self.project_audio, self.hidden_visual, self.hidden_audio, self.score):
+            nn.init.xavier_uniform_(layer.weight)
+
+    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool the regions that go with the sound.
+
+        Args:
+            visual: (..., R, D_v).
+            audio: (..., D_a).
+
+        Returns:
+            (..., D_v) attended visual features, and (..., R) weights, 0 or more, whose sum is 1.
+        """
+        from_visual = self.hidden_visual(functional.relu(self.project_visual(visual)))  # (..., R, k)
+        from_audio = self.hidden_audio(functional.relu(self.project_audio(audio)))  # (..., k)
+        from_audio = from_audio[..., None, :] if self.form == "paper" else from_audio[..., None]
+        scores = self.score(torch.tanh(from_visual + from_audio))[..., 0]
+        weights = torch.softmax(scores.float(), dim=-1)  # (..., R)
+        attended = (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :]
+        return attended, weights

@@ -1,0 +1,233 @@
+"""A trained model in one file: safetensors, with everything needed to use it as JSON in its head.
+
+Nothing is unpickled. Sizes come from the file and are not believed: the model is first built without memory, its
+tensors are compared with those of the file by name, type and shape, and only then is it built for good.
+"""
+
+import contextlib
+import dataclasses
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch import Tensor
+
+from avel.errors import AvelError, ModelError
+from avel.models import registry
+from avel.models.base import LocalizationModel
+from avel.models.options import Dims
+from avel.outputs.atomic import replacing
+from avel.training.features import FeatureRecord
+
+FORMAT = "avel checkpoint 1"
+KEY = "avel"
+MAX_HEADER_BYTES = 16 << 20
+MAX_CATEGORIES = 100_000
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says of its model.
+
+    Attributes:
+        model: name in the registry.
+        options: all of the model's options.
+        dims: sizes of its input.
+        categories: event categories in the order of the classes; background is the class after them.
+        features: those it was trained on.
+        settings: of the training (`avel.training.settings.TrainingSettings.to_dict`); empty for weights from elsewhere.
+        metrics: what was measured, by split.
+        notes: anything else that a person may want to know, such as the data and the epoch.
+    """
+
+    model: str
+    options: Mapping[str, Any]
+    dims: Dims
+    categories: tuple[str, ...]
+    features: FeatureRecord
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def segment_seconds(self) -> float:
+        """Length of a segment."""
+        return self.features.segment_seconds
+
+    def to_json(self) -> str:
+        """As it stands in the file."""
+        content = {
+            "format": FORMAT,
+            "model": self.model,
+            "options": dict(self.options),
+            "dims": dataclasses.asdict(self.dims),
+            "categories": list(self.categories),
+            "features": self.features.to_dict(),
+            "settings": dict(self.settings),
+            "metrics": dict(self.metrics),
+            "notes": dict(self.notes),
+        }
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` made.
+
+        Raises:
+            ValueError: if it is not that.
+        """
+        data = json.loads(text)
+        try:
+            if data.pop("format") != FORMAT:
+                raise ValueError("another format")
+            categories = data["categories"]
+            if (
+                not isinstance(categories, list)
+                or not 1 <= len(categories) <= MAX_CATEGORIES
+                or not all(isinstance(name, str) for name in categories)
+                or len(set(categories)) < len(categories)
+            ):
+                raise ValueError("categories")
+            dims = Dims(**data["dims"])
+            if dims.num_categories != len(categories):
+                raise ValueError(f"{len(categories)} categories for a model of {dims.num_categories}")
+            features = FeatureRecord.from_dict(data["features"])
+            return cls(**{**data, "dims": dims, "categories": tuple(categories), "features": features})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(repr(error)) from error
+
+
+def save(path: str | Path, model: LocalizationModel, info: CheckpointInfo) -> None:
+    """Write a model; the file appears when it is complete.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    with replacing(Path(path)) as temporary:
+        # Not `save_file`, which lets nobody but its owner read the file.
+        temporary.write_bytes(serialize(tensors, {KEY: info.to_json()}))
+
+
+def read_info(path: str | Path) -> CheckpointInfo:
+    """What a checkpoint says of its model, without reading the weights.
+
+    Raises:
+        ModelError: if it cannot be read or is something else.
+    """
+    path = Path(path)
+    with open_file(path) as file:
+        return _info(path, file.metadata())
+
+
+def load(path: str | Path, *, device: str | torch.device = "cpu") -> tuple[LocalizationModel, CheckpointInfo]:
+    """Read a model, ready for inference.
+
+    Returns:
+        The model in evaluation mode, and what its checkpoint says.
+
+    Raises:
+        ModelError: if the file cannot be read, is no checkpoint, names an unknown model or option, or does not hold
+            that model's weights.
+    """
+    path = Path(path)
+    with open_file(path) as file:
+        info = _info(path, file.metadata())
+        try:
+            with torch.device("meta"):
+                expected = registry.build(info.model, info.dims, **info.options).state_dict()
+        except (AvelError, TypeError, ValueError) as error:
+            raise ModelError(f"{path}: its model cannot be built: {error}") from error
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+        complaint = _differences(
+            {name: (tuple(t.shape), _dtype_name(t)) for name, t in expected.items()},
+            {name: (tuple(t.get_shape()), t.get_dtype()) for name, t in found.items()},
+        )
+        if complaint:
+            raise ModelError(f"{path}: does not hold the weights of '{info.model}': {complaint}. Train it again.")
+        state = {name: file.get_tensor(name) for name in found}
+    broken = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise ModelError(f"{path}: {broken[0]} holds NaN or infinite values. Train it again.")
+    model = registry.build(info.model, info.dims, **info.options)
+    model.load_state_dict(state)
+    model.categories = info.categories
+    model.needs = info.features.needs
+    return model.eval().to(device), info
+
+
+def take_over(model: LocalizationModel, path: str | Path) -> tuple[str, ...]:
+    """Start a model from another one's weights: those with the same name and shape.
+
+    Returns:
+        Names of the tensors that were taken.
+
+    Raises:
+        ModelError: if the checkpoint cannot be read, or nothing in it fits.
+    """
+    other, info = load(path)
+    own = model.state_dict()
+    fitting = {n: t for n, t in other.state_dict().items() if n in own and own[n].shape == t.shape}
+    if not fitting:
+        raise ModelError(f"{path}: none of the weights of '{info.model}' fits. Start from another checkpoint.")
+    model.load_state_dict(fitting, strict=False)
+    return tuple(fitting)
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[Any]:
+    """A safetensors file, after a look at the size of its head.
+
+    Raises:
+        ModelError: if it cannot be read or is something else.
+    """
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(8)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}). Give a checkpoint that avel trained.") from error
+    if len(start) < 8 or struct.unpack("<Q", start)[0] > MAX_HEADER_BYTES:
+        raise ModelError(f"{path}: not a safetensors file. Give a checkpoint that avel trained.")
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, reason: str) -> ModelError:
+    """The error of a file that cannot be used."""
+    return ModelError(f"{path}: not a safetensors file, damaged, or of another model ({reason}). Get it again.")
+
+
+def _info(path: Path, metadata: Mapping[str, str] | None) -> CheckpointInfo:
+    if KEY not in (metadata or {}):
+        raise ModelError(f"{path}: a safetensors file, but not a checkpoint of avel.")
+    assert metadata is not None
+    try:
+        return CheckpointInfo.from_json(metadata[KEY])
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: what it says of its model cannot be read ({error}). Train it again.") from error
+
+
+def _differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    if missing:
+        return f"{missing[0]} is missing"
+    if extra:
+        return f"it has no {extra[0]}"
+    for name, (shape, dtype) in expected.items():
+        if found[name] != (shape, dtype):
+            return f"{name} is {found[name][1]} of shape {found[name][0]}, not {dtype} of shape {shape}"
+    return ""
+
+
+def _dtype_name(tensor: Tensor) -> str:
+    return {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}[tensor.dtype]

@@ -1,0 +1,240 @@
+"""Every setting of a training: defaults, then the model's own, then a YAML file, then flags.
+
+The settings that a run was made with are saved beside it as YAML, which is a file of settings again.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from avel.data.labels import WeakProtocol
+from avel.errors import SettingsError
+from avel.training.tasks import LossName, Pooling, TaskName
+
+Protocol = Literal["validation", "literature"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "step", "milestones", "cosine", "plateau"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+NOISY, MISMATCHED, NO_BACKGROUNDS = "noisy", "mismatched", "none"
+
+MAX_SETTINGS_BYTES = 1 << 20
+
+Count = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
+CountOrNone = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
+# Not strict, since YAML reads 1e-3, without a point, as a word.
+Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+RateOrNone = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))
+class TrainingSettings:
+    """How a model is trained.
+
+    Attributes:
+        model: name, as ``avel models`` lists them.
+        options: of the model, those that differ from its defaults.
+        task: ``supervised`` or ``weak``, see `avel.training.tasks`.
+        weak_labels: labels of the weak task, ``one-hot`` or ``proportion``.
+        pooling: of segments to the video in the weak task, ``mean`` (the paper's) or ``max``.
+        backgrounds: clips without event that the weak task trains on besides: ``noisy`` (those of the data set),
+            ``mismatched`` (sound of one category with pictures of another; Lin and Wang, ACCV 2020), ``none``, or a
+            folder in AVE's layout whose clips have no event.
+        protocol: which epoch is kept. ``validation``: the best on the validation split. ``literature``: the best on
+            the test split, as several published implementations do; its numbers are too good.
+        loss: ``cross-entropy``, or ``multi-label-soft-margin`` as in the released code of Tian et al.
+        optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9).
+        learning_rate: at the start.
+        weight_decay: of the optimizer.
+        schedule: of the learning rate. ``step``: times ``decay_factor`` every ``decay_iterations``; ``milestones``: at
+            each epoch of ``decay_epochs``; ``cosine``: down to 0 at the last epoch; ``plateau``: when the accuracy that
+            chooses the epoch has not risen for ``decay_patience`` epochs.
+        decay_factor: see ``schedule``.
+        decay_iterations: see ``schedule``.
+        decay_epochs: see ``schedule``.
+        decay_patience: see ``schedule``.
+        batch_size: clips in a batch, over all processes.
+        epochs: most passes over the training clips.
+        early_stop: stop when the accuracy that chooses the epoch has not risen for so many epochs; 0 never stops.
+        clip_gradient_norm: largest norm of the gradient; 0 leaves it as it is.
+        start_from: checkpoint whose weights the training starts from; ``""`` starts from random ones.
+        seed: of the weights, the order of clips and everything else that is drawn.
+        precision: ``bfloat16`` for the large products (autocast), ``float32``, or ``auto``: bfloat16 where the
+            processor computes in it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: of the processor; 0 leaves it to PyTorch.
+        tensorboard: write TensorBoard's event files besides ``log.csv``.
+    """
+
+    model: str = "a+v-att"
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    task: TaskName = "supervised"
+    weak_labels: WeakProtocol = "one-hot"
+    pooling: Pooling = "mean"
+    backgrounds: str = NOISY
+    protocol: Protocol = "validation"
+    loss: LossName = "cross-entropy"
+    optimizer: Optimizer = "adam"
+    learning_rate: Rate = 1e-3
+    weight_decay: RateOrNone = 0.0
+    schedule: Schedule = "step"
+    decay_factor: Factor = 0.1
+    decay_iterations: Count = 15_000
+    decay_epochs: list[Count] = Field(default_factory=list)
+    decay_patience: Count = 10
+    batch_size: Count = 64
+    epochs: Count = 300
+    early_stop: CountOrNone = 0
+    clip_gradient_norm: RateOrNone = 0.0
+    start_from: str = ""
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
+    precision: Precision = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
+    threads: Annotated[int, Field(strict=True, ge=0, le=1024)] = 0
+    tensorboard: Annotated[bool, Field(strict=True)] = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as written to YAML and JSON."""
+        return dataclasses.asdict(self)
+
+    def save(self, path: Path) -> None:
+        """Write as YAML."""
+        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
+
+    def with_changes(self, **changes: Any) -> "TrainingSettings":
+        """The same with other values of some settings.
+
+        Raises:
+            SettingsError: if a value is not allowed.
+        """
+        return from_mapping({**self.to_dict(), **changes}, "settings")
+
+    def differences(self, other: "TrainingSettings", ignore: tuple[str, ...] = ()) -> list[str]:
+        """Lines such as ``seed is 1, not 0``: first these settings, then the others."""
+        mine, others = self.to_dict(), other.to_dict()
+        return [
+            f"{name} is {mine[name]!r}, not {others[name]!r}"
+            for name in mine
+            if name not in ignore and mine[name] != others[name]
+        ]
+
+
+_ADAPTER = pydantic.TypeAdapter(TrainingSettings)
+
+
+def from_mapping(values: Mapping[str, Any], origin: str) -> TrainingSettings:
+    """Settings from names and values.
+
+    Args:
+        values: those that differ from the defaults.
+        origin: where they come from, for the error message.
+
+    Raises:
+        SettingsError: if a name is unknown or a value is not allowed; the message lists all such.
+    """
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except pydantic.ValidationError as error:
+        first_of = {error["loc"][:2]: error for error in reversed(error.errors())}  # a union complains of each part
+        raise SettingsError(f"{origin}: {'; '.join(map(_complaint, reversed(first_of.values())))}") from None
+
+
+def settings_for(
+    model: str | None = None,
+    *,
+    file: str | Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> TrainingSettings:
+    """The settings of a training: the defaults, then what the model's paper recommends, then the file, then the flags.
+
+    Args:
+        model: name of the model; without it, the file's, or the default one.
+        file: YAML file of settings.
+        flags: settings that count most. An ``options`` among them adds to the file's.
+
+    Raises:
+        SettingsError: if the file cannot be read, a name is unknown or a value is not allowed.
+        ModelError: if the model is unknown.
+    """
+    from avel.models import registry
+
+    from_file = read_yaml(file) if file is not None else {}
+    given = dict(flags or {})
+    if model is not None:
+        given["model"] = model
+    if isinstance(from_file.get("options"), dict) and "options" in given:
+        given["options"] = {**from_file["options"], **given["options"]}
+    merged = {**from_file, **given}
+    origin = f"{file} and the flags" if file is not None else "settings"
+    name = merged.get("model", TrainingSettings().model)
+    if not isinstance(name, str):
+        raise SettingsError(f"{origin}: model must be a name, got {name!r}.")
+    return from_mapping({**recommended(registry.entry(name).training), **merged}, origin)
+
+
+def recommended(training: Any) -> dict[str, Any]:
+    """Settings from what a model's paper says (`avel.models.options.Training`)."""
+    values = {
+        name: getattr(training, name)
+        for name in ("optimizer", "learning_rate", "decay_factor", "batch_size", "epochs", "loss")
+    }
+    if training.decay_iterations is None:
+        return {**values, "schedule": "constant"}
+    return {**values, "schedule": "step", "decay_iterations": training.decay_iterations}
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Names and values of a YAML file.
+
+    Raises:
+        SettingsError: if it is missing, too large, not YAML, or no mapping.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_SETTINGS_BYTES:
+            raise SettingsError(f"{path}: larger than {MAX_SETTINGS_BYTES} bytes, so it is no file of settings.")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}). Give a YAML file of settings.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not YAML ({' '.join(str(error).split())}).") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise SettingsError(f"{path}: must be settings as NAME: VALUE, one a line.")
+    return values
+
+
+def parse_flag(text: str) -> tuple[str, Any]:
+    """``NAME=VALUE`` of a command line; the value is read as YAML, so numbers and lists can be given.
+
+    ``options.NAME=VALUE`` gives an option of the model.
+
+    Raises:
+        ValueError: if it is not of this form.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"A setting is given as NAME=VALUE, got {text!r}.")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"The value of {text!r} cannot be read ({' '.join(str(error).split())}).") from error
+
+
+def _complaint(error: Any) -> str:
+    where = ".".join(map(str, error["loc"][:2])) or "settings"
+    if where.startswith("options."):
+        return f"{where}: must be a number, true, false or a word, got {error['input']!r}."
+    if error["type"] == "unexpected_keyword_argument":
+        return f"there is no setting {where!r}. Settings are {', '.join(_NAMES)}."
+    return f"{where}: {error['msg']}, got {error['input']!r}."
+
+
+_NAMES = tuple(field.name for field in dataclasses.fields(TrainingSettings))

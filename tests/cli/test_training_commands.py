@@ -1,0 +1,117 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from avel.cli import training
+from avel.errors import ModelError, SettingsError
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
+from tiny_ave import write_ave_folder
+
+app = typer.Typer()
+for command in (training.train, training.evaluate, training.models, training.reproduce):
+    app.command()(command)
+
+QUICK = ("--epochs", 2, "--device", "cpu", "--set", "threads=1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_ave_folder(tmp_path_factory.mktemp("ave"))
+
+
+@pytest.fixture
+def avel():
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def test_train_then_evaluate(avel, folder, tmp_path):
+    run = tmp_path / "run"
+    (tmp_path / "s.yaml").write_text("model: a+v\nbatch_size: 5\noptions: {lstm_dims: 8}\n")
+    result = avel("train", folder, "-o", run, "--settings", tmp_path / "s.yaml", *QUICK, "--set", "options.head_dims=8")
+    assert "of 2, chosen on val (protocol validation), where its segment accuracy is" in result.stdout
+    assert "epoch 2/2: loss" in result.stderr
+    assert "always background" in result.stdout
+    saved = (run / "settings.yaml").read_text()
+    assert "batch_size: 5" in saved
+    assert "head_dims: 8" in saved
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "settings.yaml",
+        "log.csv",
+        "checkpoint.safetensors",
+        "state.safetensors",
+        "result.json",
+        "result.html",
+    }
+    result = avel("evaluate", run, folder, "--json", "-o", tmp_path / "report", "--device", "cpu")
+    assert json.loads(result.stdout) == json.loads((run / "result.json").read_text())
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"evaluation.json", "evaluation.html"}
+    avel("evaluate", run / "checkpoint.safetensors", folder, "-o", tmp_path / "one.html", "--split", "val")
+    assert (tmp_path / "one.html").read_text().startswith("<!doctype html>")
+    result = avel("evaluate", run, folder, "-o", tmp_path / "one.txt", code=2)
+    assert "a report is .html, .json, or a folder for both" in " ".join(result.stderr.split())
+    assert "Unknown split 'all'" in avel("evaluate", run, folder, "--split", "all", code=2).stderr
+
+
+def test_train_again_needs_resume(avel, folder, tmp_path):
+    arguments = ("train", folder, "-o", tmp_path / "run", "--model", "a", "--set", "threads=1", "--device", "cpu")
+    avel(*arguments, "--epochs", 1)
+    with pytest.raises(SettingsError, match="holds a run already"):
+        avel(*arguments, "--epochs", 2)
+    assert "epoch 2/2" in avel(*arguments, "--epochs", 2, "--resume").stderr
+
+
+def test_literature_is_said(avel, folder, tmp_path):
+    result = avel("train", folder, "-o", tmp_path / "run", "--model", "a", "--protocol", "literature", *QUICK)
+    assert "chosen on test (protocol literature)" in result.stdout
+    assert "warning: the epoch was chosen on this same split, test" in result.stdout
+
+
+def test_wrong_settings(avel, folder, tmp_path):
+    with pytest.raises(SettingsError, match="task: Input should be 'supervised' or 'weak', got 'x'"):
+        avel("train", folder, "-o", tmp_path / "run", "--task", "x")
+    with pytest.raises(ModelError, match="Unknown model 'x'"):
+        avel("train", folder, "-o", tmp_path / "run", "--model", "x")
+    result = avel("train", folder, "-o", tmp_path / "run", "--set", "epochs", code=2)
+    assert "A setting is given as NAME=VALUE" in result.stderr
+    result = avel("train", folder, "-o", tmp_path / "run", "--features-of", "x", code=2)
+    assert "Unknown preset 'x'" in result.stderr
+
+
+def test_models_are_listed(avel):
+    listed = json.loads(avel("models", "--json").stdout)
+    by_name = {model["name"]: model for model in listed}
+    assert by_name["dmrn"]["options"]["position"] == "late"
+    assert by_name["a"]["modalities"] == ["audio"]
+    assert "dmrfe" in avel("models").stdout
+
+
+def test_reproduce_prints_the_paper_beside_ours(avel, folder, tmp_path):
+    arguments = ("reproduce", "tian2018", "--data", folder, "-o", tmp_path / "out", "--table", 3, "--seeds", 2)
+    result = avel(*arguments, "--matching-epochs", 1)
+    lines = [line.split("│")[1:4] for line in result.stdout.splitlines() if line.startswith("│")]
+    table = {name.strip(): (paper.strip(), ours.strip()) for name, paper, ours in lines}
+    assert table["AVDLN, A2V"][0] == "44.8"
+    assert "±" in table["DCCA, V2A"][1]
+    assert "last window" in table
+    assert "AVDLN, A2V, seed 1: training" in result.stderr
+    assert "Unknown paper 'x'" in avel("reproduce", "x", "--data", folder, code=2).stderr
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from avel.cli import training; print('torch' in sys.modules, 'pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,140 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avel.models.layers import AudioGuidedAttention, BiLSTM, check_inputs, without_padding
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def slow_lstm(x, cell):
+    """Eq. 1, unit by unit; gates in torch's order: input, forget, cell, output."""
+    w, r, b, c = (p.tolist() for p in cell)
+    size = len(w) // 4
+    hidden, memory, out = [0.0] * size, [0.0] * size, []
+    for row in x.tolist():
+        z = [
+            sum(w[k][i] * row[i] for i in range(len(row))) + sum(r[k][i] * hidden[i] for i in range(size)) + b[k] + c[k]
+            for k in range(4 * size)
+        ]
+        for k in range(size):
+            memory[k] = sigmoid(z[size + k]) * memory[k] + sigmoid(z[k]) * math.tanh(z[2 * size + k])
+        hidden = [sigmoid(z[3 * size + k]) * math.tanh(memory[k]) for k in range(size)]
+        out.append(hidden)
+    return torch.tensor(out)
+
+
+def slow_bilstm(layer, x):
+    lstm = layer.lstm
+    forward = slow_lstm(x, (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0))
+    backward = slow_lstm(
+        x.flip(0),
+        (lstm.weight_ih_l0_reverse, lstm.weight_hh_l0_reverse, lstm.bias_ih_l0_reverse, lstm.bias_hh_l0_reverse),
+    )
+    return torch.cat([forward, backward.flip(0)], dim=1)
+
+
+def test_bilstm_is_equation_1_in_both_directions():
+    layer, x = BiLSTM(3, 2), torch.randn(2, 5, 3)
+    expected = torch.stack([slow_bilstm(layer, one) for one in x])
+    torch.testing.assert_close(layer(x, torch.ones(2, 5, dtype=torch.bool)), expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=4))
+def test_bilstm_leaves_padding_out_wherever_it_is(valid):
+    valid = torch.tensor(valid)
+    layer, x = BiLSTM(3, 2), torch.randn(*valid.shape, 3)
+    out = layer(x.masked_fill(~valid[..., None], torch.nan), valid)
+    for one, mask, result in zip(x, valid, out, strict=True):
+        assert (result[~mask] == 0).all()
+        if mask.any():
+            torch.testing.assert_close(result[mask], slow_bilstm(layer, one[mask]))
+
+
+def slow_attention(layer, visual, audio):
+    """Eqs. 2-4 for one segment, term by term, as plain numbers."""
+
+    def affine(linear, x):
+        bias = [0.0] * linear.out_features if linear.bias is None else linear.bias.tolist()
+        return [
+            sum(w * y for w, y in zip(row, x, strict=True)) + b
+            for row, b in zip(linear.weight.tolist(), bias, strict=True)
+        ]
+
+    def relu(x):
+        return [max(0.0, y) for y in x]
+
+    from_audio = affine(layer.hidden_audio, relu(affine(layer.project_audio, audio.tolist())))
+    scores = []
+    for i, region in enumerate(visual.tolist()):
+        from_visual = affine(layer.hidden_visual, relu(affine(layer.project_visual, region)))
+        added = [
+            math.tanh(from_visual[k] + (from_audio[k] if layer.form == "paper" else from_audio[i]))
+            for k in range(len(from_visual))
+        ]
+        scores.append(sum(w * x for w, x in zip(layer.score.weight[0].tolist(), added, strict=True)))
+    total = sum(math.exp(x) for x in scores)
+    weights = [math.exp(x) / total for x in scores]
+    pooled = [
+        sum(w * region[d] for w, region in zip(weights, visual.tolist(), strict=True)) for d in range(visual.shape[1])
+    ]
+    return torch.tensor(pooled), torch.tensor(weights)
+
+
+@pytest.mark.parametrize(("form", "hidden"), [("paper", 4), ("paper", 7), ("released", 4)])
+def test_attention_is_equations_2_to_4(form, hidden):
+    layer = AudioGuidedAttention(6, 5, common_dims=8, hidden_dims=hidden, form=form, regions=4)
+    visual, audio = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 5)
+    pooled, weights = layer(visual, audio)
+    for b in range(2):
+        for t in range(3):
+            expected = slow_attention(layer, visual[b, t], audio[b, t])
+            torch.testing.assert_close(pooled[b, t], expected[0])
+            torch.testing.assert_close(weights[b, t], expected[1])
+
+
+def test_the_two_forms_of_the_attention_differ():
+    paper, released = (AudioGuidedAttention(6, 5, 8, 4, form, regions=4) for form in ("paper", "released"))
+    released.load_state_dict(paper.state_dict())
+    visual, audio = torch.randn(4, 6), torch.randn(5)
+    assert not torch.allclose(paper(visual, audio)[1], released(visual, audio)[1])
+
+
+def test_released_attention_needs_as_many_hidden_units_as_regions():
+    with pytest.raises(ValueError, match="as many hidden units as regions, 49; got attention_hidden_dims=32"):
+        AudioGuidedAttention(6, 5, hidden_dims=32, form="released")
+
+
+def test_attention_has_no_bias_in_w():
+    layer = AudioGuidedAttention(6, 5)
+    assert layer.hidden_visual.bias is None
+    assert layer.hidden_audio.bias is None
+    assert layer.score.bias is None
+
+
+def test_without_padding_clears_nan():
+    x = torch.full((1, 2, 3), torch.nan)
+    x[0, 0] = 1
+    assert without_padding(x, torch.tensor([[True, False]])).tolist() == [[[1, 1, 1], [0, 0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("visual", "audio", "valid", "message"),
+    [
+        ((2, 3, 5, 6), (2, 3, 5), torch.ones(2, 3) > 0, r"visual must have shape \(B, T, 4, 6\), got \(2, 3, 5, 6\)"),
+        ((2, 3, 6), (2, 3, 5), torch.ones(2, 3) > 0, "visual must have shape"),
+        ((2, 0, 4, 6), (2, 0, 5), torch.ones(2, 0) > 0, "visual must have shape"),
+        ((2, 3, 4, 6), (2, 4, 5), torch.ones(2, 3) > 0, r"audio must have shape \(2, 3, 5\) .*got \(2, 4, 5\)"),
+        ((2, 3, 4, 6), (2, 3, 5), torch.ones(2, 4) > 0, r"valid must be bool of shape \(2, 3\), got torch.bool of"),
+        ((2, 3, 4, 6), (2, 3, 5), torch.ones(2, 3), "valid must be bool .* got torch.float32"),
+    ],
+)
+def test_wrong_input(visual, audio, valid, message):
+    with pytest.raises(ValueError, match=message):
+        check_inputs(torch.zeros(visual), torch.zeros(audio), valid, (4, 6, 5))

@@ -1,0 +1,249 @@
+"""What every model of the registry has to do."""
+
+import dataclasses
+from dataclasses import asdict
+
+import pytest
+import torch
+from torch.nn import functional
+
+from avel.errors import ModelError
+from avel.models.options import Dims
+from avel.models.registry import MODELS, available_models, build, entry, options_of
+
+SMALL = {
+    "attention_dims": 8,
+    "attention_hidden_dims": 4,
+    "lstm_dims": 8,
+    "fusion_dims": 8,
+    "bilinear_dims": 3,
+    "first_dims": 24,
+    "more_dims": 8,
+    "head_dims": 32,
+}
+
+
+def variants():
+    """Each model with its defaults, and with every word that one of its options may be."""
+    for name, found in MODELS.items():
+        yield name, {}
+        defaults = asdict(found.options())
+        for option, words in (
+            ("position", ("early", "decision")),
+            ("attention", ("released",)),
+            ("gate", ("visual",)),
+            ("residual", ("visual",)),
+            ("features", ("both",)),
+        ):
+            if option in defaults:
+                yield from ((name, {option: word}) for word in words)
+        if "blocks" in defaults:
+            yield name, {"blocks": 2}
+
+
+def small(name, dims, **options):
+    defaults = asdict(entry(name).options())
+    return build(name, dims, **({k: v for k, v in SMALL.items() if k in defaults} | options))
+
+
+each_variant = pytest.mark.parametrize(
+    ("name", "options"),
+    [pytest.param(name, options, id="-".join([name, *map(str, options.values())])) for name, options in variants()],
+)
+
+
+def test_table_1_and_2_and_baselines_are_there():
+    table_1 = {"a", "v", "v-att", "a+v", "a+v-att"}
+    table_2 = {"additive", "maxpooling", "gated", "bilinear", "gmu", "gated-bilinear", "concat", "mrn", "dmrn", "dmrfe"}
+    assert set(available_models()) == table_1 | table_2 | {"ed-tcn", "ssn"}
+
+
+@each_variant
+@pytest.mark.parametrize(("videos", "segments"), [(1, 1), (1, 10), (3, 7), (2, 23)])
+def test_shapes(name, options, videos, segments, dims, batch):
+    model = small(name, dims, **options).eval()
+    output = model(*batch(videos, segments))
+    assert output.logits.shape == (videos, segments, dims.num_classes)
+    assert output.logits.dtype == torch.float32
+    assert output.logits.isfinite().all()
+    shapes = {"spatial_attention": (videos, segments, dims.regions), "gates": (videos, segments)}
+    assert {key: tuple(value.shape) for key, value in output.shown.items()} == {
+        key: shapes[key] for key in output.shown
+    }
+    if "spatial_attention" in output.shown:
+        torch.testing.assert_close(output.shown["spatial_attention"].sum(-1), torch.ones(videos, segments))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_it_shows(name, dims, batch):
+    shown = set(small(name, dims)(*batch()).shown)
+    attends = name not in {"a", "v", "a+v", "ed-tcn", "ssn"}
+    gates = name in {"gated", "gated-bilinear", "gmu"}
+    assert shown == ({"spatial_attention"} if attends else set()) | ({"gates"} if gates else set())
+
+
+@each_variant
+def test_padding_reaches_nothing(name, options, dims, batch):
+    """A padded video says of its segments what it says alone, whatever is in the padding; gradients stay finite."""
+    model = small(name, dims, **options).eval()
+    visual, audio, valid = batch(3, 9)
+    lengths = (9, 5, 1)
+    for video, length in enumerate(lengths):
+        valid[video, length:] = False
+    filled = visual.masked_fill(~valid[..., None, None], torch.nan), audio.masked_fill(~valid[..., None], torch.inf)
+    output = model(*filled, valid)
+    for video, length in enumerate(lengths):
+        part = slice(video, video + 1), slice(0, length)
+        alone = model(visual[part], audio[part], valid[part])
+        torch.testing.assert_close(output.logits[part], alone.logits)
+        for key, value in alone.shown.items():
+            torch.testing.assert_close(output.shown[key][part], value)
+    assert (output.logits[~valid] == 0).all()
+    output.logits[valid].square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_holes_and_videos_without_any_valid_segment(name, dims, batch):
+    model = small(name, dims).eval()
+    visual, audio, valid = batch(2, 6)
+    valid[0, 2] = valid[1] = False
+    one = model(visual, audio, valid).logits
+    other = model(visual.masked_fill(~valid[..., None, None], 7.0), audio, valid).logits
+    torch.testing.assert_close(one, other)
+    assert one.isfinite().all()
+    assert (one[1] == 0).all()
+
+
+@each_variant
+def test_every_parameter_gets_a_gradient(name, options, dims, batch):
+    model = small(name, dims, **options)
+    visual, audio, valid = batch(8, 7)
+    target = torch.randint(dims.num_classes, (8, 7))
+    # SSN takes the best of all spans, so that its gradient is sparse; all its parameters are still in it.
+    functional.cross_entropy(model(visual, audio, valid).logits.flatten(0, 1), target.flatten()).backward()
+    without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not without
+
+
+@each_variant
+def test_overfits_one_batch(name, options, dims, batch):
+    model = small(name, dims, **(options | ({"dropout": 0.0} if name in ("ed-tcn", "ssn") else {})))
+    _, audio, valid = batch(4, 6)
+    target = torch.randint(dims.num_classes, (4, 6))
+    # Both modalities and every region tell the class, but for noise.
+    signal = functional.one_hot(target, dims.num_classes).float()
+    visual = functional.pad(signal, (0, 2))[..., None, :] + 0.3 * torch.rand(4, 6, dims.regions, dims.visual_dims)
+    audio = functional.pad(signal, (0, 1)) + 0.3 * audio
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(400):
+        logits = model(visual, audio, valid).logits
+        loss = functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+        if loss < 0.05:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.1
+    assert (logits.argmax(-1) == target).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_equal_seeds_give_equal_models(name, dims, batch):
+    inputs, outputs = batch(), []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        outputs.append(small(name, dims)(*inputs).logits)
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_looks_only_at_its_modalities(name, dims, batch):
+    model = small(name, dims).eval()
+    visual, audio, valid = batch()
+    before = model(visual, audio, valid).logits
+    if "visual" not in entry(name).modalities:
+        assert torch.equal(before, model(torch.zeros_like(visual), audio, valid).logits)
+    if "audio" not in entry(name).modalities:
+        assert torch.equal(before, model(visual, torch.zeros_like(audio), valid).logits)
+    assert not torch.equal(
+        before, model(visual + torch.rand_like(visual), audio + torch.rand_like(audio), valid).logits
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bfloat16_autocast_stays_near(name, dims, batch):
+    model, inputs = small(name, dims).eval(), batch()
+    exact = model(*inputs).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = model(*inputs).logits
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_built_on_meta_and_filled_is_the_same(name, dims, batch):
+    """As a checkpoint is loaded: no memory is taken before the weights are known to fit."""
+    model, inputs = small(name, dims).eval(), batch()
+    with torch.device("meta"):
+        empty = small(name, dims).eval()
+    empty.load_state_dict(model.state_dict(), assign=True)
+    assert torch.equal(model(*inputs).logits, empty(*inputs).logits)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", MODELS)
+def test_cpu_and_cuda_agree(name, dims, batch):
+    model, inputs = small(name, dims).eval(), batch()
+    expected = model(*inputs).logits
+    found = model.cuda()(*(x.cuda() for x in inputs)).logits.cpu()
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a", "v", "a+v", "a+v-att", "dmrn"])
+def test_default_sizes_are_those_of_the_paper(name):
+    sizes = {"a": 282_525, "v": 675_741, "a+v": 956_317, "a+v-att": 1_335_246, "dmrn": 1_571_150}
+    assert sum(p.numel() for p in build(name).parameters()) == sizes[name]
+
+
+def test_released_training():
+    training = entry("a+v-att").training
+    assert (training.learning_rate, training.batch_size, training.epochs) == (1e-3, 64, 300)
+    assert (training.decay_iterations, training.decay_factor) == (15_000, 0.1)
+    assert entry("dmrn").training.start_from == "a+v-att"
+
+
+@pytest.mark.parametrize("name", ["dmrn", "dmrfe"])
+def test_most_of_dmrn_can_start_from_a_v_att(name, dims):
+    start, model = build("a+v-att", dims).state_dict(), build(name, dims).state_dict()
+    shared = {key for key in start if key in model and start[key].shape == model[key].shape}
+    assert {key.split(".")[0] for key in shared} == {"pooling", "audio_lstm", "visual_lstm"}
+
+
+def test_unknown_model():
+    with pytest.raises(ModelError, match="Unknown model 'resnet'. Models are a, v, v-att"):
+        build("resnet", Dims())
+
+
+def test_unknown_option():
+    with pytest.raises(
+        ModelError, match="Model 'a': there is no option 'position'. Its options are lstm_dims, head_dims"
+    ):
+        options_of("a", position="late")
+
+
+def test_wrong_option():
+    with pytest.raises(ModelError, match="Model 'dmrn': option 'position' must be one of early, late, decision"):
+        build("dmrn", position="middle")
+
+
+def test_options_that_do_not_fit_the_sizes():
+    with pytest.raises(ModelError, match="Model 'v-att' with .* as many hidden units as regions, 9"):
+        build("v-att", dataclasses.replace(Dims(), regions=9), attention="released")
+
+
+def test_wrong_input_is_refused(dims, batch):
+    visual, audio, valid = batch()
+    with pytest.raises(ValueError, match="visual must have shape"):
+        build("a", dims)(visual[:, :, :2], audio, valid)

@@ -1,0 +1,281 @@
+import csv
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from avel.errors import FeaturesError, ModelError, SettingsError
+from avel.evaluation.metrics import segment_accuracy
+from avel.training import checkpoint, loop
+from avel.training.data import LocalizationData, open_data
+from avel.training.loop import Epoch, learning_rate, train
+from avel.training.processes import Processes, pick_device
+from avel.training.settings import TrainingSettings, from_mapping
+from avel.training.tasks import Supervised
+
+SMALL = {
+    "model": "a+v-att",
+    "options": {"lstm_dims": 8, "head_dims": 16, "attention_dims": 8, "attention_hidden_dims": 4},
+    "epochs": 4,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "device": "cpu",
+    "precision": "float32",
+    "threads": 1,
+}
+
+
+def small(**changes: Any) -> TrainingSettings:
+    return from_mapping({**SMALL, **changes}, "test")
+
+
+def weights(run: Path, file: str = loop.STATE_FILE) -> dict[str, torch.Tensor]:
+    return load_file(run / file)
+
+
+def assert_equal(first: Path, second: Path) -> None:
+    ours, theirs = weights(first), weights(second)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different
+
+
+def test_it_learns_and_keeps_the_best_epoch(data: LocalizationData, tmp_path: Path) -> None:
+    result = train(small(epochs=25), data, tmp_path / "run")
+    assert result.accuracy > 0.6  # always background has about 0.4
+    assert result.history[-1].loss < result.history[0].loss / 2
+    best = max(epoch.accuracy for epoch in result.history)
+    assert result.accuracy == result.history[result.best_epoch - 1].accuracy == best
+    model, info = checkpoint.load(result.checkpoint)
+    val = data.examples("val")
+    predicted, valid = loop.predict(model, data, val, Supervised())
+    assert segment_accuracy(predicted, val.labels.argmax(-1), valid=valid) == result.accuracy
+    assert info.notes == {"epoch": result.best_epoch, "chosen_on": "val", "data": data.name}
+    assert info.metrics == {"val": {"segment_accuracy": result.accuracy}}
+    assert info.settings == small(epochs=25).to_dict()
+
+
+def test_one_batch_is_learned_by_heart(data: LocalizationData, tmp_path: Path) -> None:
+    result = train(small(epochs=120, batch_size=64, learning_rate=0.02, clip_gradient_norm=1.0), data, tmp_path / "r")
+    assert result.history[-1].loss < 0.05
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": "weak"},
+        {"task": "weak", "pooling": "max", "weak_labels": "proportion", "backgrounds": "mismatched"},
+        {"loss": "multi-label-soft-margin", "optimizer": "sgd", "schedule": "cosine"},
+        {"model": "ed-tcn", "options": {}, "optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau"},
+        {"model": "a", "options": {"lstm_dims": 4}, "precision": "bfloat16", "schedule": "milestones"},
+    ],
+)
+def test_every_way_of_training_runs(data: LocalizationData, tmp_path: Path, changes: dict[str, Any]) -> None:
+    result = train(small(epochs=2, **changes), data, tmp_path / "run")
+    assert len(result.history) == 2
+    assert all(np.isfinite(epoch.loss) for epoch in result.history)
+
+
+def test_equal_seeds_give_equal_results_and_others_do_not(data: LocalizationData, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(small(epochs=2, seed=seed), data, tmp_path / name)
+    assert_equal(tmp_path / "a", tmp_path / "b")
+    first, other = weights(tmp_path / "a"), weights(tmp_path / "c")
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("model", ["a+v-att", "ed-tcn"])  # ed-tcn draws a dropout
+def test_resumed_equals_uninterrupted(data: LocalizationData, tmp_path: Path, model: str) -> None:
+    options = SMALL["options"] if model == "a+v-att" else {}
+    settings = small(model=model, options=options, schedule="step", decay_iterations=5)
+    whole = train(settings, data, tmp_path / "whole")
+    train(dataclasses.replace(settings, epochs=2), data, tmp_path / "parts")
+    parts = train(settings, data, tmp_path / "parts", resume=True)
+    assert_equal(tmp_path / "whole", tmp_path / "parts")
+    assert weights(tmp_path / "whole", loop.CHECKPOINT_FILE).keys()
+    assert _without_seconds(whole.history) == _without_seconds(parts.history)
+    assert parts.best_epoch == whole.best_epoch
+
+
+def test_a_run_killed_in_an_epoch_goes_on_from_the_last_whole_one(data: LocalizationData, tmp_path: Path) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(epoch: Epoch, epochs: int) -> None:
+        if epoch.epoch == 3:
+            raise KilledError
+
+    train(small(), data, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(small(), data, tmp_path / "run", progress=kill)
+    (tmp_path / "run" / loop.LOG_FILE).write_text("half a li")
+    result = train(small(), data, tmp_path / "run", resume=True)
+    assert_equal(tmp_path / "whole", tmp_path / "run")
+    with (tmp_path / "run" / loop.LOG_FILE).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+    assert [float(row["loss"]) for row in rows] == [epoch.loss for epoch in result.history]
+
+
+def test_a_finished_run_is_not_trained_again(data: LocalizationData, tmp_path: Path) -> None:
+    first = train(small(), data, tmp_path / "run")
+    again = train(small(), data, tmp_path / "run", resume=True)
+    assert again == first
+
+
+def test_early_stop(data: LocalizationData, tmp_path: Path) -> None:
+    result = train(small(epochs=50, learning_rate=1e-9, early_stop=3), data, tmp_path / "run")
+    assert result.stopped_early
+    assert len(result.history) == result.best_epoch + 3
+
+
+def test_literature_chooses_on_test(data: LocalizationData, tmp_path: Path) -> None:
+    result = train(small(protocol="literature"), data, tmp_path / "run")
+    assert result.chosen_on == "test"
+    assert checkpoint.read_info(result.checkpoint).notes["chosen_on"] == "test"
+
+
+def test_clipped_gradients_move_the_weights_less(data: LocalizationData, tmp_path: Path) -> None:
+    changes = {"epochs": 1, "batch_size": 64, "optimizer": "sgd", "schedule": "constant", "learning_rate": 1.0}
+    for name, norm in (("free", 0.0), ("clipped", 1e-3)):
+        train(small(**changes, clip_gradient_norm=norm), data, tmp_path / name)
+    torch.manual_seed(0)
+    start = loop.registry.build("a+v-att", data.dims, **SMALL["options"]).state_dict()
+
+    def moved(run: str) -> float:
+        ended = weights(tmp_path / run)
+        return float(sum((ended[f"model.{n}"] - t).square().sum() for n, t in start.items()) ** 0.5)
+
+    assert moved("clipped") == pytest.approx(1e-3, rel=0.01)
+    assert moved("free") > 10 * moved("clipped")
+
+
+def test_training_starts_from_another_models_weights(data: LocalizationData, tmp_path: Path) -> None:
+    first = train(small(), data, tmp_path / "first")
+    options = {**SMALL["options"], "fusion_dims": 8}
+    settings = small(model="dmrn", options=options, start_from=str(first.checkpoint), learning_rate=1e-12, epochs=1)
+    train(settings, data, tmp_path / "second")
+    before, after = (
+        weights(tmp_path / "first", loop.CHECKPOINT_FILE),
+        weights(tmp_path / "second", loop.CHECKPOINT_FILE),
+    )
+    name = "audio_lstm.lstm.weight_ih_l0"
+    torch.testing.assert_close(before[name], after[name], atol=1e-9, rtol=0)
+
+
+def test_refuses_a_folder_with_another_run(data: LocalizationData, tmp_path: Path) -> None:
+    train(small(epochs=1), data, tmp_path / "run")
+    with pytest.raises(SettingsError, match="run: holds a run already. Resume it, or give another folder"):
+        train(small(epochs=1), data, tmp_path / "run")
+    with pytest.raises(SettingsError, match="run: holds a run with other settings: batch_size is 4, not 8"):
+        train(small(epochs=1, batch_size=4), data, tmp_path / "run", resume=True)
+
+
+def test_refuses_a_state_of_something_else(data: LocalizationData, tmp_path: Path) -> None:
+    train(small(epochs=1), data, tmp_path / "run")
+    state = tmp_path / "run" / loop.STATE_FILE
+    state.write_bytes((tmp_path / "run" / loop.CHECKPOINT_FILE).read_bytes())
+    with pytest.raises(ModelError, match="state.safetensors: not a safetensors file, damaged, or of another model"):
+        train(small(), data, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(data: LocalizationData, tmp_path: Path) -> None:
+    settings = small(optimizer="sgd", learning_rate=1000.0, schedule="constant", model="a+v", options={}, epochs=40)
+    with pytest.raises(SettingsError, match="the loss of epoch .* is (nan|inf). Use a smaller learning_rate"):
+        train(settings.with_changes(weight_decay=1000.0), data, tmp_path / "run")
+
+
+def test_a_missing_split_is_named(make_folder: Any, tmp_path: Path) -> None:
+    folder = make_folder(clips=(6, 4, 4))
+    (folder / "val_order.h5").unlink()
+    with pytest.raises(FeaturesError, match="has no clip in split val. Add val_order.h5"):
+        train(small(), open_data(folder), tmp_path / "run")
+
+
+def test_tensorboard_on_request(data: LocalizationData, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train(small(epochs=1), data, tmp_path / "without")
+    assert not list((tmp_path / "without").glob("events.out.*"))
+    train(small(epochs=1, tensorboard=True), data, tmp_path / "with")
+    assert list((tmp_path / "with").glob("events.out.*"))
+
+
+def test_learning_rates_by_hand() -> None:
+    def rates(settings: TrainingSettings, accuracies: list[float], iterations: int = 2) -> list[float]:
+        history = [Epoch(i + 1, 0.0, a, 0.0, 0.0) for i, a in enumerate(accuracies)]
+        return [
+            learning_rate(settings, i, iterations, history[:epoch])
+            for epoch in range(len(history) + 1)
+            for i in range(iterations)
+        ]
+
+    base = {"learning_rate": 1.0, "decay_factor": 0.5}
+    assert rates(small(**base, schedule="constant"), [0, 0]) == [1] * 6
+    assert rates(small(**base, schedule="step", decay_iterations=3), [0, 0]) == [1, 1, 1, 0.5, 0.5, 0.5]
+    assert rates(small(**base, schedule="milestones", decay_epochs=[1, 2]), [0, 0]) == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    cosine = rates(small(**base, schedule="cosine", epochs=2), [0])
+    assert cosine == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
+    plateau = small(**base, schedule="plateau", decay_patience=2)
+    assert rates(plateau, [0.1, 0.2, 0.2, 0.1, 0.3, 0.3, 0.3], 1) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_shares_of_a_batch() -> None:
+    cpu = torch.device("cpu")
+    processes = [Processes(rank, 3, cpu) for rank in range(3)]
+    assert [p.share([5, 6, 7, 8]) for p in processes] == [[5, 8], [6], [7]]
+    assert [p.weight([5, 6, 7, 8]) for p in processes] == [1.5, 0.75, 0.75]
+    assert [p.share([5]) for p in processes] == [[5], [5], [5]]
+    assert [p.weight([5]) for p in processes] == [3, 0, 0]
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(SettingsError, match="device: there is no cuda:99; found"):
+        pick_device("cuda:99")
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(ave_folder: Path, data: LocalizationData, tmp_path: Path) -> None:
+    settings = small(epochs=3, batch_size=7)  # 20 clips: the last batch has 6, and shares are uneven
+    one = train(settings, data, tmp_path / "one")
+    settings.save(tmp_path / "settings.yaml")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from avel.training.data import open_data\n"
+        "from avel.training.loop import train\n"
+        "from avel.training.settings import from_mapping, read_yaml\n"
+        "data, settings, run = sys.argv[1:]\n"
+        "result = train(from_mapping(read_yaml(settings), settings), open_data(data), run)\n"
+        "print(result.accuracy)\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = [script, ave_folder, tmp_path / "settings.yaml", tmp_path / "two"]
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(one.accuracy)] * 2
+    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], atol=2e-4, rtol=2e-3, msg=name)
+    with (tmp_path / "two" / loop.LOG_FILE).open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses == pytest.approx([epoch.loss for epoch in one.history], abs=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cpu_and_cuda_agree(data: LocalizationData, tmp_path: Path) -> None:
+    on_cpu = train(small(), data, tmp_path / "cpu")
+    on_cuda = train(small(device="cuda"), data, tmp_path / "cuda")
+    losses = [[epoch.loss for epoch in result.history] for result in (on_cpu, on_cuda)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def _without_seconds(history: tuple[Epoch, ...]) -> list[Epoch]:
+    return [dataclasses.replace(epoch, seconds=0) for epoch in history]
