@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import avel
-from avel.cli import data, features, weights
+from avel.cli import data, features, training, weights
 from avel.cli.console import fail
 from avel.cli.localize import localize
 from avel.errors import AvelError
@@ -21,6 +21,10 @@ app = typer.Typer(
 )
 app.command()(localize)
 app.command()(features.extract)
+app.command()(training.train)
+app.command()(training.evaluate)
+app.command()(training.models)
+app.command()(training.reproduce)
 app.add_typer(features.app, name="features", no_args_is_help=True)
 app.add_typer(data.app, name="data", no_args_is_help=True)
 app.add_typer(weights.app, name="weights", no_args_is_help=True)

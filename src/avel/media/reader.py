@@ -402,6 +402,7 @@ class FrameClock:
         self._faulty_pts = self._faulty_dts = 0
 
     def time(self, frame: Any) -> int | None:
+        """When a frame is due, in its stream's time base, from the more trustworthy of its two stamps."""
         pts, dts = frame.pts, frame.dts
         if dts is not None:
             self._faulty_dts += dts <= self._last_dts
