@@ -29,7 +29,7 @@ def esc10_table(results: dict[str, Any]) -> str:
         folds = by_classifier[ESC10_CLASSIFIER]
         means = [sum(accuracies) / 5 for accuracies in by_classifier.values()]
         row = [name, percent(sum(folds) / 5), *(percent(fold) for fold in folds)]
-        rows.append([*row, f"{percent(min(means))} to {percent(max(means))}"])
+        rows.append([*row, f"{percent(min(means))} to {percent(max(means))}" if len(means) > 1 else "–"])
     return table(["embedding", "mean %", "fold 1", "2", "3", "4", "5", "mean, 6 classifiers"], rows)
 
 
