@@ -2,8 +2,8 @@
 
 Two stages with the same loss. `pretrain` sees windows that have nothing of ESC-10, in two cycles: at first the base,
 then the focus on AVE's categories too. `finish` goes on with some of these and windows of ESC-10, of all folds for the
-weights that ship and without one fold for the benchmark. Each has a fixed number of steps; nothing is chosen by looking
-at held-out sound.
+weights that ship and without one fold for the benchmark. Each has a fixed number of steps, and the last state
+is taken.
 """
 
 import json
