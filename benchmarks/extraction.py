@@ -43,6 +43,7 @@ EVENTS = SHARED / "data" / "media" / "events"
 CLIP = "hammer_00323.mp4"
 DRIFT_CLIPS = ("race_car.mp4", "dog_bark_02754.mp4", "harp_6zlMP.mp4")
 SECONDS = 10
+CHECKED_SECONDS = 2
 DRIFT_SECONDS = 4
 FRAMES = 16
 SIDE = 224
@@ -118,7 +119,6 @@ def speed_and_error(clip: Path, repeats: int, result: dict[str, Any]) -> None:
         print(f"  {name:34} wall {taken[name][-1][0]:7.2f} s  CPU {taken[name][-1][1]:7.2f} s", flush=True)
 
     run("plain recipe", lambda: plain(published_pictures(clip)))
-    run("plain network alone", lambda: plain(same_pictures))
     for _ in range(repeats):
         run("null decode", lambda: null_decode(clip))
         for precision, network in networks.items():
@@ -129,7 +129,7 @@ def speed_and_error(clip: Path, repeats: int, result: dict[str, Any]) -> None:
         """What other programs on the machine do can only add."""
         return min(row[kind] for row in taken[name])
 
-    expected = outputs["plain network alone"]
+    expected = plain(same_pictures[:CHECKED_SECONDS])
     peaks = {used: matmul_peak(used) for used in {network.record["precision"] for network in networks.values()}}
     result["matmul_peak_gflops"] = {name: round(peak) for name, peak in peaks.items()}
     result["plain_recipe"] = {
@@ -148,12 +148,16 @@ def speed_and_error(clip: Path, repeats: int, result: dict[str, Any]) -> None:
             "times_as_fast_as_plain_wall": round(least("plain recipe", 0) / least(f"{precision}: extraction", 0), 2),
             "times_as_fast_as_plain_cpu": round(least("plain recipe", 1) / cpu, 2),
             "target_times_with_amx": TARGETS.get(precision),
-            "relative_l2_error": float(f"{relative(outputs[f'{precision}: network alone'], expected):.2e}"),
+            "relative_l2_error": float(
+                f"{relative(outputs[f'{precision}: network alone'][:CHECKED_SECONDS], expected):.2e}"
+            ),
             "cpu_over_null_decode_and_network": round(cpu / (least("null decode", 1) + bare), 3),
             "share_of_matmul_peak": round(rate / peaks[used], 2),
         }
     result["departures"] = {
-        "scaling and choice of frames, relative L2 of pool5": round(relative(expected, outputs["plain recipe"]), 3)
+        "scaling and choice of frames, relative L2 of pool5": round(
+            relative(expected, outputs["plain recipe"][:CHECKED_SECONDS]), 3
+        )
     }
 
 
@@ -252,7 +256,7 @@ def relative(found: np.ndarray, expected: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)
