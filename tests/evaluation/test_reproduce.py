@@ -8,7 +8,9 @@ from tiny_ave import write_ave_folder
 
 from avel.errors import SettingsError
 from avel.evaluation import reproduce as tables
-from avel.evaluation.reproduce import TIAN2018, Reproduction, Row, RowResult, expectations, reproduce, settings_of
+from avel.evaluation.papers import Paper, Row
+from avel.evaluation.papers.tian2018 import TIAN2018
+from avel.evaluation.reproduce import Reproduction, RowResult, expectations, reproduce, settings_of
 from avel.models import registry
 from avel.training.data import LocalizationData, open_data
 
@@ -21,46 +23,48 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> LocalizationData:
 
 
 def test_the_papers_numbers() -> None:
-    numbers = {row.name: row.paper for row in TIAN2018}
-    assert len(TIAN2018) == len(numbers) == 12 + 28 + 6
+    numbers = {row.name: row.paper for row in TIAN2018.rows}
+    assert len(TIAN2018.rows) == len(numbers) == 12 + 28 + 6
     assert (numbers["A+V-att"], numbers["W-A+V-att"], numbers["DMRFE, late"]) == (72.7, 66.7, 73.3)
     assert (numbers["GMU, early"], numbers["MRN, decision"], numbers["AVDLN, V2A"]) == (70.5, 63.8, 35.6)
     assert numbers["Concat, late"] == numbers["A+V-att"]
-    of_table = [sum(row.table == table for row in TIAN2018) for table in tables.TABLES]
+    of_table = [sum(row.table == table for row in TIAN2018.rows) for table in TIAN2018.tables]
     assert of_table == [12, 28, 6]
 
 
 def test_every_row_can_be_built_and_has_a_folder() -> None:
-    for row in TIAN2018:
+    for row in TIAN2018.rows:
         if row.table != 3:
-            settings = settings_of(row, Reproduction(), 2)
+            settings = settings_of(TIAN2018, row, Reproduction(), 2)
             assert registry.options_of(settings.model, **settings.options)
             assert (settings.seed, settings.protocol) == (2, "validation")
-    folders = [row.folder for row in TIAN2018 if row.table != 3]
+    folders = [row.folder for row in TIAN2018.rows if row.table != 3]
     assert len(set(folders)) == len(folders)
 
 
 def test_released_departs_from_the_paper_where_the_code_does() -> None:
-    row = next(row for row in TIAN2018 if row.name == "W-A+V-att")
-    plain, released = (settings_of(row, Reproduction(released=is_so), 0) for is_so in (False, True))
+    row = next(row for row in TIAN2018.rows if row.name == "W-A+V-att")
+    plain, released = (settings_of(TIAN2018, row, Reproduction(released=is_so), 0) for is_so in (False, True))
     assert (plain.pooling, plain.loss, plain.options) == ("mean", "cross-entropy", {})
     assert (released.pooling, released.loss) == ("max", "multi-label-soft-margin")
     assert released.options == {"attention": "released"}
-    assert settings_of(Row(1, "A", 1.0, "a"), Reproduction(released=True), 0).options == {}
+    assert settings_of(TIAN2018, Row(1, "A", 1.0, "a"), Reproduction(released=True), 0).options == {}
 
 
 def test_rows_are_measured_once(data: LocalizationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [row for row in TIAN2018 if row.name in ("A", "W-A+V", "AVDLN, A2V", "AVDLN, V2A")]
-    monkeypatch.setattr(tables, "TIAN2018", tuple(rows))
+    rows = [row for row in TIAN2018.rows if row.name in ("A", "W-A+V", "AVDLN, A2V", "AVDLN, V2A")]
+    paper = Paper("tian2018", "", tuple(rows))
     how = Reproduction(seeds=2, flags=QUICK, matching={"epochs": 1})
     told: list[str] = []
-    first = reproduce(data, tmp_path, how, progress=lambda row, seed, what: told.append(f"{row.name} {seed} {what}"))
+    first = reproduce(
+        paper, data, tmp_path, how, progress=lambda row, seed, what: told.append(f"{row.name} {seed} {what}")
+    )
     assert told[0] == "A 0 training"
     assert [len(result.accuracies) for result in first] == [2] * 4
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "tian2018.json"}
     monkeypatch.setattr(tables, "train", None)
     monkeypatch.setattr(tables, "train_matching", None)
-    assert reproduce(data, tmp_path, how) == first
+    assert reproduce(paper, data, tmp_path, how) == first
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "tian2018.json"}
     content = json.loads((tmp_path / "tian2018.json").read_text())
     assert [row["mean"] for row in content["rows"]] == [result.mean for result in first]
@@ -70,12 +74,12 @@ def test_rows_are_measured_once(data: LocalizationData, tmp_path: Path, monkeypa
 
 def test_rows_of_other_settings_or_data_are_not_taken(data: LocalizationData, tmp_path: Path) -> None:
     how = Reproduction(tables=(3,), seeds=1, matching={"epochs": 1})
-    reproduce(data, tmp_path / "out", how)
+    reproduce(TIAN2018, data, tmp_path / "out", how)
     with pytest.raises(SettingsError, match="seed0: was measured with other settings or data .epochs"):
-        reproduce(data, tmp_path / "out", Reproduction(tables=(3,), seeds=1, matching={"epochs": 2}))
+        reproduce(TIAN2018, data, tmp_path / "out", Reproduction(tables=(3,), seeds=1, matching={"epochs": 2}))
     other = open_data(write_ave_folder(tmp_path / "other", regions=49, seed=1))
     with pytest.raises(SettingsError, match="other settings or data .data"):
-        reproduce(other, tmp_path / "out", how)
+        reproduce(TIAN2018, other, tmp_path / "out", how)
 
 
 def test_rows_that_lack_something_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +87,10 @@ def test_rows_that_lack_something_are_not_measured(tmp_path: Path, monkeypatch: 
     (folder / "visual_feature.h5").unlink()
     (folder / "test_order_match.h5").unlink()
     names = ("A", "V", "W-A", "AVDLN, A2V")
-    monkeypatch.setattr(tables, "TIAN2018", tuple(row for row in TIAN2018 if row.name in names))
-    results = {r.row.name: r for r in reproduce(open_data(folder), tmp_path / "o", Reproduction(seeds=1, flags=QUICK))}
+    paper = Paper("tian2018", "", tuple(row for row in TIAN2018.rows if row.name in names))
+    results = {
+        r.row.name: r for r in reproduce(paper, open_data(folder), tmp_path / "o", Reproduction(seeds=1, flags=QUICK))
+    }
     assert results["A"].ours == f"{results['A'].mean:.1f}"
     assert results["V"].ours == "not measured"
     assert results["V"].not_measured == "no visual_feature.h5"
@@ -93,24 +99,29 @@ def test_rows_that_lack_something_are_not_measured(tmp_path: Path, monkeypatch: 
 
 
 def test_mean_and_deviation_by_hand() -> None:
-    result = RowResult(TIAN2018[0], (60.0, 62.0, 64.0))
+    result = RowResult(TIAN2018.rows[0], (60.0, 62.0, 64.0))
     assert (result.mean, result.std, result.ours) == (62.0, 2.0, "62.0 ± 2.0")
-    assert math.isnan(RowResult(TIAN2018[0], (60.0,)).std)
-    better = RowResult(next(row for row in TIAN2018 if row.name == "A+V"), (61.0,))
-    assert expectations([result, better]) == [("A+V", "A", -1.0)]
+    assert math.isnan(RowResult(TIAN2018.rows[0], (60.0,)).std)
+    better = RowResult(next(row for row in TIAN2018.rows if row.name == "A+V"), (61.0,))
+    assert expectations(TIAN2018, [result, better]) == [("A+V", "A", -1.0)]
 
 
-def test_wrong_arguments() -> None:
+def test_wrong_arguments(data: LocalizationData, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="seeds must be 1 or more, got 0"):
         Reproduction(seeds=0)
-    with pytest.raises(ValueError, match="tables must be of 1, 2, 3, got 4"):
-        Reproduction(tables=(4,))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Tian et al., ECCV 2018 has tables 1, 2, 3, got 4"):
+        reproduce(TIAN2018, data, tmp_path, Reproduction(tables=(4,)))
+    row = TIAN2018.rows[0]
+    with pytest.raises(ValueError, match="x: rows must have different names, got A again"):
+        Paper("x", "", (row, row))
+    with pytest.raises(ValueError, match="x: there is no row B"):
+        Paper("x", "", (row,), expected=(("A", "B"),))
 
 
 @pytest.mark.slow
 def test_every_row_of_every_table_runs(data: LocalizationData, tmp_path: Path) -> None:
     how = Reproduction(seeds=1, flags=QUICK, matching={"epochs": 1})
-    results = reproduce(data, tmp_path / "a", how)
+    results = reproduce(TIAN2018, data, tmp_path / "a", how)
     assert all(len(result.accuracies) == 1 and not result.not_measured for result in results)
     assert all(0 <= result.mean <= 100 for result in results)
 
@@ -119,9 +130,10 @@ def test_every_row_of_every_table_runs(data: LocalizationData, tmp_path: Path) -
 def test_released_trains_dmrn_from_a_v_att(
     data: LocalizationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = tuple(row for row in TIAN2018 if row.name in ("A+V-att", "DMRN, late"))
-    monkeypatch.setattr(tables, "TIAN2018", rows)
-    results = reproduce(data, tmp_path, Reproduction(tables=(2,), seeds=1, released=True, flags=QUICK))
+    rows = tuple(row for row in TIAN2018.rows if row.name in ("A+V-att", "DMRN, late"))
+    results = reproduce(
+        Paper("tian2018", "", rows), data, tmp_path, Reproduction(tables=(2,), seeds=1, released=True, flags=QUICK)
+    )
     assert [result.row.name for result in results] == ["DMRN, late"]
     settings = (tmp_path / "dmrn-late" / "seed0" / "settings.yaml").read_text()
     assert str(tmp_path / "av-att" / "seed0" / "checkpoint.safetensors") in settings.replace("\n  ", " ")

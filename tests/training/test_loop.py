@@ -55,7 +55,7 @@ def test_it_learns_and_keeps_the_best_epoch(data: LocalizationData, tmp_path: Pa
     assert result.accuracy == result.history[result.best_epoch - 1].accuracy == best
     model, info = checkpoint.load(result.checkpoint)
     val = data.examples("val")
-    predicted, valid = loop.predict(model, data, val, Supervised())
+    predicted, valid, _ = loop.predict(model, data, val, Supervised())
     assert segment_accuracy(predicted, val.labels.argmax(-1), valid=valid) == result.accuracy
     assert info.notes == {"epoch": result.best_epoch, "chosen_on": "val", "data": data.name}
     assert info.metrics == {"val": {"segment_accuracy": result.accuracy}}

@@ -30,11 +30,11 @@ def test_every_model_has_settings_that_are_allowed() -> None:
         training = registry.entry(name).training
         settings = settings_for(name)
         assert settings.learning_rate == training.learning_rate
-        assert settings.schedule == ("constant" if training.decay_iterations is None else "step")
+        assert settings.schedule == training.schedule
 
 
-def test_a_constant_learning_rate_has_no_step() -> None:
-    training = registry.Training(decay_iterations=None)
+def test_a_papers_schedule_is_taken_over() -> None:
+    training = registry.Training(schedule="constant")
     assert recommended(training)["schedule"] == "constant"
 
 

@@ -160,10 +160,12 @@ def reproduce(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder where every row is kept, to go on from.")
     ] = Path("reproduce"),
-    table: Annotated[list[int] | None, typer.Option(help="1, 2 or 3; may be repeated. [default: all]")] = None,
+    table: Annotated[list[int] | None, typer.Option(help="Number; may be repeated. [default: all]")] = None,
     seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 3,
-    epochs: Annotated[int | None, typer.Option(help="Of Tables 1 and 2. [default: the paper's]")] = None,
-    matching_epochs: Annotated[int | None, typer.Option(help="Of Table 3. [default: the authors']")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of localization. [default: the paper's]")] = None,
+    matching_epochs: Annotated[
+        int | None, typer.Option(help="Of cross-modality localization. [default: the authors']")
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(help="Epoch that is kept: validation, or literature: best on test. [default: validation]"),
@@ -181,26 +183,29 @@ def reproduce(
     May be stopped at any moment and run again: rows that are measured are not trained again.
     """
     with usage_errors():
-        if paper != "tian2018":
-            raise ValueError(f"Unknown paper {paper!r}. Papers are tian2018.")
         from avel.evaluation import reproduce as tables
+        from avel.evaluation.papers import PAPERS
+
+        if paper not in PAPERS:
+            raise ValueError(f"Unknown paper {paper!r}. Papers are {', '.join(PAPERS)}.")
 
         given = {"epochs": epochs, "protocol": protocol, "device": device}
         how = tables.Reproduction(
-            tables=tuple(sorted(set(table))) if table else tables.TABLES,  # type: ignore[arg-type]  # checked there
+            tables=tuple(sorted(set(table or ()))),
             seeds=seeds,
             released=released,
             flags={name: value for name, value in given.items() if value is not None} | _changes(more),
             matching={} if matching_epochs is None else {"epochs": matching_epochs},
         )
         results = tables.reproduce(
+            PAPERS[paper],
             _open(data, annotations, features_of),
             output,
             how,
             progress=lambda row, seed, what: say(f"{escape(row.name)}, seed {seed}: {escape(what)}"),
         )
-    _print_tables(results, protocol or "validation")
-    for better, worse, difference in tables.expectations(results):
+    _print_tables(PAPERS[paper].title, results, protocol or "validation")
+    for better, worse, difference in tables.expectations(PAPERS[paper], results):
         holds = "as in the paper" if difference > 0 else "[yellow]not as in the paper[/yellow]"
         Console().print(f"{better} above {worse}: {difference:+.1f} points, {holds}", highlight=False)
 
@@ -296,14 +301,12 @@ def _print_evaluation(found: "Evaluation") -> None:
     print("\n".join(report.lines(found)))
 
 
-def _print_tables(results: "list[RowResult]", protocol: str) -> None:
-    from avel.evaluation.reproduce import PAPER
-
+def _print_tables(paper: str, results: "list[RowResult]", protocol: str) -> None:
     console = Console()
     for number in sorted({result.row.table for result in results}):
         of_table = [result for result in results if result.row.table == number]
         table = Table(
-            "", "paper", "ours", title=f"{PAPER}, Table {number}, accuracy in %", title_justify="left", min_width=60
+            "", "paper", "ours", title=f"{paper}, Table {number}, accuracy in %", title_justify="left", min_width=60
         )
         for result in of_table:
             paper = "-" if result.row.paper is None else f"{result.row.paper:.1f}"

@@ -30,6 +30,8 @@ class Evaluation:
         split: which clips.
         data: the folder.
         model: name.
+        parameters: of the model, how many numbers.
+        milliseconds_per_clip: that the model computed, in batches, on the device it was given.
         about: what else to know of the model: task, protocol, epoch, seed.
         warnings: for a person to read.
     """
@@ -40,6 +42,8 @@ class Evaluation:
     split: str
     data: str
     model: str
+    parameters: int = 0
+    milliseconds_per_clip: float = 0.0
     about: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -49,6 +53,7 @@ class Evaluation:
             "model": self.model,
             "data": self.data,
             "split": self.split,
+            "parameters": self.parameters,
             "about": dict(self.about),
             "categories": list(self.categories),
             "metrics": self.metrics.to_dict(),
@@ -87,7 +92,7 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
     settings = from_mapping(info.settings, str(path)) if info.settings else None
     examples = data.examples(split)
     task = task_of(settings) if settings is not None else Supervised()
-    predicted, valid = predict(model, data, examples, task, device=where, modalities=modalities)
+    predicted, valid, computed_seconds = predict(model, data, examples, task, device=where, modalities=modalities)
     true = examples.labels.argmax(-1)
     count, seconds = data.dataset.num_classes, data.record.segment_seconds
     about = {} if settings is None else {"task": settings.task, "protocol": settings.protocol, "seed": settings.seed}
@@ -100,6 +105,8 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
         split=split,
         data=data.name,
         model=info.model,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        milliseconds_per_clip=1000 * computed_seconds / len(examples),
         about={**about, **{name: info.notes[name] for name in ("epoch", "chosen_on") if name in info.notes}},
         warnings=data.warnings + _warnings(info.notes.get("chosen_on"), split),
     )

@@ -1,4 +1,4 @@
-"""The tables of Tian et al., ECCV 2018, trained anew on any data in AVE's layout.
+"""The tables of a paper, trained anew on any data in AVE's layout.
 
 Every row is trained with every seed into a folder of its own, and what it gave is kept there, so that a run that was
 stopped goes on with the next row. A row whose features are missing is "not measured".
@@ -10,12 +10,13 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from avel.data.annotations import Split
 from avel.errors import SettingsError
 from avel.evaluation.baselines import ALWAYS_BACKGROUND, WHOLE_VIDEO
 from avel.evaluation.evaluate import evaluate
+from avel.evaluation.papers import Paper, Row
 from avel.features.recipe import digest_of
 from avel.matching.data import load_clips
 from avel.matching.localization import evaluate as evaluate_matching
@@ -27,111 +28,7 @@ from avel.training.data import LocalizationData
 from avel.training.loop import train
 from avel.training.settings import NOISY, TrainingSettings, from_mapping, recommended
 
-PAPER = "Tian et al., ECCV 2018"
 RESULT_FILE = "row.json"
-
-Table = Literal[1, 2, 3]
-TABLES: tuple[Table, ...] = (1, 2, 3)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A number of the paper.
-
-    Attributes:
-        table: where it stands.
-        name: as the paper calls it.
-        paper: the paper's accuracy in percent; ``None`` for what it does not have.
-        model: of the registry; for Table 3, the matcher.
-        settings: those that are not the model's own.
-        measure: ``test`` or, in Table 3, the direction.
-    """
-
-    table: Table
-    name: str
-    paper: float | None
-    model: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    measure: str = "test"
-
-    @property
-    def folder(self) -> str:
-        """Where it is trained; rows with the same training share it."""
-        words = [self.model, *(str(value) for _, value in sorted(_flat(self.settings)))]
-        return "-".join(words).replace("+", "")
-
-
-def _table_1() -> list[Row]:
-    models = {"A": "a", "V": "v", "V-att": "v-att", "A+V": "a+v", "A+V-att": "a+v-att"}
-    paper = {
-        "A": (59.5, 53.4),
-        "V": (55.3, 52.9),
-        "V-att": (58.6, 55.6),
-        "A+V": (71.4, 63.7),
-        "A+V-att": (72.7, 66.7),
-    }
-    full = [Row(1, name, paper[name][0], model) for name, model in models.items()]
-    weak = [Row(1, f"W-{name}", paper[name][1], model, {"task": "weak"}) for name, model in models.items()]
-    return [*full, *weak, Row(1, "ED-TCN (Sec. 6.3)", 46.9, "ed-tcn"), Row(1, "SSN (Sec. 6.3)", 26.7, "ssn")]
-
-
-def _table_2() -> list[Row]:
-    models = {
-        "Additive": "additive",
-        "MP": "maxpooling",
-        "Gated": "gated",
-        "MB": "bilinear",
-        "GMU": "gmu",
-        "GMB": "gated-bilinear",
-        "Concat": "concat",
-        "MRN": "mrn",
-        "DMRN": "dmrn",
-    }
-    paper = {
-        "early": (59.9, 67.9, 67.9, 69.2, 70.5, 70.2, 61.0, 69.8, 68.0),
-        "late": (71.3, 71.4, 70.5, 70.5, 71.6, 71.0, 72.7, 70.8, 73.1),
-        "decision": (70.5, 64.5, 65.2, 64.6, 67.6, 67.3, 69.7, 63.8, 70.4),
-    }
-    rows = []
-    for position, numbers in paper.items():
-        for (name, model), number in zip(models.items(), numbers, strict=True):
-            rows.append(Row(2, f"{name}, {position}", number, model, {"options": {"position": position}}))
-        if position == "late":
-            rows.append(Row(2, "DMRFE, late", 73.3, "dmrfe"))
-    return rows
-
-
-def _table_3() -> list[Row]:
-    numbers = {"avdln": ("AVDLN", 44.8, 35.6), "dcca": ("DCCA", 34.8, 34.1)}
-    rows = []
-    for matcher, (name, a2v, v2a) in numbers.items():
-        rows += [
-            Row(3, f"{name}, A2V", a2v, matcher, measure="a2v"),
-            Row(3, f"{name}, V2A", v2a, matcher, measure="v2a"),
-        ]
-    misaligned = {"misaligned": "both"}
-    rows += [
-        Row(3, f"AVDLN with misaligned pairs, {direction.upper()}", None, "avdln", misaligned, direction)
-        for direction in ("a2v", "v2a")
-    ]
-    return rows
-
-
-TIAN2018: tuple[Row, ...] = (*_table_1(), *_table_2(), *_table_3())
-
-EXPECTED: tuple[tuple[str, str], ...] = (
-    ("A+V", "A"),
-    ("A+V", "V"),
-    ("V-att", "V"),
-    ("A+V-att", "A+V"),
-    ("W-A+V", "W-A"),
-    ("W-A+V", "W-V"),
-    ("W-V-att", "W-V"),
-    ("W-A+V-att", "W-A+V"),
-    *((name, f"W-{name}") for name in ("A", "V", "V-att", "A+V", "A+V-att")),
-    *((f"{name}, late", f"{name}, early") for name in ("Additive", "Concat", "DMRN")),
-)
-"""Rows of which the paper says that the first is better than the second."""
 
 
 @dataclass(frozen=True)
@@ -186,15 +83,15 @@ class Reproduction:
     """How the tables are trained.
 
     Attributes:
-        tables: which.
+        tables: which; all if none is given.
         seeds: how many, from 0.
-        released: as the authors' code does where it departs from the paper: its attention, its loss, pooling by the
-            maximum, and DMRN and DMRFE trained from A+V-att.
-        flags: settings of Tables 1 and 2 that count more than the rows' own.
-        matching: settings of Table 3 likewise (`avel.matching.training.MatchingSettings`).
+        released: as the authors' code does where it departs from the paper, as `Paper` says, and from another model's
+            weights where their training started from them.
+        flags: settings of localization that count more than the rows' own.
+        matching: settings of cross-modality localization likewise (`avel.matching.training.MatchingSettings`).
     """
 
-    tables: tuple[Table, ...] = TABLES
+    tables: tuple[int, ...] = ()
     seeds: int = 3
     released: bool = False
     flags: Mapping[str, Any] = field(default_factory=dict)
@@ -203,11 +100,6 @@ class Reproduction:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"seeds must be 1 or more, got {self.seeds}.")
-        unknown = [table for table in self.tables if table not in TABLES]
-        if unknown or not self.tables:
-            raise ValueError(
-                f"tables must be of {', '.join(map(str, TABLES))}, got {', '.join(map(str, self.tables))}."
-            )
 
 
 Progress = Callable[[Row, int, str], None]
@@ -215,11 +107,17 @@ Progress = Callable[[Row, int, str], None]
 
 
 def reproduce(
-    data: LocalizationData, folder: str | Path, how: Reproduction | None = None, *, progress: Progress | None = None
+    paper: Paper,
+    data: LocalizationData,
+    folder: str | Path,
+    how: Reproduction | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> list[RowResult]:
-    """Train and measure every row of the tables.
+    """Train and measure every row of a paper's tables.
 
     Args:
+        paper: of `avel.evaluation.papers.PAPERS`.
         data: what `avel.training.data.open_data` opens.
         folder: where the runs are kept; rows that are measured there already are not trained again.
         how: see there.
@@ -227,13 +125,17 @@ def reproduce(
 
     Raises:
         AvelError: as training raises it; what is done is kept.
+        ValueError: if the paper has no such table.
     """
     how = how or Reproduction()
+    unknown = [table for table in how.tables if table not in paper.tables]
+    if unknown:
+        raise ValueError(f"{paper.title} has tables {', '.join(map(str, paper.tables))}, got {unknown[0]}.")
     folder = Path(folder)
     tell = progress or (lambda row, seed, what: None)
     results = []
-    for row in TIAN2018:
-        if row.table not in how.tables:
+    for row in paper.rows:
+        if row.table not in (how.tables or paper.tables):
             continue
         reason = _why_not(row, data, how)
         if reason:
@@ -243,31 +145,31 @@ def reproduce(
         accuracies, trivial = [], {}
         for seed in range(how.seeds):
             tell(row, seed, "training")
-            kept = _measured(row, data, folder, how, seed)
+            kept = _measured(paper, row, data, folder, how, seed)
             accuracies.append(kept["accuracy"][row.measure])
             trivial = kept["trivial"]
             tell(row, seed, f"{accuracies[-1]:.1f} %")
         results.append(RowResult(row, tuple(accuracies), trivial))
     content = [result.to_dict() for result in results]
-    text = json.dumps({"paper": PAPER, "data": data.name, "how": _described(how), "rows": content}, indent=2)
-    write_text(folder / "tian2018.json", text + "\n")
+    text = json.dumps({"paper": paper.title, "data": data.name, "how": _described(how), "rows": content}, indent=2)
+    write_text(folder / f"{paper.name}.json", text + "\n")
     return results
 
 
-def expectations(results: Sequence[RowResult]) -> list[tuple[str, str, float]]:
+def expectations(paper: Paper, results: Sequence[RowResult]) -> list[tuple[str, str, float]]:
     """Pairs of rows that the paper has an order for, with the difference of their means in percentage points."""
     means = {result.row.name: result.mean for result in results if result.accuracies}
-    return [(a, b, means[a] - means[b]) for a, b in EXPECTED if a in means and b in means]
+    return [(a, b, means[a] - means[b]) for a, b in paper.expected if a in means and b in means]
 
 
-def settings_of(row: Row, how: Reproduction, seed: int) -> TrainingSettings:
-    """The settings of a row of Tables 1 and 2."""
+def settings_of(paper: Paper, row: Row, how: Reproduction, seed: int) -> TrainingSettings:
+    """The settings of a row, but for those of cross-modality localization."""
     options = dict(row.settings.get("options", {}))
     values = {**recommended(registry.entry(row.model).training), **row.settings}
     if how.released:
-        values |= {"loss": "multi-label-soft-margin", "pooling": "max"}
-        if "attention" in asdict(registry.options_of(row.model)):
-            options["attention"] = "released"
+        values |= paper.released
+        known = asdict(registry.options_of(row.model))
+        options |= {name: value for name, value in paper.released_options.items() if name in known}
     flags = dict(how.flags)
     options |= flags.pop("options", {})
     return from_mapping({**values, **flags, "model": row.model, "options": options, "seed": seed}, row.name)
@@ -275,7 +177,7 @@ def settings_of(row: Row, how: Reproduction, seed: int) -> TrainingSettings:
 
 def _why_not(row: Row, data: LocalizationData, how: Reproduction) -> str:
     """What a row lacks, empty when it can be measured."""
-    if row.table == 3:
+    if row.is_matching:
         lacking = [f"{split}_order_match.h5" for split in ("train", "test") if split not in data.dataset.match_splits]
         if data.is_store:
             return "cross-modality localization reads files in AVE's layout; export the store"
@@ -287,18 +189,20 @@ def _why_not(row: Row, data: LocalizationData, how: Reproduction) -> str:
     return "; ".join(reasons)
 
 
-def _measured(row: Row, data: LocalizationData, folder: Path, how: Reproduction, seed: int) -> dict[str, Any]:
+def _measured(
+    paper: Paper, row: Row, data: LocalizationData, folder: Path, how: Reproduction, seed: int
+) -> dict[str, Any]:
     """What a row gave with a seed, from its folder or trained now."""
-    if row.table == 3:
+    if row.is_matching:
         matching = MatchingSettings(**{**_matching_values(row), **how.matching, "seed": seed})
         key = {"settings": asdict(matching), "data": fingerprint(data)}
         return _kept(folder / row.folder / f"seed{seed}", key, lambda run: _match(data, matching))
-    settings = settings_of(row, how, seed)
+    settings = settings_of(paper, row, how, seed)
     if how.released:
         first = registry.entry(row.model).training.start_from
         if first is not None:
-            start = next(other for other in TIAN2018 if other.model == first and not other.settings)
-            _measured(start, data, folder, how, seed)
+            start = next(other for other in paper.rows if other.model == first and not other.settings)
+            _measured(paper, start, data, folder, how, seed)
             path = folder / start.folder / f"seed{seed}" / "checkpoint.safetensors"
             settings = settings.with_changes(start_from=str(path))
     key = {"settings": _comparable(settings), "data": fingerprint(data)}
@@ -330,6 +234,9 @@ def _localize(data: LocalizationData, settings: TrainingSettings, run: Path) -> 
         "epoch": trained.best_epoch,
         "chosen_on": trained.chosen_on,
         "event_f1": _or_none(found.metrics.events.f1),
+        "parameters": found.parameters,
+        "training_seconds": round(sum(epoch.seconds for epoch in trained.history), 1),
+        "milliseconds_per_clip": round(found.milliseconds_per_clip, 3),
     }
 
 
@@ -379,14 +286,6 @@ def _changes(before: Any, now: dict[str, Any]) -> list[str]:
 
 def _described(how: Reproduction) -> dict[str, Any]:
     return {**asdict(how), "tables": list(how.tables)}
-
-
-def _flat(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [
-        pair
-        for name, value in settings.items()
-        for pair in (_flat(value) if isinstance(value, Mapping) else [(name, value)])
-    ]
 
 
 def _or_none(value: float) -> float | None:

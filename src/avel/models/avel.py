@@ -10,15 +10,18 @@ What the paper leaves open and the authors' released code settles: one BiLSTM la
 the head ReLU-Linear(64)-ReLU-Linear, Glorot-uniform weights of attention and head.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from avel.models.base import LocalizationModel, ModelOutput
-from avel.models.layers import AttentionForm, AudioGuidedAttention, BiLSTM, check_inputs, mlp_head, without_padding
+from avel.models.base import TwoModalityInput
+from avel.models.entry import Entry
+from avel.models.layers import AttentionForm, AudioGuidedAttention, BiLSTM, mlp_head, without_padding
 from avel.models.options import Dims, Options
+
+TIAN = "Tian et al., ECCV 2018"
 
 RegionPooling = Literal["mean", "attention"]
 
@@ -77,39 +80,6 @@ class VisualPooling(nn.Module):
         return attended
 
 
-class TwoModalityInput(LocalizationModel):
-    """Base of the models here: checks the input and clears its padding."""
-
-    def __init__(self, dims: Dims) -> None:
-        super().__init__()
-        self.dims = dims
-
-    def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> ModelOutput:
-        """Score every segment.
-
-        Args:
-            visual: (B, T, R, D_v) float; T may be any number from 1.
-            audio: (B, T, D_a) float.
-            valid: (B, T) bool; False where a segment is only padding. What it holds there is not looked at.
-
-        Returns:
-            Logits (B, T, C), zero where padding, and what the model can show.
-
-        Raises:
-            ValueError: if a shape or the mask's type is not as the model was built for.
-        """
-        check_inputs(visual, audio, valid, (self.dims.regions, self.dims.visual_dims, self.dims.audio_dims))
-        if not bool(valid.all()):
-            visual, audio = without_padding(visual, valid), without_padding(audio, valid)
-        shown: dict[str, Tensor] = {}
-        logits = self.score(visual, audio, valid, shown)
-        return ModelOutput(without_padding(logits.float(), valid), shown)
-
-    def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
-        """Logits (B, T, C) of input without padding; what can be shown goes into ``shown``."""
-        raise NotImplementedError
-
-
 class AudioOnly(TwoModalityInput):
     """A: audio alone. The visual features are not used.
 
@@ -150,6 +120,8 @@ class VisualOnly(TwoModalityInput):
         return logits
 
 
-def mean_probabilities(logits: list[Tensor]) -> Tensor:
-    """Logits whose softmax is the mean of the softmaxes of several (..., C) logits."""
-    return torch.logsumexp(torch.stack([torch.log_softmax(one.float(), dim=-1) for one in logits]), dim=0)
+ENTRIES: Mapping[str, Entry] = {
+    "a": Entry("audio alone", TIAN, AvelOptions, AudioOnly, modalities=("audio",)),
+    "v": Entry("visual alone, mean over the regions", TIAN, AvelOptions, VisualOnly, modalities=("visual",)),
+    "v-att": Entry("visual alone, pooled by audio-guided attention", TIAN, AttentionOptions, VisualOnly),
+}

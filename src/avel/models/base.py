@@ -4,10 +4,13 @@ Shapes: B videos, T segments, R regions, D features, C classes. Models take tens
 made the features is said in `FeatureNeeds`, and whoever calls the model joins their outputs in that order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
+
+from avel.models.layers import check_inputs, without_padding
+from avel.models.options import Dims
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,16 @@ class ModelOutput:
     Attributes:
         logits: (B, T, C) float32; the last class is background.
         shown: what the model can show besides, by name: ``audio_scores`` and ``visual_scores`` (B, T, C - 1) in [0, 1]
-            of each modality alone, ``spatial_attention`` (B, T, R), ``temporal_attention`` (B, T, T), ``gates`` (B, T).
+            of each modality alone, ``spatial_attention`` (B, T, R), ``temporal_attention`` (B, T, T), ``gates`` (B, T),
+            ``event_relevance`` (B, T) logits of there being any event, ``category_logits`` (B, C - 1) of the video.
     """
 
     logits: Tensor
     shown: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+TaskLoss = Callable[[ModelOutput, Tensor, Tensor], Tensor]
+"""A task's loss of a model's output, its target and ``valid``; see `avel.training.tasks.Task`."""
 
 
 class LocalizationModel(nn.Module):
@@ -59,4 +67,51 @@ class LocalizationModel(nn.Module):
             audio: (B, T, D_a) float32.
             valid: (B, T) bool; False where a segment is only padding.
         """
+        raise NotImplementedError
+
+    def loss(self, output: ModelOutput, target: Tensor, valid: Tensor, task_loss: TaskLoss) -> Tensor:
+        """What training makes small: the task's loss, unless the model's paper has its own or adds to it.
+
+        Args:
+            output: of `forward`, for a batch.
+            target: (B, T, C) one-hot in the supervised task, (B, C) with sum 1 in the weak one.
+            valid: (B, T) bool; False where a segment is only padding.
+            task_loss: of the task.
+
+        Returns:
+            A scalar.
+        """
+        return task_loss(output, target, valid)
+
+
+class TwoModalityInput(LocalizationModel):
+    """Base of the models here: checks the input and clears its padding."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> ModelOutput:
+        """Score every segment.
+
+        Args:
+            visual: (B, T, R, D_v) float; T may be any number from 1.
+            audio: (B, T, D_a) float.
+            valid: (B, T) bool; False where a segment is only padding. What it holds there is not looked at.
+
+        Returns:
+            Logits (B, T, C), zero where padding, and what the model can show.
+
+        Raises:
+            ValueError: if a shape or the mask's type is not as the model was built for.
+        """
+        check_inputs(visual, audio, valid, (self.dims.regions, self.dims.visual_dims, self.dims.audio_dims))
+        if not bool(valid.all()):
+            visual, audio = without_padding(visual, valid), without_padding(audio, valid)
+        shown: dict[str, Tensor] = {}
+        logits = self.score(visual, audio, valid, shown)
+        return ModelOutput(without_padding(logits.float(), valid), shown)
+
+    def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
+        """Logits (B, T, C) of input without padding; what can be shown goes into ``shown``."""
         raise NotImplementedError

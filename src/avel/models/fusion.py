@@ -17,14 +17,16 @@ A+V-att; decision fusion ends in a Linear, since several fusions give only numbe
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from avel.models.avel import AttentionOptions, AvelOptions, TwoModalityInput, VisualPooling, mean_probabilities
-from avel.models.layers import BiLSTM, mlp_head, without_padding
-from avel.models.options import Dims
+from avel.models.avel import TIAN, AttentionOptions, AvelOptions, VisualPooling
+from avel.models.base import LocalizationModel, TwoModalityInput
+from avel.models.entry import AS_RELEASED, Entry
+from avel.models.layers import BiLSTM, mean_probabilities, mlp_head, without_padding
+from avel.models.options import Dims, Options, Training
 
 Position = Literal["early", "late", "decision"]
 Modality = Literal["audio", "visual"]
@@ -375,3 +377,69 @@ class AudioVisual(TwoModalityInput):
                 shown["gates"] = without_padding(gates.float(), valid)
             logits.append(head(self.lstm(fused, valid) if self.position == "early" else fused))
         return logits[0] if len(logits) == 1 else mean_probabilities(logits)
+
+
+_AFTER_ATTENTION = Training(start_from="a+v-att")
+"""The authors' DMRN was trained from their A+V-att (a comment in their code); the weights that fit are taken over."""
+
+
+def _of_sizes(make_fusion: Callable[[int, int, int, Any], Fusion]) -> Callable[[Dims, Any], AudioVisual]:
+    """A fusion is made of the sizes of audio and visual, the size of its result, and its options."""
+
+    def make(dims: Dims, options: FusionOptions) -> AudioVisual:
+        result = dims.num_classes if options.position == "decision" else getattr(options, "fusion_dims", 0)
+        return AudioVisual(dims, options, lambda a, v: make_fusion(a, v, result, options), options.position)
+
+    return make
+
+
+def _concat(dims: Dims, options: AvelOptions) -> AudioVisual:
+    return AudioVisual(dims, options, Concat)
+
+
+def _dmrfe(dims: Dims, options: DmrfeOptions) -> AudioVisual:
+    return AudioVisual(dims, options, lambda a, v: DMRN(a, v, options.fusion_dims), members=2)
+
+
+def _table_2(
+    name: str,
+    options: type[Options],
+    make: Callable[[Dims, Any], LocalizationModel],
+    training: Training = AS_RELEASED,
+) -> Entry:
+    return Entry(f"audio and attended visual, fused by {name}", TIAN, options, make, training=training)
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "a+v": Entry("audio and visual, concatenated after their BiLSTMs", TIAN, AvelOptions, _concat),
+    "a+v-att": Entry("audio and attended visual, concatenated after their BiLSTMs", TIAN, AttentionOptions, _concat),
+    "additive": _table_2("addition", ProjectedOptions, _of_sizes(lambda a, v, result, o: Additive(a, v, result))),
+    "maxpooling": _table_2(
+        "their maximum", ProjectedOptions, _of_sizes(lambda a, v, result, o: MaxPooling(a, v, result))
+    ),
+    "gated": _table_2("a gate", GatedOptions, _of_sizes(lambda a, v, result, o: Gated(a, v, result, o.gate))),
+    "bilinear": _table_2(
+        "an outer product (Multimodal Bilinear)",
+        BilinearOptions,
+        _of_sizes(lambda a, v, result, o: Bilinear(a, v, o.bilinear_dims)),
+    ),
+    "gated-bilinear": _table_2(
+        "an outer product with a gate (GMB)",
+        GatedBilinearOptions,
+        _of_sizes(lambda a, v, result, o: Bilinear(a, v, o.bilinear_dims, o.gate)),
+    ),
+    "gmu": _table_2("a gated multimodal unit", ProjectedOptions, _of_sizes(lambda a, v, result, o: GMU(a, v, result))),
+    "concat": _table_2("concatenation", FusionOptions, _of_sizes(lambda a, v, result, o: Concat(a, v))),
+    "mrn": _table_2(
+        "a multimodal residual network",
+        MrnOptions,
+        _of_sizes(lambda a, v, result, o: MRN(a, v, result, o.residual, o.blocks)),
+    ),
+    "dmrn": _table_2(
+        "a dual multimodal residual network",
+        DmrnOptions,
+        _of_sizes(lambda a, v, result, o: DMRN(a, v, o.fusion_dims, o.blocks)),
+        _AFTER_ATTENTION,
+    ),
+    "dmrfe": _table_2("an ensemble of two DMRN blocks", DmrfeOptions, _dmrfe, _AFTER_ATTENTION),
+}

@@ -143,3 +143,8 @@ class AudioGuidedAttention(nn.Module):
         weights = torch.softmax(scores.float(), dim=-1)  # (..., R)
         attended = (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :]
         return attended, weights
+
+
+def mean_probabilities(logits: list[Tensor]) -> Tensor:
+    """Logits whose softmax is the mean of the softmaxes of several (..., C) logits."""
+    return torch.logsumexp(torch.stack([torch.log_softmax(one.float(), dim=-1) for one in logits]), dim=0)

@@ -108,19 +108,35 @@ class Training:
     Attributes:
         optimizer: name in lower case.
         learning_rate: at the start.
-        decay_factor: the learning rate is multiplied by it ...
-        decay_iterations: ... every so many iterations; ``None`` where it is constant.
+        schedule: of the learning rate, as in `avel.training.settings.TrainingSettings`.
+        decay_factor: by which the schedule multiplies it.
+        decay_iterations: with ``step``, every so many iterations.
+        decay_epochs: with ``milestones``, after these epochs.
+        decay_patience: with ``plateau``, after so many epochs that were no better.
         batch_size: videos in a batch.
         epochs: passes over the training videos.
+        weight_decay: of the optimizer.
+        clip_gradient_norm: largest norm of the gradient; 0 leaves it as it is.
         loss: ``cross-entropy``.
+        pooling: of the weak task.
+        weak_labels: of the weak task.
+        backgrounds: of the weak task.
         start_from: the model whose trained weights its training starts from, ``None`` for random ones.
     """
 
-    optimizer: Literal["adam"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 1e-3
+    schedule: Literal["constant", "step", "milestones", "cosine", "plateau"] = "step"
     decay_factor: float = 0.1
-    decay_iterations: int | None = 15_000
+    decay_iterations: int = 15_000
+    decay_epochs: tuple[int, ...] = ()
+    decay_patience: int = 10
     batch_size: int = 64
     epochs: int = 300
+    weight_decay: float = 0.0
+    clip_gradient_norm: float = 0.0
     loss: Literal["cross-entropy"] = "cross-entropy"
+    pooling: Literal["mean", "max"] = "mean"
+    weak_labels: Literal["one-hot", "proportion"] = "one-hot"
+    backgrounds: Literal["noisy", "mismatched", "none"] = "noisy"
     start_from: str | None = None

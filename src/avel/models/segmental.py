@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avel.models.avel import TwoModalityInput
+from avel.models.base import TwoModalityInput
+from avel.models.entry import Entry
 from avel.models.layers import without_padding
 from avel.models.options import Dims, Options
 
@@ -238,3 +239,19 @@ def best_cover(scores: Tensor, starts: Tensor, ends: Tensor, num_segments: int, 
 def _sums(x: Tensor) -> Tensor:
     """(B, T, D) to (B, T + 1, D), sums of what lies before each segment."""
     return functional.pad(x.cumsum(dim=1), (0, 0, 1, 0))
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "ed-tcn": Entry(
+        "encoder-decoder of temporal convolutions on visual features",
+        "Lea et al., CVPR 2017, as a baseline of Tian et al., ECCV 2018",
+        EdTcnOptions,
+        EdTcn,
+    ),
+    "ssn": Entry(
+        "spans as proposals on visual features",
+        "Zhao et al., ICCV 2017, as a baseline of Tian et al., ECCV 2018",
+        SsnOptions,
+        Ssn,
+    ),
+}

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -93,6 +93,20 @@ class TrainingResult:
     chosen_on: Split
     history: tuple[Epoch, ...]
     stopped_early: bool
+
+
+class Predicted(NamedTuple):
+    """What a model says of M clips.
+
+    Attributes:
+        classes: (M, T) class of each segment.
+        valid: (M, T) bool, False where a segment is only padding.
+        seconds: how long the model computed.
+    """
+
+    classes: Classes
+    valid: "np.ndarray[Any, np.dtype[np.bool_]]"
+    seconds: float
 
 
 Progress = Callable[[Epoch, int], None]
@@ -206,7 +220,7 @@ class _Run:
                 group["lr"] = self._learning_rate(iteration)
             with torch.autocast(processes.device.type, self.precision, enabled=self.precision != torch.float32):
                 output = network(batch.visual, batch.audio, batch.valid)
-            loss = self.task.loss(output, self.task.target(batch.labels), batch.valid)
+            loss = self.model.loss(output, self.task.target(batch.labels), batch.valid, self.task.loss)
             loss = loss * processes.weight(whole[iteration])
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -230,7 +244,7 @@ class _Run:
         """Segment accuracy on the split that chooses the epoch; each process measures its share."""
         mine = range(self.processes.rank, len(self.judged), self.processes.count)
         part = Examples(*(getattr(self.judged, name)[mine] for name in ("visual_rows", "audio_rows", "labels")))
-        predicted, valid = predict(
+        predicted, valid, _ = predict(
             self.model, self.data, part, self.task, device=self.processes.device, modalities=self.entry.modalities
         )
         true = part.labels.argmax(-1)
@@ -308,27 +322,26 @@ def predict(
     *,
     device: str | torch.device = "cpu",
     modalities: Sequence[str] = ("audio", "visual"),
-) -> tuple[Classes, "np.ndarray[Any, np.dtype[np.bool_]]"]:
-    """Classes of all segments, in float32 whatever the training computed in.
-
-    Returns:
-        (M, T) classes, and (M, T) bool, False where a segment is only padding.
-    """
+) -> Predicted:
+    """Classes of all segments, in float32 whatever the training computed in."""
     numbers = np.arange(len(examples)).tolist()
     order = [numbers[i : i + EVALUATION_BATCH] for i in range(0, len(numbers), EVALUATION_BATCH)]
     was_training = model.training
     model.eval()
     decided: list[Tensor] = []
     valid: list[Tensor] = []
+    seconds = 0.0
     with torch.inference_mode():
         for batch in data.batches(examples, order, modalities, device=device):
+            started = time.perf_counter()
             decided.append(task.decide(model(batch.visual, batch.audio, batch.valid)).cpu())
+            seconds += time.perf_counter() - started
             valid.append(batch.valid.cpu())
     model.train(was_training)
     if not decided:
         empty = np.empty((0, data.num_segments), np.int64)
-        return empty, empty.astype(np.bool_)
-    return torch.cat(decided).numpy(), torch.cat(valid).numpy()
+        return Predicted(empty, empty.astype(np.bool_), seconds)
+    return Predicted(torch.cat(decided).numpy(), torch.cat(valid).numpy(), seconds)
 
 
 def precision_of(settings: TrainingSettings, device: torch.device, modalities: Sequence[str]) -> torch.dtype:

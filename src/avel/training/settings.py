@@ -180,13 +180,7 @@ def settings_for(
 
 def recommended(training: Any) -> dict[str, Any]:
     """Settings from what a model's paper says (`avel.models.options.Training`)."""
-    values = {
-        name: getattr(training, name)
-        for name in ("optimizer", "learning_rate", "decay_factor", "batch_size", "epochs", "loss")
-    }
-    if training.decay_iterations is None:
-        return {**values, "schedule": "constant"}
-    return {**values, "schedule": "step", "decay_iterations": training.decay_iterations}
+    return {name: value for name, value in dataclasses.asdict(training).items() if name != "start_from"}
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -1,0 +1,10 @@
+"""The tables of the papers, a file each."""
+
+from collections.abc import Mapping
+
+from avel.evaluation.papers.base import Paper, Row
+from avel.evaluation.papers.tian2018 import TIAN2018
+
+__all__ = ["PAPERS", "Paper", "Row"]
+
+PAPERS: Mapping[str, Paper] = {paper.name: paper for paper in (TIAN2018,)}

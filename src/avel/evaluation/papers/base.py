@@ -1,0 +1,88 @@
+"""What is known of a paper's tables: their rows, and which row is said to be better than which."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """A number of the paper.
+
+    Attributes:
+        table: where it stands.
+        name: as the paper calls it.
+        paper: the paper's accuracy in percent; ``None`` for what it does not have.
+        model: of the registry; for cross-modality localization, of `avel.matching`.
+        settings: those that are not the model's own.
+        measure: ``test``, or ``a2v`` and ``v2a``, the directions of cross-modality localization.
+    """
+
+    table: int
+    name: str
+    paper: float | None
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    measure: str = "test"
+
+    @property
+    def is_matching(self) -> bool:
+        """Whether it is a row of cross-modality localization."""
+        return self.measure != "test"
+
+    @property
+    def folder(self) -> str:
+        """Where it is trained; rows with the same training share it."""
+        words = [self.model, *(str(value) for _, value in sorted(_flat(self.settings)))]
+        return "-".join(words).replace("+", "")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper's tables.
+
+    Attributes:
+        name: short, as the command line takes it.
+        title: authors, conference and year.
+        rows: of all tables, in their order. Rows of the same training, also of other papers, share its result.
+        expected: names of rows of which the paper says that the first is better than the second.
+        released: settings in which the authors' code departs from the paper.
+        released_options: the same for options, of those models that have them.
+        leaderboard: methods, each with the names of its supervised and its weakly supervised row; ``None`` where there
+            is none.
+    """
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    expected: tuple[tuple[str, str], ...] = ()
+    released: Mapping[str, Any] = field(default_factory=dict)
+    released_options: Mapping[str, Any] = field(default_factory=dict)
+    leaderboard: tuple[tuple[str, str | None, str | None], ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [row.name for row in self.rows]
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise ValueError(f"{self.name}: rows must have different names, got {', '.join(sorted(repeated))} again.")
+        in_use = {name for pair in self.expected for name in pair}
+        in_use |= {name for _, *rows in self.leaderboard for name in rows if name is not None}
+        if in_use - set(names):
+            raise ValueError(f"{self.name}: there is no row {', '.join(sorted(in_use - set(names)))}.")
+
+    @property
+    def tables(self) -> tuple[int, ...]:
+        """Their numbers."""
+        return tuple(sorted({row.table for row in self.rows}))
+
+    def row(self, name: str) -> Row:
+        """The row of a name."""
+        return next(row for row in self.rows if row.name == name)
+
+
+def _flat(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        pair
+        for name, value in settings.items()
+        for pair in (_flat(value) if isinstance(value, Mapping) else [(name, value)])
+    ]
