@@ -57,6 +57,17 @@ def test_a_model_comes_back_as_it_was(saved: Path) -> None:
     assert info.segment_seconds == 1.0
 
 
+def test_thresholds_make_a_model_multi_label(saved: Path) -> None:
+    model, info = checkpoint.load(saved)
+    assert not info.multi_label
+    assert not model.multi_label
+    model, info = checkpoint.load(changed(saved, thresholds=[0.25, 0.5, 0.75], num_segments=7))
+    assert info.thresholds == (0.25, 0.5, 0.75)
+    assert info.multi_label
+    assert model.multi_label
+    assert info.num_segments == 7
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -76,6 +87,11 @@ def test_a_model_comes_back_as_it_was(saved: Path) -> None:
         ({"format": "avel checkpoint 99"}, "another format"),
         ({"features": {"regions": 1}}, "not a record of features"),
         ({"extra": 1}, "extra"),
+        ({"num_segments": 0}, "windows of 0 segments"),
+        ({"num_segments": True}, "windows of True segments"),
+        ({"thresholds": [0.5]}, "thresholds that are not one for each of 3 categories"),
+        ({"thresholds": "abc"}, "thresholds that are not one for each"),
+        ({"thresholds": [0.5, 0.5, 1.0]}, "thresholds that are not between 0 and 1"),
     ],
 )
 def test_a_head_that_lies_is_refused(saved: Path, changes: dict[str, Any], message: str) -> None:

@@ -29,6 +29,7 @@ FORMAT = "avel checkpoint 1"
 KEY = "avel"
 MAX_HEADER_BYTES = 16 << 20
 MAX_CATEGORIES = 100_000
+MAX_SEGMENTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class CheckpointInfo:
         settings: of the training (`avel.training.settings.TrainingSettings.to_dict`); empty for weights from elsewhere.
         metrics: what was measured, by split.
         notes: anything else that a person may want to know, such as the data and the epoch.
+        num_segments: T of the windows that it was trained on.
+        thresholds: of a multi-label model, one in (0, 1) a category, in their order: a segment holds every category
+            whose score, sigmoid(logit of the category - logit of background), is at least its threshold. They were
+            chosen on the validation split. Empty where classes exclude each other: a segment has the one with the
+            largest logit.
     """
 
     model: str
@@ -54,6 +60,13 @@ class CheckpointInfo:
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    num_segments: int = 10
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether categories are scored independently, so that events of several may overlap."""
+        return bool(self.thresholds)
 
     @property
     def segment_seconds(self) -> float:
@@ -69,6 +82,8 @@ class CheckpointInfo:
             "dims": dataclasses.asdict(self.dims),
             "categories": list(self.categories),
             "features": self.features.to_dict(),
+            "num_segments": self.num_segments,
+            "thresholds": list(self.thresholds),
             "settings": dict(self.settings),
             "metrics": dict(self.metrics),
             "notes": dict(self.notes),
@@ -97,8 +112,22 @@ class CheckpointInfo:
             dims = Dims(**data["dims"])
             if dims.num_categories != len(categories):
                 raise ValueError(f"{len(categories)} categories for a model of {dims.num_categories}")
-            features = FeatureRecord.from_dict(data["features"])
-            return cls(**{**data, "dims": dims, "categories": tuple(categories), "features": features})
+            num_segments = data.get("num_segments", 10)  # of AVE, in files that do not say it
+            if type(num_segments) is not int or not 1 <= num_segments <= MAX_SEGMENTS:
+                raise ValueError(f"windows of {num_segments!r} segments")
+            thresholds = data.get("thresholds", [])
+            if not isinstance(thresholds, list) or len(thresholds) not in (0, len(categories)):
+                raise ValueError(f"thresholds that are not one for each of {len(categories)} categories")
+            if not all(type(value) is float and 0 < value < 1 for value in thresholds):
+                raise ValueError("thresholds that are not between 0 and 1")
+            known = {
+                "dims": dims,
+                "categories": tuple(categories),
+                "features": FeatureRecord.from_dict(data["features"]),
+                "num_segments": num_segments,
+                "thresholds": tuple(thresholds),
+            }
+            return cls(**{**data, **known})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(repr(error)) from error
 
@@ -159,6 +188,7 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> tuple[Local
     model.load_state_dict(state)
     model.categories = info.categories
     model.needs = info.features.needs
+    model.multi_label = info.multi_label
     return model.eval().to(device), info
 
 

@@ -279,6 +279,7 @@ class _Run:
                 dims=self.data.dims,
                 categories=self.data.categories,
                 features=self.data.record,
+                num_segments=self.data.num_segments,
                 settings=self.settings.to_dict(),
                 metrics={self.chosen_on: {"segment_accuracy": self._best().accuracy}},
                 notes={"epoch": len(self.history), "chosen_on": self.chosen_on, "data": self.data.name},
