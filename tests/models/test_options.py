@@ -1,4 +1,6 @@
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import pytest
 
@@ -9,8 +11,11 @@ from avel.models.segmental import EdTcnOptions
 
 @dataclass(frozen=True)
 class Some(Options):
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"weight": (0.0, 100.0)}
+
     size: int = 3
     share: float = 0.5
+    weight: float = 100.0
     flag: bool = False
 
 
@@ -31,7 +36,7 @@ def test_options_survive_being_written():
 
 
 def test_unknown_option_names_those_there_are():
-    with pytest.raises(ValueError, match="no option 'depth'. Its options are size, share, flag"):
+    with pytest.raises(ValueError, match="no option 'depth'. Its options are size, share, weight, flag"):
         Some.from_mapping({"depth": 1})
 
 
@@ -44,6 +49,8 @@ def test_unknown_option_names_those_there_are():
         ({"share": 1.0}, "option 'share' must be a number from 0 to below 1, got 1.0"),
         ({"share": float("nan")}, "option 'share' must be a number"),
         ({"share": "0.5"}, "option 'share' must be a number"),
+        ({"weight": 100.5}, "option 'weight' must be a number from 0 to 100, got 100.5"),
+        ({"weight": float("nan")}, "option 'weight' must be a number"),
         ({"flag": 1}, "option 'flag' must be true or false, got 1"),
     ],
 )

@@ -57,18 +57,19 @@ class Options:
     """Base of every model's options: a frozen dataclass of numbers, truth values and words.
 
     Whole numbers are sizes, from 1 to `MAX_HIDDEN_DIMS` unless ``limits`` names another largest; other numbers are
-    shares, 0 or more and below 1; words are one of their `Literal`.
+    shares, 0 or more and below 1, unless ``ranges`` names their smallest and largest; words are one of their `Literal`.
 
     Raises:
         ValueError: if a value is of another type or out of range; the message names the option and what is allowed.
     """
 
     limits: ClassVar[Mapping[str, int]] = {}
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
 
     def __post_init__(self) -> None:
         kinds = get_type_hints(type(self))
         for option in fields(self):
-            _check(option.name, getattr(self, option.name), kinds[option.name], self.limits)
+            _check(option.name, getattr(self, option.name), kinds[option.name], self.limits, self.ranges)
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:
@@ -84,7 +85,9 @@ class Options:
         return cls(**given)
 
 
-def _check(name: str, value: object, kind: Any, limits: Mapping[str, int]) -> None:
+def _check(
+    name: str, value: object, kind: Any, limits: Mapping[str, int], ranges: Mapping[str, tuple[float, float]]
+) -> None:
     if get_origin(kind) is Literal:
         if not isinstance(value, str) or value not in get_args(kind):
             raise ValueError(f"option '{name}' must be one of {', '.join(get_args(kind))}, got {value!r}.")
@@ -94,8 +97,13 @@ def _check(name: str, value: object, kind: Any, limits: Mapping[str, int]) -> No
     elif kind is int:
         _check_size(f"option '{name}'", value, limits.get(name, MAX_HIDDEN_DIMS))
     elif kind is float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not is_number or not 0 <= float(str(value)) < 1:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = float(str(value)) if is_number else math.nan  # which is in no range
+        if name in ranges:
+            low, high = ranges[name]
+            if not low <= number <= high:
+                raise ValueError(f"option '{name}' must be a number from {low:g} to {high:g}, got {value!r}.")
+        elif not 0 <= number < 1:
             raise ValueError(f"option '{name}' must be a number from 0 to below 1, got {value!r}.")
     else:
         raise TypeError(f"{name}: options cannot be of type {kind}.")
