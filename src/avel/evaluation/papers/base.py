@@ -33,7 +33,7 @@ class Row:
     @property
     def folder(self) -> str:
         """Where it is trained; rows with the same training share it."""
-        words = [self.model, *(str(value) for _, value in sorted(_flat(self.settings)))]
+        words = [self.model, *(_word(name, value) for name, value in sorted(_flat(self.settings)))]
         return "-".join(words).replace("+", "")
 
 
@@ -78,6 +78,12 @@ class Paper:
     def row(self, name: str) -> Row:
         """The row of a name."""
         return next(row for row in self.rows if row.name == name)
+
+
+def _word(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no_{name}"
+    return value if isinstance(value, str) else f"{name}_{value}"
 
 
 def _flat(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -1,0 +1,45 @@
+"""What every paper's tables have to be."""
+
+import pytest
+
+from avel.evaluation.papers import PAPERS, Row
+from avel.evaluation.reproduce import Reproduction, settings_of
+from avel.models import registry
+
+each_paper = pytest.mark.parametrize("paper", PAPERS.values(), ids=PAPERS)
+
+
+@each_paper
+@pytest.mark.parametrize("released", [False, True], ids=["paper", "released"])
+def test_every_row_can_be_built(paper, released):
+    for row in paper.rows:
+        if not row.is_matching:
+            settings = settings_of(paper, row, Reproduction(released=released), 2)
+            assert registry.build(settings.model, **settings.options)
+            assert (settings.seed, settings.protocol) == (2, "validation")
+
+
+def test_rows_share_a_folder_where_their_training_is_the_same():
+    folders = {}
+    for paper in PAPERS.values():
+        for row in paper.rows:
+            if not row.is_matching:
+                settings = settings_of(paper, row, Reproduction(), 0)
+                assert folders.setdefault(row.folder, settings) == settings
+
+
+@each_paper
+def test_rows_of_other_settings_have_other_folders(paper):
+    trainings = [(row.model, str(sorted(row.settings.items()))) for row in paper.rows]
+    assert len({row.folder for row in paper.rows}) == len(set(trainings))
+
+
+@each_paper
+def test_a_measured_row_says_a_percentage(paper):
+    assert all(row.paper is None or 0 < row.paper < 100 for row in paper.rows)
+    assert all(row.name and row.table >= 1 for row in paper.rows)
+
+
+def test_folders_name_what_is_switched():
+    row = Row(1, "x", 1.0, "a+v", {"task": "weak", "options": {"gate": "visual", "deep": True, "wide": False, "k": 3}})
+    assert row.folder == "av-deep-visual-k_3-weak-no_wide"
