@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avel.data import annotations
-from avel.data.annotations import FORMATS, Annotation, AnnotationSet, read_annotations, read_ave_table
+from avel.data.annotations import (
+    FORMATS,
+    Annotation,
+    AnnotationSet,
+    labels_whole_videos,
+    read_annotations,
+    read_ave_table,
+    read_video_labels,
+)
 from avel.errors import AnnotationsError
 
 HEADER = "video,start_seconds,end_seconds,category,split\n"
@@ -544,3 +552,62 @@ def test_any_text_is_read_or_refused_with_our_error(tmp_path_factory, text):
 def test_a_first_line_longer_than_any_header_is_refused(write):
     with pytest.raises(AnnotationsError, match="not recognised from its first line 'xxx"):
         read_annotations(write("labels.txt", "x" * 200_000))
+
+
+def test_a_set_says_where_each_video_is_first_named(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("video,start_seconds,end_seconds,category\na.mp4,0,1,bark\nb.mp4,,,\na.mp4,2,3,bark\n")
+    found = read_annotations(path)
+    assert found.where == {"a.mp4": f"{path}, line 2", "b.mp4": f"{path}, line 3"}
+    assert found.split_of() == {"a.mp4": None, "b.mp4": None}
+
+
+def test_labels_of_whole_videos(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("video;category;split\na;bark;train\nb;background;val\na;meow;train\nc;bark;test\n")
+    assert labels_whole_videos(path)
+    found = read_video_labels(path)
+    assert found.videos == {"a": ("bark", "meow"), "b": (), "c": ("bark",)}
+    assert found.categories == ("bark", "meow")
+    assert found.splits == {"a": "train", "b": "val", "c": "test"}
+    spanning = found.spanning({"a": 2.5, "b": 1.0, "c": 4.0})
+    assert [(e.video, e.start_seconds, e.end_seconds, e.category, e.split) for e in spanning.events] == [
+        ("a", 0.0, 2.5, "bark", "train"),
+        ("a", 0.0, 2.5, "meow", "train"),
+        ("c", 0.0, 4.0, "bark", "test"),
+    ]
+    assert spanning.split_of() == {"a": "train", "c": "test", "b": "val"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_so"),
+    [
+        ("a.csv", "video,category\n", True),
+        ("a.csv", "video,start_seconds,end_seconds,category\n", False),
+        ("a.csv", "video,start_seconds,category\n", False),
+        ("a.txt", "0.0\t1.0\tbark\n", False),
+        ("a.json", "[]", False),
+    ],
+)
+def test_whether_a_file_labels_whole_videos(tmp_path, name, text, is_so):
+    (tmp_path / name).write_text(text)
+    assert labels_whole_videos(tmp_path / name) is is_so
+    assert not labels_whole_videos(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video,category\n", "no video is labelled in it"),
+        ("video,category\n,bark\n", "line 2: the video has no name"),
+        ("video,category\na,purr\n", "line 2: unknown category 'purr'"),
+        ("video,category,note\na,bark,x\n", "unknown column 'note'. Columns are video, category, split"),
+        ("video,category,split\na,bark,dev\n", "line 2: Unknown split 'dev'"),
+        ("video,category,split\na,bark,train\na,bark,test\n", "line 3: 'a' is in split 'test' here and in 'train'"),
+    ],
+)
+def test_labels_of_whole_videos_that_are_wrong(tmp_path, text, message):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(AnnotationsError, match=message):
+        read_video_labels(path, categories=["bark", "meow"])

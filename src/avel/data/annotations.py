@@ -10,6 +10,8 @@ One internal form for all of them, `AnnotationSet`. Readers:
 ``label-studio``  Label Studio's JSON and JSON-MIN exports: audio regions, time series, video timelines
 ===============  ==========================================================================================
 
+A CSV file without times, ``video,category[,split]``, labels whole videos; `read_video_labels` reads it.
+
 All times are seconds from the start of the video; all spans are half open, ``[start, end)``. Files come from elsewhere:
 sizes are bounded, XML may define nothing, and every complaint names the file, the line, what was found and what to do.
 """
@@ -45,6 +47,8 @@ AVE_SECONDS = 10
 
 CSV_REQUIRED = ("video", "start_seconds", "end_seconds", "category")
 CSV_COLUMNS = (*CSV_REQUIRED, "split")
+VIDEO_CSV_REQUIRED = ("video", "category")
+VIDEO_CSV_COLUMNS = (*VIDEO_CSV_REQUIRED, "split")
 CSV_DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -95,12 +99,14 @@ class AnnotationSet:
         categories: event categories, C - 1 of them: those given to the reader, or else in order of first appearance.
         videos_without_event: split (or ``None``) of each video that was looked at and has no event.
         source: the file or folder it was read from.
+        where: for messages, the place in the files where each video is first named.
     """
 
     events: tuple[Annotation, ...]
     categories: tuple[str, ...]
     videos_without_event: Mapping[str, Split | None] = field(default_factory=dict)
     source: str = ""
+    where: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -116,6 +122,11 @@ class AnnotationSet:
     def num_classes(self) -> int:
         """Number of event categories and background."""
         return len(self.categories) + 1
+
+    def split_of(self) -> dict[str, Split | None]:
+        """Split of each video, in the order of `videos`; ``None`` where the file does not say."""
+        of_events = {e.video: e.split for e in self.events}
+        return {video: of_events.get(video, self.videos_without_event.get(video)) for video in self.videos}
 
     def by_video(self) -> dict[str, tuple[Annotation, ...]]:
         """Events of each video in the order of `videos`; empty for a video without event."""
@@ -137,6 +148,7 @@ class AnnotationSet:
             categories=self.categories,
             videos_without_event={v: s for v, s in self.videos_without_event.items() if s == split},
             source=self.source,
+            where=self.where,
         )
 
     @classmethod
@@ -152,6 +164,44 @@ class AnnotationSet:
                 v: split for s in sets for v, split in s.videos_without_event.items() if v not in with_event
             },
             source=source,
+            where={v: place for s in reversed(sets) for v, place in s.where.items()},
+        )
+
+
+@dataclass(frozen=True)
+class VideoLabels:
+    """Which categories are in each video, without saying when.
+
+    Attributes:
+        videos: categories of each video in the order of the file; none for a video without event.
+        categories: event categories, as in `AnnotationSet`.
+        splits: split (or ``None``) of each video.
+        source: the file it was read from.
+        where: for messages, the place in the file where each video is first named.
+    """
+
+    videos: Mapping[str, tuple[str, ...]]
+    categories: tuple[str, ...]
+    splits: Mapping[str, Split | None]
+    source: str = ""
+    where: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def spanning(self, durations: Mapping[str, float]) -> AnnotationSet:
+        """As annotations whose events last as long as their videos, which is what a video's label stands for.
+
+        Args:
+            durations: seconds of each video, above 0.
+        """
+        return AnnotationSet(
+            events=tuple(
+                Annotation(video, 0.0, durations[video], category, self.splits[video])
+                for video, found in self.videos.items()
+                for category in found
+            ),
+            categories=self.categories,
+            videos_without_event={video: self.splits[video] for video, found in self.videos.items() if not found},
+            source=self.source,
+            where=self.where,
         )
 
 
@@ -229,6 +279,53 @@ def read_annotations(
     return reader(_Source(path, categories, durations, video, frames_per_second))
 
 
+def labels_whole_videos(path: str | Path) -> bool:
+    """Whether a file is a CSV file that names videos and categories but no times.
+
+    Raises:
+        AnnotationsError: if the file cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix.lower() in (".eaf", ".json"):
+        return False
+    first = next((line for line in _read_text(path).splitlines() if line.strip()), "")
+    header = _csv_header(first, VIDEO_CSV_REQUIRED)
+    return header is not None and not {"start_seconds", "end_seconds"} & set(header[0])
+
+
+def read_video_labels(path: str | Path, *, categories: Sequence[str] | None = None) -> VideoLabels:
+    """Read a CSV file without times, ``video,category[,split]``; a video with several categories has several rows.
+
+    A row whose category is empty, or ``background``, is a video without event.
+
+    Args:
+        path: the file.
+        categories: the event categories that may occur, in the order wanted; without it, all that occur.
+
+    Raises:
+        AnnotationsError: if the file cannot be read or is not as said here.
+    """
+    source = _Source(Path(path), categories)
+    videos: dict[str, dict[str, None]] = {}
+    for row in _csv_rows(source, VIDEO_CSV_REQUIRED, VIDEO_CSV_COLUMNS):
+        source.add_without_event(row["video"], row.get("split") or None)
+        found = videos.setdefault(row["video"], {})
+        if row["category"] not in ("", BACKGROUND):
+            source.check_category(row["category"])
+            found[row["category"]] = None
+    if not videos:
+        source.fail("no video is labelled in it. Give each a row below the first line.")
+    seen = tuple(dict.fromkeys(category for found in videos.values() for category in found))
+    result = source.result()
+    return VideoLabels(
+        videos={video: tuple(found) for video, found in videos.items()},
+        categories=source.categories or seen,
+        splits=result.videos_without_event,
+        source=result.source,
+        where=result.where,
+    )
+
+
 def read_ave_table(path: str | Path) -> AveTable:
     """Read a file in the format of AVE's ``Annotations.txt``, ``Category&VideoID&Quality&Start&End``.
 
@@ -275,6 +372,7 @@ class _Source:
         self.where = ""
         self._events: list[Annotation] = []
         self._splits: dict[str, Split | None] = {}
+        self._first: dict[str, str] = {}
 
     def fail(self, message: str) -> NoReturn:
         where = f", {self.where}" if self.where else ""
@@ -293,10 +391,7 @@ class _Source:
             event = Annotation(video, start, end, category, split)  # type: ignore[arg-type]  # checked there
         except ValueError as error:
             self.fail(str(error))
-        if self.categories is not None and category not in self.categories:
-            close = difflib.get_close_matches(category, self.categories, n=1)
-            hint = f"Did you mean '{close[0]}'?" if close else f"Categories are: {'; '.join(self.categories)}."
-            self.fail(f"unknown category '{category}'. {hint}")
+        self.check_category(category)
         duration = self.durations.get(video)
         if duration is not None and end > duration + DURATION_TOLERANCE_SECONDS:
             self.fail(f"the event ends at {end:g} s, but '{video}' is {duration:g} s long. Check the times' unit.")
@@ -310,7 +405,14 @@ class _Source:
             self.fail(f"Unknown split '{split}'. Supported splits are {', '.join(SPLITS)}.")
         self._seen(video, split)
 
+    def check_category(self, category: str) -> None:
+        if self.categories is not None and category not in self.categories:
+            close = difflib.get_close_matches(category, self.categories, n=1)
+            hint = f"Did you mean '{close[0]}'?" if close else f"Categories are: {'; '.join(self.categories)}."
+            self.fail(f"unknown category '{category}'. {hint}")
+
     def _seen(self, video: str, split: Split | None) -> None:
+        self._first.setdefault(video, f"{self.path}, {self.where}" if self.where else str(self.path))
         before = self._splits.setdefault(video, split)
         if before != split:
             self.fail(f"'{video}' is in split '{split}' here and in '{before}' above. Put all its rows in one split.")
@@ -322,6 +424,7 @@ class _Source:
             categories=self.categories or tuple(dict.fromkeys(e.category for e in self._events)),
             videos_without_event={v: s for v, s in self._splits.items() if v not in with_event},
             source=str(self.path),
+            where=self._first,
         )
 
 
@@ -432,66 +535,68 @@ def _read_ave(source: _Source) -> AnnotationSet:
     return source.result()
 
 
-def _csv_header(line: str) -> tuple[list[str], str] | None:
+def _csv_header(line: str, required: Sequence[str] = CSV_REQUIRED) -> tuple[list[str], str] | None:
     """Column names and delimiter, if the line is a header of ours."""
     for delimiter in CSV_DELIMITERS:
         try:
             names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
         except csv.Error:  # a field longer than any name
             continue
-        if set(CSV_REQUIRED) <= set(names):
+        if set(required) <= set(names):
             return names, delimiter
     return None
 
 
-def _read_csv(source: _Source) -> AnnotationSet:
+def _csv_rows(source: _Source, required: Sequence[str], allowed: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Rows by column name; an optional column may be missing in all of them."""
     lines = list(io.StringIO(_read_text(source.path), newline=""))
     first = next((i for i, line in enumerate(lines) if line.strip()), None)
     if first is None:
-        source.fail(f"the file is empty. Its first line must be {','.join(CSV_COLUMNS)} (split may be left out).")
+        source.fail(f"the file is empty. Its first line must be {','.join(allowed)} (split may be left out).")
     source.where = f"line {first + 1}"
-    header = _csv_header(lines[first])
+    header = _csv_header(lines[first], required)
     if header is None:
         source.fail(
             f"found {lines[first].strip()[:80]!r}, but the first line must name the columns: "
-            f"{','.join(CSV_COLUMNS)} (split may be left out)."
+            f"{','.join(allowed)} (split may be left out)."
         )
     names, delimiter = header
-    unknown = [name for name in names if name not in CSV_COLUMNS]
+    unknown = [name for name in names if name not in allowed]
     if unknown or len(set(names)) < len(names):
         what = f"unknown column '{unknown[0]}'" if unknown else "a column occurs twice"
-        source.fail(f"{what}. Columns are {', '.join(CSV_COLUMNS)}, each once.")
+        source.fail(f"{what}. Columns are {', '.join(allowed)}, each once.")
     reader = csv.reader(lines[first + 1 :], delimiter=delimiter, strict=True)
     try:
         for values in reader:
             source.where = f"line {first + 1 + reader.line_num}"
-            if any(value.strip() for value in values):
-                _csv_row(source, names, values)
+            if not any(value.strip() for value in values):
+                continue
+            if len(values) != len(names):
+                source.fail(
+                    f"{len(values)} values for {len(names)} columns ({','.join(names)}). "
+                    "Put a category that holds a comma in double quotes."
+                )
+            yield {name: value.strip() for name, value in zip(names, values, strict=True)}
     except csv.Error as error:
         source.where = f"line {first + 1 + reader.line_num}"
         source.fail(f"not readable as CSV: {error}. Put a value that holds a comma or a quote in double quotes.")
-    return source.result()
 
 
-def _csv_row(source: _Source, names: list[str], values: list[str]) -> None:
-    if len(values) != len(names):
-        source.fail(
-            f"{len(values)} values for {len(names)} columns ({','.join(names)}). "
-            "Put a category that holds a comma in double quotes."
+def _read_csv(source: _Source) -> AnnotationSet:
+    for row in _csv_rows(source, CSV_REQUIRED, CSV_COLUMNS):
+        split = row.get("split") or None
+        start, end, category = row["start_seconds"], row["end_seconds"], row["category"]
+        if not start and not end and category in ("", BACKGROUND):
+            source.add_without_event(row["video"], split)
+            continue
+        source.add(
+            row["video"],
+            source.number(start, "start_seconds"),
+            source.number(end, "end_seconds"),
+            category,
+            split,
         )
-    row = {name: value.strip() for name, value in zip(names, values, strict=True)}
-    split = row.get("split") or None
-    start, end, category = row["start_seconds"], row["end_seconds"], row["category"]
-    if not start and not end and category in ("", BACKGROUND):
-        source.add_without_event(row["video"], split)
-        return
-    source.add(
-        row["video"],
-        source.number(start, "start_seconds"),
-        source.number(end, "end_seconds"),
-        category,
-        split,
-    )
+    return source.result()
 
 
 def _read_audacity(source: _Source) -> AnnotationSet:
