@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from avel.decoding import Decoding, SegmentScores, decode, spans
+from avel.decoding import ARGMAX, Decoding, SegmentScores, decode, exclusive_scores, independent_scores, spans
 from avel.events import BACKGROUND
 
 PLAIN = Decoding(threshold=0.5, keep=0.5, max_gap_segments=0)
@@ -82,3 +82,50 @@ def test_spans_are_ordered_and_hold_every_segment_above_the_threshold(scores, ga
         inside[start:end] = True
     assert inside[scores >= 0.5].all()
     assert all(b.start - a.end > gap for a, b in pairwise(result))
+
+
+PROBABILITIES = hnp.arrays(
+    np.float32, st.tuples(st.integers(1, 8), st.integers(2, 6)), elements=st.floats(0, 1, width=32)
+)
+
+
+def test_the_score_of_a_class_is_what_it_has_of_itself_and_its_strongest_rival():
+    scores = exclusive_scores(np.array([[0.3, 0.1, 0.2, 0.4], [0.25, 0.6, 0.1, 0.05]], np.float32))
+    np.testing.assert_allclose(scores, [[3 / 7, 1 / 5, 1 / 3], [25 / 85, 60 / 85, 10 / 70]], rtol=1e-6)
+
+
+@given(PROBABILITIES)
+def test_exclusive_scores_decide_as_argmax_does(probabilities):
+    scores = exclusive_scores(probabilities)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    best = probabilities.argmax(axis=1)
+    names = tuple(f"c{i}" for i in range(scores.shape[1]))
+    everywhere = np.ones(len(scores), bool)
+    bounds = [(float(t), t + 1.0) for t in range(len(scores))]
+    _, segments = decode(SegmentScores(names, scores), bounds, everywhere, everywhere, ARGMAX)
+    assert [segment.category for segment in segments] == [(*names, BACKGROUND)[c] for c in best]
+
+
+def test_a_threshold_becomes_a_half_and_the_ends_stay():
+    scores = independent_scores(np.array([[0.2, 0.9], [0.0, 1.0], [0.1, 0.89]], np.float32), [0.2, 0.9])
+    np.testing.assert_allclose(scores[:2], [[0.5, 0.5], [0, 1]], atol=1e-6)
+    assert (scores[2] < 0.5).all()
+
+
+@given(PROBABILITIES, st.floats(0.01, 0.99))
+def test_independent_scores_are_a_half_or_more_from_the_threshold_on(probabilities, threshold):
+    scores = independent_scores(probabilities, [threshold] * probabilities.shape[1])
+    np.testing.assert_array_equal(scores >= 0.5, probabilities.astype(np.float64) >= threshold)
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_a_model_that_tells_no_modality_has_scores_of_both_only():
+    _, (segment,) = decode(
+        SegmentScores(("Bark",), np.array([[0.7]], np.float32)),
+        [(0.0, 1.0)],
+        np.array([True]),
+        np.array([True]),
+        ARGMAX,
+    )
+    assert (segment.audio_scores, segment.visual_scores) == (None, None)
+    assert segment.scores == {"Bark": pytest.approx(0.7)}

@@ -1,6 +1,8 @@
+import json
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +91,48 @@ def test_bounds_cover_the_timeline_without_gaps(duration, segment_seconds):
     assert bounds[-1][1] == duration
     assert all(math.isclose(a[1], b[0]) for a, b in pairwise(bounds))
     assert all(0 < end - start <= segment_seconds * (1 + 1e-5) for start, end in bounds)
+
+
+def with_attention():
+    attention = np.zeros((2, 2, 3), np.float32)
+    attention[1, 0, 2] = 0.75
+    segments = (
+        Segment(0, 1, "background", 0.9, None, None, Validity(True, True), {"Bark": 0.1}),
+        Segment(1, 2, "Bark", 0.75, None, None, Validity(True, False), {"Bark": 0.75}),
+    )
+    return a_result(segments=segments, attention=attention)
+
+
+def test_attention_and_scores_go_through_json():
+    result = with_attention()
+    text = result.to_json()
+    again = Localization.from_dict(json.loads(text))
+    assert again == result
+    np.testing.assert_array_equal(again.attention, result.attention)
+    assert again.segments[0].audio_scores is None
+    assert "[0.0, 0.0, 0.75]" in text  # a row of numbers is a line
+    assert a_result().to_dict()["attention"] is None
+
+
+def test_text_in_json_is_left_alone():
+    result = a_result(video="[\n 1,\n 2\n]", warnings=("[\n1\n]",))
+    assert Localization.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.parametrize(
+    ("attention", "message"),
+    [
+        ({"rows": 10**9, "columns": 2, "segments": {}}, "an attention of 1000000000 rows and 2 columns"),
+        ({"rows": True, "columns": 2, "segments": {}}, "an attention of True rows"),
+        ({"rows": 1, "columns": 2, "segments": {"0": [[1]]}}, "the attention of segment 0"),
+        ({"rows": 1, "columns": 2, "segments": {"2": [[0, 1]]}}, "the attention of segment 2"),
+        ({"rows": 1, "columns": 2, "segments": {"0": [[0, -1]]}}, "the attention of segment 0"),
+        ({"rows": 1, "columns": 2, "segments": {"0": [[0, float("nan")]]}}, "the attention of segment 0"),
+        ({"rows": 1}, "Not a localization result"),
+        ([1], "Not a localization result"),
+    ],
+)
+def test_impossible_attention_is_refused(attention, message):
+    data = {**with_attention().to_dict(), "attention": attention}
+    with pytest.raises(ValueError, match=message):
+        Localization.from_dict(data)

@@ -63,6 +63,46 @@ class SegmentScores:
     seen_alone: npt.NDArray[np.bool_] | None = None
 
 
+ARGMAX = Decoding(threshold=0.5, keep=0.5)
+"""A segment has what its own scores say, whatever its neighbours have: the rule of trained models' measurements."""
+
+
+def exclusive_scores(probabilities: Scores) -> Scores:
+    """Scores of categories of which a segment has one, or background.
+
+    p / (p + the largest of the other classes), background among them. So 0.5 is reached by the class with the largest
+    probability and by no other, however small that probability is among many classes.
+
+    Args:
+        probabilities: (T, C) in [0, 1]; the last class is background.
+
+    Returns:
+        (T, C - 1) in [0, 1].
+    """
+    is_first = np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]  # one of equal ones
+    ordered = np.sort(probabilities, axis=1)
+    rivals = np.where(is_first, ordered[:, -2:-1], ordered[:, -1:])
+    scores = probabilities / np.maximum(probabilities + rivals, np.finfo(np.float32).tiny)
+    return _decided(scores, is_first)[:, :-1]
+
+
+def independent_scores(probabilities: Scores, thresholds: npt.ArrayLike) -> Scores:
+    """Scores of categories of which a segment may have any number, each with its own threshold.
+
+    The odds of p divided by the odds of its threshold, made a probability again: 0 and 1 stay, and a threshold becomes
+    0.5.
+
+    Args:
+        probabilities: (T, C - 1) in [0, 1].
+        thresholds: (C - 1,) in (0, 1).
+
+    Returns:
+        (T, C - 1) in [0, 1].
+    """
+    p, t = probabilities.astype(np.float64), np.asarray(thresholds, np.float64)
+    return _decided(p * (1 - t) / (p * (1 - t) + (1 - p) * t), p >= t)
+
+
 def spans(scores: Scores, decoding: Decoding) -> list[Span]:
     """Spans of one category's (T,) scores, in order."""
     kept = _runs(scores >= decoding.keep)
@@ -115,6 +155,12 @@ def decode(
     )
 
 
+def _decided(scores: npt.NDArray[np.floating], is_there: npt.NDArray[np.bool_]) -> Scores:
+    """Scores of 0.5 or more where a category is there and of less elsewhere, whatever rounding did."""
+    less = np.nextafter(np.float32(0.5), np.float32(0))
+    return np.where(is_there, np.maximum(scores, 0.5), np.minimum(scores, less)).astype(np.float32)
+
+
 def _runs(mask: npt.NDArray[np.bool_]) -> list[Span]:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [Span(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
@@ -143,13 +189,12 @@ def _segment(
         end_seconds=bounds[1],
         category=category,
         score=score,
-        audio_scores=_by_category(scores.categories, scores.audio, t),
-        visual_scores=_by_category(scores.categories, scores.visual, t),
+        audio_scores=None if scores.audio is None else _by_category(scores.categories, scores.audio, t),
+        visual_scores=None if scores.visual is None else _by_category(scores.categories, scores.visual, t),
         valid=Validity(audio=audio_valid, visual=visual_valid),
+        scores=_by_category(scores.categories, scores.events, t),
     )
 
 
-def _by_category(categories: tuple[str, ...], scores: Scores | None, t: int) -> Mapping[str, float]:
-    if scores is None:
-        return {}
+def _by_category(categories: tuple[str, ...], scores: Scores, t: int) -> Mapping[str, float]:
     return {categories[c]: float(scores[t, c]) for c in np.flatnonzero(scores[t] >= NEGLIGIBLE)}

@@ -4,12 +4,15 @@ All times are seconds from the start of the video's timeline; all spans are half
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from matplotlib.figure import Figure
 
 BACKGROUND = "background"
@@ -19,6 +22,9 @@ MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 TOP_SCORES = 5
 """How many categories a segment lists for each modality when a result is written."""
+
+MAX_GRID = 256
+"""Rows and columns of an attention that is read from a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +74,21 @@ class Segment:
         end_seconds: end of the segment; the last one of a video may be shorter than the others.
         category: the audio-visual event category, or `BACKGROUND`.
         score: in [0, 1], of ``category``.
-        audio_scores: score in [0, 1] by category of what is heard; categories near 0 are left out.
+        audio_scores: score in [0, 1] by category of what is heard; categories near 0 are left out. ``None`` when the
+            model does not say it of each modality alone.
         visual_scores: the same of what is seen.
-        valid: what could be read here.
+        valid: what could be read here; a modality that the model does not look at counts as read.
+        scores: score in [0, 1] by category of what is both heard and seen; categories near 0 are left out.
     """
 
     start_seconds: float
     end_seconds: float
     category: str
     score: float
-    audio_scores: Mapping[str, float]
-    visual_scores: Mapping[str, float]
+    audio_scores: Mapping[str, float] | None
+    visual_scores: Mapping[str, float] | None
     valid: Validity
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,9 @@ class Localization:
         events: by start, then by falling score; events of different categories may overlap.
         segments: in order, without gaps.
         warnings: what could not be read or judged, for a person to read.
+        attention: where the model looks, (T, rows, columns) float32, 0 or more: the shares of the picture's parts, from
+            the top left one on, times the score of the segment's event. They add up to that score, and to 0 where there
+            is no event. ``None`` when the model does not say where. Not compared.
     """
 
     video: str
@@ -103,6 +115,7 @@ class Localization:
     events: tuple[Event, ...]
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...] = field(default=())
+    attention: "npt.NDArray[np.float32] | None" = field(default=None, compare=False, repr=False)
 
     def to_dict(self, top: int = TOP_SCORES) -> dict[str, Any]:
         """Plain lists and dictionaries, as written to JSON.
@@ -134,15 +147,19 @@ class Localization:
                     "audio_scores": _top(s.audio_scores, top),
                     "visual_scores": _top(s.visual_scores, top),
                     "valid": {"audio": s.valid.audio, "visual": s.valid.visual},
+                    "scores": _top(s.scores, top),
                 }
                 for s in self.segments
             ],
+            "attention": None if self.attention is None else _sparse(self.attention),
             "warnings": list(self.warnings),
         }
 
     def to_json(self, indent: int | None = 2) -> str:
         """The result as JSON text."""
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        # A list of numbers on one line. Within a string there is no line end.
+        return re.sub(r"\[\n\s*([-+.\deE,\s]*?)\n\s*\]", lambda found: f"[{' '.join(found[1].split())}]", text)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -162,8 +179,9 @@ class Localization:
                     Segment(**{**segment, "valid": Validity(**segment["valid"])}) for segment in data["segments"]
                 ),
                 warnings=tuple(data.get("warnings", ())),
+                attention=_dense(data.get("attention"), len(data["segments"])),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"Not a localization result of avel: {error!r}.") from error
 
     @classmethod
@@ -223,6 +241,41 @@ def _rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def _top(scores: Mapping[str, float], count: int) -> dict[str, float]:
+def _top(scores: Mapping[str, float] | None, count: int) -> dict[str, float] | None:
+    if scores is None:
+        return None
     best = sorted(scores.items(), key=lambda item: -item[1])[:count]
     return {name: _rounded(score) for name, score in best}
+
+
+def _sparse(attention: "npt.NDArray[np.float32]") -> dict[str, Any]:
+    """The segments where it is not zero, by their number."""
+    lit = attention.any(axis=(1, 2)).nonzero()[0]
+    return {
+        "rows": attention.shape[1],
+        "columns": attention.shape[2],
+        "segments": {str(t): [[_rounded(share) for share in row] for row in attention[t]] for t in lit},
+    }
+
+
+def _dense(data: Any, num_segments: int) -> "npt.NDArray[np.float32] | None":
+    """Read what `_sparse` made.
+
+    Raises:
+        ValueError: if it is not that.
+    """
+    if data is None:
+        return None
+    import numpy as np
+
+    shape = (data["rows"], data["columns"])
+    if not all(type(side) is int and 1 <= side <= MAX_GRID for side in shape):
+        raise ValueError(f"Not a localization result of avel: an attention of {shape[0]} rows and {shape[1]} columns.")
+    attention = np.zeros((num_segments, *shape), np.float32)
+    for number, rows in data["segments"].items():
+        grid = np.asarray(rows, np.float32)
+        t = int(number)
+        if grid.shape != shape or not 0 <= t < num_segments or not (np.isfinite(grid) & (grid >= 0)).all():
+            raise ValueError(f"Not a localization result of avel: the attention of segment {number}.")
+        attention[t] = grid
+    return attention
