@@ -1,0 +1,65 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avel.data.splits import stratified_split
+
+
+def counts(chosen, videos, category):
+    return Counter(chosen[name] for name, found in videos.items() if category in found)
+
+
+def test_each_category_is_spread_alike():
+    videos = {f"v{i}": [("bark", "meow", "moo", "")[i % 4]] for i in range(160)}
+    videos = {name: [category for category in found if category] for name, found in videos.items()}
+    chosen = stratified_split(videos)
+    assert list(chosen) == list(videos)
+    assert Counter(chosen.values()) == {"train": 112, "val": 24, "test": 24}
+    for category in ("bark", "meow", "moo"):
+        assert counts(chosen, videos, category) == {"train": 28, "val": 6, "test": 6}
+
+
+def test_rare_categories_come_first_to_training_then_to_test():
+    videos = {"a": ["one"], **{f"b{i}": ["two"] for i in range(2)}, **{f"c{i}": ["three"] for i in range(3)}}
+    for seed in range(10):
+        chosen = stratified_split(videos, seed=seed)
+        assert counts(chosen, videos, "one") == {"train": 1}
+        assert counts(chosen, videos, "two") == {"train": 1, "test": 1}
+        assert counts(chosen, videos, "three") == {"train": 1, "val": 1, "test": 1}
+
+
+def test_a_rare_category_in_videos_of_a_common_one_is_spread_too():
+    videos = {f"v{i}": ["speech", *(["bell"] if i < 4 else [])] for i in range(40)}
+    chosen = stratified_split(videos, seed=3)
+    assert set(counts(chosen, videos, "bell")) == {"train", "val", "test"}
+    assert counts(chosen, videos, "speech") == {"train": 28, "val": 6, "test": 6}
+
+
+def test_the_seed_alone_decides():
+    videos = {f"v{i}": ["bark"] for i in range(30)}
+    assert stratified_split(videos, seed=1) == stratified_split(videos, seed=1)
+    assert stratified_split(videos, seed=1) != stratified_split(videos, seed=2)
+
+
+@given(
+    st.lists(st.sets(st.sampled_from("abcdef"), max_size=3), min_size=3, max_size=60),
+    st.integers(0, 2**32 - 1),
+)
+def test_every_video_has_one_split_and_every_category_is_trained(videos, seed):
+    named = {f"v{i}": found for i, found in enumerate(videos)}
+    chosen = stratified_split(named, seed=seed)
+    assert chosen.keys() == named.keys()
+    assert set(chosen.values()) <= {"train", "val", "test"}
+    for category in set().union(*videos):
+        assert counts(chosen, named, category)
+
+
+def test_shares_and_videos_that_are_not_allowed():
+    with pytest.raises(ValueError, match="shares of train, val, test must be above 0 with sum 1"):
+        stratified_split({"a": [], "b": [], "c": []}, (0.8, 0.2))
+    with pytest.raises(ValueError, match="above 0 with sum 1"):
+        stratified_split({"a": [], "b": [], "c": []}, (0.8, 0.2, 0.0))
+    with pytest.raises(ValueError, match="2 videos cannot be split"):
+        stratified_split({"a": [], "b": []})

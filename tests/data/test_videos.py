@@ -1,0 +1,55 @@
+import pytest
+
+from avel.data.videos import find_videos
+from avel.errors import AnnotationsError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.mp4", "day/a.mp4", "day/b.mkv", "day/notes.txt", "odd name.MOV", ".hidden/c.mp4"):
+        path = tmp_path / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "videos"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("a.mp4", "a.mp4"),
+        ("day/a.mp4", "day/a.mp4"),
+        ("./day/a.mp4", "day/a.mp4"),
+        ("day/a", "day/a.mp4"),
+        ("b", "day/b.mkv"),
+        ("b.mkv", "day/b.mkv"),
+        ("elsewhere/b.mkv", "day/b.mkv"),
+        ("C:\\clips\\b.mkv", "day/b.mkv"),
+        ("odd name", "odd name.MOV"),
+    ],
+)
+def test_a_video_is_found_by_what_label_files_call_it(folder, name, file):
+    assert find_videos([name], folder) == {name: folder / file}
+
+
+def test_an_absolute_path_into_the_folder(folder):
+    name = str(folder / "day" / "a.mp4")
+    assert find_videos([name], folder) == {name: folder / "day" / "a.mp4"}
+
+
+def test_videos_that_are_not_there(folder):
+    with pytest.raises(AnnotationsError) as error:
+        find_videos(["x.mp4", "b", "day/bb.mkv", "c.mp4"], folder, where={"x.mp4": "labels.csv, line 2"})
+    message = str(error.value)
+    assert message.startswith("labels.csv, line 2: there is no video 'x.mp4' (and day/bb.mkv, c.mp4)")
+    assert "3 of 4 videos are missing" in message
+    with pytest.raises(AnnotationsError, match="Did you mean 'day/b.mkv'"):
+        find_videos(["day/bb.mkv"], folder)
+    with pytest.raises(AnnotationsError, match="no such folder. Give the folder that the videos are in"):
+        find_videos(["a"], folder / "nowhere")
+
+
+def test_names_that_fit_several_files_or_name_one_twice(folder):
+    with pytest.raises(AnnotationsError, match="'a' may be any of a.mp4, day/a.mp4 in .* with the ending"):
+        find_videos(["a"], folder)
+    with pytest.raises(AnnotationsError, match="'b.mkv' and 'b' are the same video, .*b.mkv. Use one of the names"):
+        find_videos(["b", "b.mkv"], folder)
