@@ -5,18 +5,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avel.models.layers import AudioGuidedAttention, BiLSTM, check_inputs, without_padding
+from avel.models.layers import AudioGuidedAttention, BiLSTM, RegionConv3d, check_inputs, without_padding
 
 
 def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
-def slow_lstm(x, cell):
-    """Eq. 1, unit by unit; gates in torch's order: input, forget, cell, output."""
+def slow_lstm(x, cell, start=None):
+    """Eq. 1, unit by unit; gates in torch's order: input, forget, cell, output. Also the last hidden and cell state."""
     w, r, b, c = (p.tolist() for p in cell)
     size = len(w) // 4
-    hidden, memory, out = [0.0] * size, [0.0] * size, []
+    hidden, memory = [0.0] * size, [0.0] * size
+    if start is not None:
+        hidden, memory = (state.tolist() for state in start)
+    out = []
     for row in x.tolist():
         z = [
             sum(w[k][i] * row[i] for i in range(len(row))) + sum(r[k][i] * hidden[i] for i in range(size)) + b[k] + c[k]
@@ -26,17 +29,22 @@ def slow_lstm(x, cell):
             memory[k] = sigmoid(z[size + k]) * memory[k] + sigmoid(z[k]) * math.tanh(z[2 * size + k])
         hidden = [sigmoid(z[3 * size + k]) * math.tanh(memory[k]) for k in range(size)]
         out.append(hidden)
-    return torch.tensor(out)
+    return torch.tensor(out), torch.tensor([hidden, memory])
 
 
-def slow_bilstm(layer, x):
+def slow_directions(layer, x, start=(None, None)):
     lstm = layer.lstm
-    forward = slow_lstm(x, (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0))
+    forward = slow_lstm(x, (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0), start[0])
     backward = slow_lstm(
         x.flip(0),
         (lstm.weight_ih_l0_reverse, lstm.weight_hh_l0_reverse, lstm.bias_ih_l0_reverse, lstm.bias_hh_l0_reverse),
+        start[1],
     )
-    return torch.cat([forward, backward.flip(0)], dim=1)
+    return torch.cat([forward[0], backward[0].flip(0)], dim=1), torch.stack([forward[1], backward[1]], dim=1)
+
+
+def slow_bilstm(layer, x):
+    return slow_directions(layer, x)[0]
 
 
 def test_bilstm_is_equation_1_in_both_directions():
@@ -55,6 +63,46 @@ def test_bilstm_leaves_padding_out_wherever_it_is(valid):
         assert (result[~mask] == 0).all()
         if mask.any():
             torch.testing.assert_close(result[mask], slow_bilstm(layer, one[mask]))
+
+
+def test_bilstm_starts_from_states_and_gives_the_last_ones():
+    layer, x = BiLSTM(3, 2), torch.randn(3, 4, 3)
+    valid = torch.tensor([[True] * 4, [False, True, False, True], [True, False, False, False]])
+    hidden, cell = torch.rand(2, 3, 2), torch.randn(2, 3, 2)
+    out, last = layer.run(x, valid, (hidden, cell))
+    whole = layer.run(x, torch.ones_like(valid), (hidden, cell))
+    for video, mask in enumerate(valid):
+        start = [(hidden[direction, video], cell[direction, video]) for direction in range(2)]
+        for found, part in (((out, last), mask), (whole, torch.ones_like(mask))):
+            expected, states = slow_directions(layer, x[video][part], start)
+            torch.testing.assert_close(found[0][video][part], expected)
+            torch.testing.assert_close(torch.stack(found[1])[:, :, video], states)
+
+
+def test_3d_convolution_term_by_term():
+    layer = RegionConv3d(2, 3, regions=9)
+    x, valid = torch.randn(1, 4, 9, 2), torch.tensor([[True, True, False, True]])
+    out = layer(x.masked_fill(~valid[..., None, None], torch.nan), valid)
+    assert out.shape == (1, 4, 9, 3)
+    weight, bias = layer.convolution.weight, layer.convolution.bias
+    for t in range(4):
+        for row in range(3):
+            for column in range(3):
+                expected = bias.clone()
+                for dt in (-1, 0, 1):
+                    for dr in (-1, 0, 1):
+                        for dc in (-1, 0, 1):
+                            at = t + dt, row + dr, column + dc
+                            if 0 <= at[0] < 4 and valid[0, at[0]] and 0 <= at[1] < 3 and 0 <= at[2] < 3:
+                                expected = (
+                                    expected + weight[:, :, dt + 1, dr + 1, dc + 1] @ x[0, at[0], 3 * at[1] + at[2]]
+                                )
+                torch.testing.assert_close(out[0, t, 3 * row + column], expected)
+
+
+def test_3d_convolution_needs_a_square_grid():
+    with pytest.raises(ValueError, match="needs regions on a square grid, such as 49; got 8"):
+        RegionConv3d(2, 3, regions=8)
 
 
 def slow_attention(layer, visual, audio):

@@ -4,6 +4,7 @@ B videos, T segments, R regions, D features. ``valid`` is (B, T) bool, False whe
 such a segment reaches another one, not even a NaN.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -12,6 +13,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 AttentionForm = Literal["paper", "released"]
+States = tuple[Tensor, Tensor]
+"""Hidden and cell state of an LSTM."""
 
 
 def check_inputs(visual: Tensor, audio: Tensor, valid: Tensor, dims: tuple[int, int, int]) -> None:
@@ -67,17 +70,31 @@ class BiLSTM(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, D) to (B, T, 2 H), zero where padding; padding may lie anywhere, and is as if it were not there."""
+        return self.run(x, valid)[0]
+
+    def run(self, x: Tensor, valid: Tensor, start: States | None = None) -> tuple[Tensor, States]:
+        """As `forward`, with the states that both directions end in.
+
+        Args:
+            x: (B, T, D).
+            valid: (B, T) bool.
+            start: the states to start from, hidden and cell, each (2, B, H); zeros if left out.
+
+        Returns:
+            (B, T, 2 H), and the last states, as ``start``. Those of a video without any valid segment mean nothing.
+        """
         if bool(valid.all()):
-            all_hidden: Tensor = self.lstm(x)[0]
-            return all_hidden
+            hidden, states = self.lstm(x, start)
+            return hidden, states
         lengths = valid.sum(dim=1)
         # Valid segments first, in their order; a video without any runs over one of padding, which is dropped below.
         order = torch.argsort(valid.logical_not().to(torch.uint8), dim=1, stable=True)
         first = without_padding(x, valid).gather(1, order[..., None].expand_as(x))
         packed = pack_padded_sequence(first, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
+        packed, states = self.lstm(packed, start)
+        hidden, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
         back = torch.argsort(order, dim=1)
-        return without_padding(hidden.gather(1, back[..., None].expand_as(hidden)), valid)
+        return without_padding(hidden.gather(1, back[..., None].expand_as(hidden)), valid), states
 
 
 class AudioGuidedAttention(nn.Module):
@@ -143,6 +160,34 @@ class AudioGuidedAttention(nn.Module):
         weights = torch.softmax(scores.float(), dim=-1)  # (..., R)
         attended = (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :]
         return attended, weights
+
+
+class RegionConv3d(nn.Module):
+    """A 3D convolution (Tran et al., ICCV 2015) of 3 x 3 x 3 over the segments and the grid of the regions.
+
+    Around the picture, before and after the video and where padding, there are zeros.
+
+    Args:
+        input_dims: D.
+        output_dims: D'.
+        regions: R, the rows of a square grid one after the other.
+
+    Raises:
+        ValueError: if ``regions`` is not the square of a number.
+    """
+
+    def __init__(self, input_dims: int, output_dims: int, regions: int) -> None:
+        super().__init__()
+        self.side = math.isqrt(regions)
+        if self.side**2 != regions:
+            raise ValueError(f"a 3D convolution needs regions on a square grid, such as 49; got {regions}.")
+        self.convolution = nn.Conv3d(input_dims, output_dims, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, R, D) to (B, T, R, D')."""
+        grid = without_padding(x, valid).unflatten(2, (self.side, self.side))  # (B, T, rows, columns, D)
+        convolved = self.convolution(grid.permute(0, 4, 1, 2, 3))  # (B, D', T, rows, columns)
+        return convolved.permute(0, 2, 3, 4, 1).flatten(2, 3)
 
 
 def mean_probabilities(logits: list[Tensor]) -> Tensor:
