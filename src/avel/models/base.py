@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from avel.models.layers import check_inputs, without_padding
+from avel.models.layers import all_valid, check_inputs, without_padding
 from avel.models.options import Dims
 
 
@@ -106,7 +106,7 @@ class TwoModalityInput(LocalizationModel):
             ValueError: if a shape or the mask's type is not as the model was built for.
         """
         check_inputs(visual, audio, valid, (self.dims.regions, self.dims.visual_dims, self.dims.audio_dims))
-        if not bool(valid.all()):
+        if not all_valid(valid):
             visual, audio = without_padding(visual, valid), without_padding(audio, valid)
         shown: dict[str, Tensor] = {}
         logits = self.score(visual, audio, valid, shown)
