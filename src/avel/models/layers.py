@@ -185,8 +185,8 @@ class RegionConv3d(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, R, D) to (B, T, R, D')."""
-        grid = without_padding(x, valid).unflatten(2, (self.side, self.side))  # (B, T, rows, columns, D)
-        convolved = self.convolution(grid.permute(0, 4, 1, 2, 3))  # (B, D', T, rows, columns)
+        grid = without_padding(x, valid).reshape(*x.shape[:2], self.side, self.side, x.shape[3])
+        convolved: Tensor = self.convolution(grid.permute(0, 4, 1, 2, 3))  # (B, D', T, rows, columns)
         return convolved.permute(0, 2, 3, 4, 1).flatten(2, 3)
 
 
