@@ -155,3 +155,15 @@ def test_validity_of_another_shape(tmp_path):
     write_rows(tmp_path / "audio_valid.h5", iter(np.ones((3, 4), np.float32)), 3)
     with pytest.raises(FeaturesError, match=r"audio_valid.h5 has shape \(3, 4\); the features have \(3, 2\)"):
         import_ave(tmp_path, tmp_path / "s")
+
+
+def test_imported_rows_are_compared_with_where_they_came_from(store, tmp_path):
+    folder = tmp_path / "ave"
+    export_ave(store, folder, ["a", "b"], segments=2)
+    imported = import_ave(folder, tmp_path / "store")
+    assert list(imported.verify(sources=True)) == [("a", []), ("b", [])]
+    write_rows(folder / "audio_feature.h5", iter(np.ones((1, 2, 3), np.float32)), 1)
+    problems = dict(imported.verify(sources=True))
+    assert problems["a"] == [f"its row {folder}#0 is no longer the same"]
+    assert "#1 cannot be read" in problems["b"][0]
+    assert "has 1 rows, and no row 1" in problems["b"][0]

@@ -180,9 +180,7 @@ def import_ave(
         opened = FeatureStore.create(store, recipe, backbones)
         digests: dict[str, str] = {}
         for row, name in enumerate(names):
-            parts = {
-                modality: array[row] for modality, array in (("visual", seen), ("audio", heard)) if array is not None
-            }
+            parts = _row_parts(arrays, row)
             source = _row_source(Path(folder), row, parts)
             if digests.setdefault(name, source.sha256) != source.sha256:
                 raise FeaturesError(f"{folder}: rows of the video {name!r} differ. Give each row a name of its own.")
@@ -273,6 +271,24 @@ def _validity(arrays: AveArrays, modality: str, count: int) -> Array | None:
     loaded = array.load()
     array.close()
     return loaded
+
+
+def source_of_row(folder: str | Path, row: int) -> Source:
+    """What a row of the layout is now, as `import_ave` keeps it with the row's features.
+
+    Raises:
+        FeaturesError: if the files or the row are not there, or are damaged.
+    """
+    with AveArrays.open(folder) as arrays:
+        modalities = [m for m in ("visual", "audio") if arrays.has(f"{m}_feature")]
+        count = min(len(getattr(arrays, modality)) for modality in modalities)
+        if not 0 <= row < count:
+            raise FeaturesError(f"{folder}: has {count} rows, and no row {row}.")
+        return _row_source(Path(folder), row, _row_parts(arrays, row))
+
+
+def _row_parts(arrays: AveArrays, row: int) -> dict[str, Array]:
+    return {m: getattr(arrays, m)[row] for m in ("visual", "audio") if arrays.has(f"{m}_feature")}
 
 
 def _row_source(folder: Path, row: int, parts: Mapping[str, Array]) -> Source:
