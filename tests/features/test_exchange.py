@@ -7,7 +7,7 @@ from tiny_backbones import RECIPE, load
 
 from avel.errors import FeaturesError
 from avel.features.ave_hdf5 import AveArrays, write_rows, write_visual
-from avel.features.exchange import export_ave, import_ave
+from avel.features.exchange import export_ave, import_ave, source_of_row
 from avel.features.recipe import Recipe
 from avel.features.run import extract_many
 from avel.features.store import BackboneEntry, FeatureStore
@@ -162,8 +162,17 @@ def test_imported_rows_are_compared_with_where_they_came_from(store, tmp_path):
     export_ave(store, folder, ["a", "b"], segments=2)
     imported = import_ave(folder, tmp_path / "store")
     assert list(imported.verify(sources=True)) == [("a", []), ("b", [])]
-    write_rows(folder / "audio_feature.h5", iter(np.ones((1, 2, 3), np.float32)), 1)
-    problems = dict(imported.verify(sources=True))
-    assert problems["a"] == [f"its row {folder}#0 is no longer the same"]
-    assert "#1 cannot be read" in problems["b"][0]
-    assert "has 1 rows, and no row 1" in problems["b"][0]
+    with AveArrays.open(folder) as arrays:
+        audio = [arrays.audio[0] + 1, arrays.audio[1]]
+    write_rows(folder / "audio_feature.h5", iter(audio), 2)
+    assert list(imported.verify(sources=True)) == [("a", [f"its row {folder}#0 is no longer the same"]), ("b", [])]
+    (folder / "audio_feature.h5").unlink()
+    (folder / "visual_feature.h5").unlink()
+    assert f"its row {folder}#1 cannot be read" in dict(imported.verify(sources=True))["b"][0]
+    with pytest.raises(FeaturesError, match="has 2 rows, and no row 2"):
+        source_of_row(_ave(tmp_path / "more", 2), 2)
+
+
+def _ave(folder, rows):
+    write_rows(folder / "audio_feature.h5", iter(np.ones((rows, 2, 3), np.float32)), rows)
+    return folder

@@ -281,6 +281,8 @@ def source_of_row(folder: str | Path, row: int) -> Source:
     """
     with AveArrays.open(folder) as arrays:
         modalities = [m for m in ("visual", "audio") if arrays.has(f"{m}_feature")]
+        if not modalities:
+            raise FeaturesError(f"{folder}: has neither visual_feature.h5 nor audio_feature.h5.")
         count = min(len(getattr(arrays, modality)) for modality in modalities)
         if not 0 <= row < count:
             raise FeaturesError(f"{folder}: has {count} rows, and no row {row}.")
