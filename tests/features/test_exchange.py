@@ -174,5 +174,6 @@ def test_imported_rows_are_compared_with_where_they_came_from(store, tmp_path):
 
 
 def _ave(folder, rows):
+    folder.mkdir()
     write_rows(folder / "audio_feature.h5", iter(np.ones((rows, 2, 3), np.float32)), rows)
     return folder
