@@ -79,6 +79,24 @@ def test_bilstm_starts_from_states_and_gives_the_last_ones():
             torch.testing.assert_close(torch.stack(found[1])[:, :, video], states)
 
 
+def test_an_exported_bilstm_is_the_same():
+    class FromStates(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = BiLSTM(3, 2)
+
+        def forward(self, x, valid, hidden, cell):
+            return self.layer(x, valid), *self.layer.run(x, valid, (hidden, cell))
+
+    model, x = FromStates().eval(), torch.randn(3, 4, 3)
+    valid = torch.tensor([[True] * 4, [False, True, False, True], [True, False, False, False]])
+    inputs = x, valid, torch.rand(2, 3, 2), torch.randn(2, 3, 2)
+    exported = torch.export.export(model, inputs).module()
+    torch.testing.assert_close(exported(*inputs), model(*inputs))
+    inputs = x, valid.flip(1), torch.rand(2, 3, 2), torch.randn(2, 3, 2)
+    torch.testing.assert_close(exported(*inputs), model(*inputs))
+
+
 def test_3d_convolution_term_by_term():
     layer = RegionConv3d(2, 3, regions=9)
     x, valid = torch.randn(1, 4, 9, 2), torch.tensor([[True, True, False, True]])

@@ -42,6 +42,14 @@ def check_inputs(visual: Tensor, audio: Tensor, valid: Tensor, dims: tuple[int, 
         )
 
 
+def all_valid(valid: Tensor) -> bool:
+    """Whether there is no padding, so that work on it can be spared.
+
+    Never so while a model is exported: what a graph computes cannot depend on what a mask holds.
+    """
+    return not torch.compiler.is_exporting() and bool(valid.all())
+
+
 def without_padding(x: Tensor, valid: Tensor) -> Tensor:
     """(B, T, ...) with zeros in the segments that are padding."""
     return x.masked_fill(~valid.view(*valid.shape, *[1] * (x.ndim - 2)), 0.0)
@@ -83,18 +91,54 @@ class BiLSTM(nn.Module):
         Returns:
             (B, T, 2 H), and the last states, as ``start``. Those of a video without any valid segment mean nothing.
         """
-        if bool(valid.all()):
+        if all_valid(valid):
             hidden, states = self.lstm(x, start)
             return hidden, states
-        lengths = valid.sum(dim=1)
-        # Valid segments first, in their order; a video without any runs over one of padding, which is dropped below.
-        order = torch.argsort(valid.logical_not().to(torch.uint8), dim=1, stable=True)
-        first = without_padding(x, valid).gather(1, order[..., None].expand_as(x))
-        packed = pack_padded_sequence(first, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        # Valid segments first, in their order, then padding.
+        count = valid.sum(dim=1, keepdim=True)
+        places = torch.where(valid, valid.cumsum(dim=1), count + (~valid).cumsum(dim=1))[..., None] - 1  # (B, T, 1)
+        x = without_padding(x, valid)
+        first = torch.zeros_like(x).scatter(1, places.expand_as(x), x)
+        over_valid = self._exported if torch.compiler.is_exporting() else self._packed
+        hidden, states = over_valid(first, count, start)
+        return without_padding(hidden.gather(1, places.expand(*x.shape[:2], hidden.shape[2])), valid), states
+
+    def _packed(self, x: Tensor, count: Tensor, start: States | None) -> tuple[Tensor, States]:
+        # A video without any valid segment runs over one of padding.
+        packed = pack_padded_sequence(x, count[:, 0].clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
         packed, states = self.lstm(packed, start)
         hidden, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
-        back = torch.argsort(order, dim=1)
-        return without_padding(hidden.gather(1, back[..., None].expand_as(hidden)), valid), states
+        return hidden, states
+
+    def _exported(self, x: Tensor, count: Tensor, start: States | None) -> tuple[Tensor, States]:
+        """The same where there are no packed sequences.
+
+        The way back goes over the valid segments turned round, so that padding comes last on both ways. The cell state
+        passes it unchanged, as long as the input gate is shut and the forget gate open, which one more feature does: 1
+        in padding, with weights at which the gates' sigmoids are 0 and 1 in float32.
+        """
+        size, steps = self.lstm.hidden_size, torch.arange(x.shape[1], device=x.device)
+        is_padding = steps >= count  # (B, T)
+        turned = torch.where(is_padding, steps, count - 1 - steps)[..., None]  # (B, T, 1)
+        last = (count - 1).clamp(min=0)[..., None]  # (B, 1, 1)
+        x = torch.cat([x, is_padding[..., None].to(x.dtype)], dim=-1)
+        gates = x.new_zeros(4 * size, 1)
+        gates[:size], gates[size : 2 * size] = -1e4, 1e4  # rows of the input gate, of the forget gate
+        zeros = x.new_zeros(2, x.shape[0], size)
+        hidden_start, cell_start = start or (zeros, zeros)
+        ways = []
+        for way, ending in enumerate(("", "_reverse")):
+            over = x if way == 0 else x.gather(1, turned.expand_as(x))
+            weights = [
+                getattr(self.lstm, f"{name}_l0{ending}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            ]
+            weights[0] = torch.cat([weights[0], gates], dim=1)
+            states = hidden_start[way : way + 1], cell_start[way : way + 1]
+            hidden, _, cell = torch.lstm(over, states, weights, True, 1, 0.0, False, False, True)
+            last_hidden = hidden.gather(1, last.expand(-1, 1, size)).transpose(0, 1)
+            ways.append((hidden if way == 0 else hidden.gather(1, turned.expand_as(hidden)), last_hidden, cell))
+        outputs, last_states, cells = zip(*ways, strict=True)
+        return torch.cat(outputs, dim=-1), (torch.cat(last_states), torch.cat(cells))
 
 
 class AudioGuidedAttention(nn.Module):
