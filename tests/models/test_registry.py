@@ -20,7 +20,14 @@ SMALL = {
     "first_dims": 24,
     "more_dims": 8,
     "head_dims": 32,
+    "co_attention_dims": 8,
 }
+SWITCHES = ("global_context", "sentinel", "normalize_gates", "skip_connection", "bidirectional")
+"""Options that are true by default."""
+NO_SPATIAL_ATTENTION = {"a", "v", "a+v", "ed-tcn", "ssn"}
+GATES = {"gated": {"gates"}, "gated-bilinear": {"gates"}, "gmu": {"gates"}}
+GATES |= {"cman": {"gates", "visual_gates", "audio_gates"}}
+TEMPORAL_ATTENTION = {"cman"}
 
 
 def variants():
@@ -39,6 +46,9 @@ def variants():
                 yield from ((name, {option: word}) for word in words)
         if "blocks" in defaults:
             yield name, {"blocks": 2}
+        yield from ((name, {option: False}) for option in SWITCHES if option in defaults)
+    for parts in (("visual", "spatial_attention", "co_attention"), ("audio", "co_attention"), ("co_attention",)):
+        yield "cman", dict.fromkeys(parts, False)
 
 
 def small(name, dims, **options):
@@ -55,7 +65,7 @@ each_variant = pytest.mark.parametrize(
 def test_table_1_and_2_and_baselines_are_there():
     table_1 = {"a", "v", "v-att", "a+v", "a+v-att"}
     table_2 = {"additive", "maxpooling", "gated", "bilinear", "gmu", "gated-bilinear", "concat", "mrn", "dmrn", "dmrfe"}
-    assert set(available_models()) == table_1 | table_2 | {"ed-tcn", "ssn"}
+    assert set(available_models()) >= table_1 | table_2 | {"ed-tcn", "ssn"}
 
 
 @each_variant
@@ -66,20 +76,26 @@ def test_shapes(name, options, videos, segments, dims, batch):
     assert output.logits.shape == (videos, segments, dims.num_classes)
     assert output.logits.dtype == torch.float32
     assert output.logits.isfinite().all()
-    shapes = {"spatial_attention": (videos, segments, dims.regions), "gates": (videos, segments)}
+    shapes = {
+        "spatial_attention": (videos, segments, dims.regions),
+        "temporal_attention": (videos, segments, segments),
+        "gates": (videos, segments),
+        "visual_gates": (videos, segments),
+        "audio_gates": (videos, segments),
+    }
     assert {key: tuple(value.shape) for key, value in output.shown.items()} == {
         key: shapes[key] for key in output.shown
     }
-    if "spatial_attention" in output.shown:
-        torch.testing.assert_close(output.shown["spatial_attention"].sum(-1), torch.ones(videos, segments))
+    for key in output.shown.keys() & {"spatial_attention", "temporal_attention"}:
+        torch.testing.assert_close(output.shown[key].sum(-1), torch.ones(videos, segments))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_it_shows(name, dims, batch):
-    shown = set(small(name, dims)(*batch()).shown)
-    attends = name not in {"a", "v", "a+v", "ed-tcn", "ssn"}
-    gates = name in {"gated", "gated-bilinear", "gmu"}
-    assert shown == ({"spatial_attention"} if attends else set()) | ({"gates"} if gates else set())
+    expected = GATES.get(name, set())
+    expected |= {"spatial_attention"} if name not in NO_SPATIAL_ATTENTION else set()
+    expected |= {"temporal_attention"} if name in TEMPORAL_ATTENTION else set()
+    assert set(small(name, dims)(*batch()).shown) == expected
 
 
 @each_variant
@@ -97,7 +113,11 @@ def test_padding_reaches_nothing(name, options, dims, batch):
         alone = model(visual[part], audio[part], valid[part])
         torch.testing.assert_close(output.logits[part], alone.logits)
         for key, value in alone.shown.items():
-            torch.testing.assert_close(output.shown[key][part], value)
+            found = output.shown[key][part]
+            if key == "temporal_attention":
+                assert (found[..., length:] == 0).all()
+                found = found[..., :length]
+            torch.testing.assert_close(found, value)
     assert (output.logits[~valid] == 0).all()
     output.logits[valid].square().sum().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

@@ -21,6 +21,7 @@ MODELS: Mapping[str, Entry] = {
     **avel.ENTRIES,
     **fusion.ENTRIES,
     **segmental.ENTRIES,
+    **cman.ENTRIES,
     **cmran.ENTRIES,
 }
 
