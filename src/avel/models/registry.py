@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from avel.errors import ModelError
-from avel.models import avel, cmran, fusion, segmental
+from avel.models import avel, cman, cmran, fusion, segmental
 from avel.models.base import LocalizationModel
 from avel.models.entry import Entry
 from avel.models.options import Dims, Options, Training
