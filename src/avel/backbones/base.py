@@ -36,10 +36,13 @@ class VisualBackbone(Backbone):
     Attributes:
         pictures: the pictures it wants from the media reader.
         regions: R, how many places of the picture have a feature of their own.
+        grid: rows and columns in which the regions lie, row by row from the top left one on, each an equal part of the
+            picture; ``None`` when they lie otherwise, or there is one alone.
     """
 
     pictures: PictureFormat
     regions: int
+    grid: tuple[int, int] | None = None
 
     @abstractmethod
     def __call__(self, pictures: Pictures) -> Floats:

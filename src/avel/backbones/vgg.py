@@ -55,6 +55,7 @@ class Vgg19(VisualBackbone):
 
     dims = 512
     regions = 49
+    grid = (7, 7)
     labels = None
 
     def __init__(

@@ -67,9 +67,6 @@ class FeatureRecord:
 def check_same(trained: FeatureRecord, offered: FeatureRecord, *, modalities: tuple[str, ...], where: str) -> None:
     """Refuse features that a model was not trained on.
 
-    Sizes have to be equal, and where both records say them, networks, their digests and the recipe too. Of a modality
-    that the model does not look at, only the size counts.
-
     Args:
         trained: the features that the model was trained on.
         offered: the features that it is to be given.
@@ -79,33 +76,48 @@ def check_same(trained: FeatureRecord, offered: FeatureRecord, *, modalities: tu
     Raises:
         FeaturesError: naming every difference.
     """
-    differences = []
+    found = differences(trained, offered, modalities)
+    if found:
+        raise FeaturesError(
+            f"{where}: not the features that the model was trained on: {'; '.join(found)}. "
+            "Extract the features that it needs, or train a model on these."
+        )
+
+
+def differences(trained: FeatureRecord, offered: FeatureRecord, modalities: tuple[str, ...]) -> list[str]:
+    """What is not the same, for a person to read.
+
+    Sizes have to be equal, and where both records say them, networks, their digests and the recipe too. Of a modality
+    that the model does not look at, only the size counts.
+
+    Args:
+        trained: the features that the model was trained on.
+        offered: the features that it is to be given.
+        modalities: those that the model looks at, of ``audio`` and ``visual``.
+    """
+    found = []
     for name, text in _SIZES.items():
         mine, other = getattr(trained, name), getattr(offered, name)
         if mine != other:
-            differences.append(f"the model was trained with {text} {mine:g}, these have {other:g}")
+            found.append(f"the model was trained with {text} {mine:g}, these have {other:g}")
     for modality in modalities:
         mine, other = getattr(trained, modality), getattr(offered, modality)
         if mine and other and mine != other:
-            differences.append(
+            found.append(
                 f"the model was trained on {modality} features of {', '.join(mine)}, these are of {', '.join(other)}"
             )
             continue
         for network in mine:
             ours, theirs = trained.networks.get(network), offered.networks.get(network)
             if ours and theirs and ours != theirs:
-                differences.append(f"{network} has other weights or options ({_changed(ours, theirs)})")
+                found.append(f"{network} has other weights or options ({_changed(ours, theirs)})")
     if trained.recipe and offered.recipe:
-        differences += [
+        found += [
             f"{name} was {trained.recipe.get(name)} at training, here it is {offered.recipe.get(name)}"
             for name in _RECIPE
             if trained.recipe.get(name) != offered.recipe.get(name)
         ]
-    if differences:
-        raise FeaturesError(
-            f"{where}: not the features that the model was trained on: {'; '.join(differences)}. "
-            "Extract the features that it needs, or train a model on these."
-        )
+    return found
 
 
 _SIZES = {
