@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from avel.errors import ModelError
-from avel.models import avel, cman, cmran, fusion, segmental
+from avel.models import avel, cman, cmran, dam, diia, fusion, psp, segmental
 from avel.models.base import LocalizationModel
 from avel.models.entry import Entry
 from avel.models.options import Dims, Options, Training
@@ -22,7 +22,10 @@ MODELS: Mapping[str, Entry] = {
     **fusion.ENTRIES,
     **segmental.ENTRIES,
     **cman.ENTRIES,
+    **dam.ENTRIES,
     **cmran.ENTRIES,
+    **psp.ENTRIES,
+    **diia.ENTRIES,
 }
 
 
