@@ -79,6 +79,7 @@ def test_bilstm_starts_from_states_and_gives_the_last_ones():
             torch.testing.assert_close(torch.stack(found[1])[:, :, video], states)
 
 
+@pytest.mark.slow
 def test_an_exported_bilstm_is_the_same():
     class FromStates(torch.nn.Module):
         def __init__(self):

@@ -20,11 +20,13 @@ SMALL = {
     "first_dims": 24,
     "more_dims": 8,
     "head_dims": 32,
+    "region_dims": 8,
+    "merged_dims": 16,
     "co_attention_dims": 8,
 }
-SWITCHES = ("global_context", "sentinel", "normalize_gates", "skip_connection", "bidirectional")
+SWITCHES = ("with_audio", "global_context", "sentinel", "normalize_gates", "skip_connection", "bidirectional")
 """Options that are true by default."""
-NO_SPATIAL_ATTENTION = {"a", "v", "a+v", "ed-tcn", "ssn"}
+NO_SPATIAL_ATTENTION = {"a", "v", "a+v", "ed-tcn", "ssn", "avsdn"}
 GATES = {"gated": {"gates"}, "gated-bilinear": {"gates"}, "gmu": {"gates"}}
 GATES |= {"cman": {"gates", "visual_gates", "audio_gates"}}
 TEMPORAL_ATTENTION = {"cman"}
@@ -41,8 +43,12 @@ def variants():
             ("gate", ("visual",)),
             ("residual", ("visual",)),
             ("features", ("both",)),
+            ("classifier", ("mlp", "lstm", "avsdn")),
+            ("visual", ("mlp", "conv3d", "lstm")),
+            ("co_attention", ("avol", "ag")),
+            ("frames", ("intra", "inter")),
         ):
-            if option in defaults:
+            if isinstance(defaults.get(option), str):
                 yield from ((name, {option: word}) for word in words)
         if "blocks" in defaults:
             yield name, {"blocks": 2}

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from avel.errors import ModelError
-from avel.models import avel, cman, cmran, dam, diia, fusion, psp, segmental
+from avel.models import av_transformer, avel, avsdn, cam, cman, cmran, dam, diia, fusion, psp, segmental
 from avel.models.base import LocalizationModel
 from avel.models.entry import Entry
 from avel.models.options import Dims, Options, Training
@@ -21,7 +21,10 @@ MODELS: Mapping[str, Entry] = {
     **avel.ENTRIES,
     **fusion.ENTRIES,
     **segmental.ENTRIES,
+    **cam.ENTRIES,
+    **avsdn.ENTRIES,
     **cman.ENTRIES,
+    **av_transformer.ENTRIES,
     **dam.ENTRIES,
     **cmran.ENTRIES,
     **psp.ENTRIES,

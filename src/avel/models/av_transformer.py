@@ -1,0 +1,322 @@
+"""AV-transformer and instance attention (Lin and Wang, ACCV 2020), with its ablations and the classifiers behind it.
+
+Three parts, each with what the paper puts in its place (its Tables 2 and 3):
+
+    visual          features of each region from those of its frame and its neighbours in time: AV-transformer (Eq. 2),
+                    or an MLP, a 3D convolution, or an LSTM
+    co_attention    weights of the regions from these and the sound: instance attention (Eq. 3), or the cosine of AVOL,
+                    or audio-guided attention (AG; Tian et al., ECCV 2018)
+    classifier      an MLP, an LSTM, AVSDN or AVEL over the sound and the regions' raw features, pooled with these
+                    weights (Eq. 4)
+
+Read where the paper is not clear or cannot be meant:
+
+- Eq. 2 sums the weights times v_r, the region's own features, which would give v_r whatever the weights are. Meant are
+  v_i, as in the attention that it builds on.
+- The sum of phi(v_i^k) over three segments needs neighbours where a video ends: the segment itself stands in for them,
+  and for a neighbour that is padding.
+- Table 3 calls the neighbours "inter", in the text all of t-1, t, t+1. Its row inter+audio would then be the full
+  model; it has other numbers, so that there "inter" is t-1 and t+1.
+- Eq. 3 is a plain inner product, though the text calls the co-attention AVOL, a cosine. Eq. 3 is the full model, the
+  cosine the rows named AVOL. Its softmax has no temperature, as none is mentioned.
+
+Not given, and chosen here: every MLP (of the regions, theta and phi) is Linear, ReLU, Linear with hidden units as many
+as results; scores are not divided by the root of the size (``scaled`` does so); the convolution and the LSTM run over
+the MLP's regions, the LSTM in both directions with half the units in each; all co-attentions pool the raw features, so
+that the classifiers are the same behind each; the LSTM classifier is a BiLSTM over the joined features, the MLP a
+Linear over them, both with the head of AVEL. Where the sound has another size than the regions, it is first mapped
+linearly. Optimizer, rate and batch are not given either: those of AVEL's released code.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avel.models.avel import AvelOptions
+from avel.models.avsdn import WEAK_OF_LIN_AND_WANG, SequenceToSequence
+from avel.models.base import TwoModalityInput
+from avel.models.entry import Entry
+from avel.models.layers import AudioGuidedAttention, BiLSTM, RegionConv3d, mlp_head, without_padding
+from avel.models.options import Dims
+
+Visual = Literal["av-transformer", "mlp", "conv3d", "lstm"]
+Frames = Literal["intra+inter", "intra", "inter"]
+CoAttention = Literal["instance", "avol", "ag"]
+Classifier = Literal["mlp", "lstm", "avsdn", "avel"]
+
+
+@dataclass(frozen=True)
+class AvTransformerOptions(AvelOptions):
+    """Options of the AV-transformer; see the head of this module.
+
+    Attributes:
+        classifier: over the sound and the pooled regions.
+        visual: how the regions are represented.
+        co_attention: how they are weighted.
+        frames: of the AV-transformer: which segments' regions it attends to, ``intra`` t, ``inter`` t-1 and t+1.
+        with_audio: of the AV-transformer: the sound is added to its queries.
+        scaled: of the AV-transformer and instance attention: scores are divided by the root of ``region_dims``.
+        region_dims: K, features of a represented region; at most 1024, and even with ``visual`` lstm.
+        attention_dims: d of co-attention ``ag``, see `avel.models.layers.AudioGuidedAttention`.
+        attention_hidden_dims: k of co-attention ``ag``.
+
+    Raises:
+        ValueError: if ``region_dims`` is odd with ``visual`` lstm, or as `Options`.
+    """
+
+    limits: ClassVar[Mapping[str, int]] = {"region_dims": 1024}
+
+    classifier: Classifier = "avel"
+    visual: Visual = "av-transformer"
+    co_attention: CoAttention = "instance"
+    frames: Frames = "intra+inter"
+    with_audio: bool = True
+    scaled: bool = False
+    region_dims: int = 128
+    attention_dims: int = 512
+    attention_hidden_dims: int = 49
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.visual == "lstm" and self.region_dims % 2:
+            raise ValueError(
+                f"option 'region_dims' must be even with visual lstm, half for each direction; got {self.region_dims}."
+            )
+
+
+def _mlp(input_dims: int, output_dims: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(input_dims, output_dims), nn.ReLU(), nn.Linear(output_dims, output_dims))
+
+
+class AvTransformer(nn.Module):
+    """Regions that attend to those of their own frame and of its neighbours (Eq. 2).
+
+    Attn[r, i] = (theta(v_r^t) + a^t) . sum over k of phi(v_i^k), result_r = sum over i of softmax_i(Attn[r, i]) v_i^t.
+
+    Args:
+        region_dims: K.
+        frames: k: ``intra`` is t, ``inter`` t-1 and t+1, ``intra+inter`` all three.
+        with_audio: whether a^t is in it.
+        scaled: divide by the root of K.
+    """
+
+    def __init__(self, region_dims: int, frames: Frames, with_audio: bool, scaled: bool) -> None:
+        super().__init__()
+        self.frames = frames
+        self.with_audio = with_audio
+        self.scale = region_dims**-0.5 if scaled else 1.0
+        self.theta = _mlp(region_dims, region_dims)
+        self.phi = _mlp(region_dims, region_dims)
+
+    def forward(self, regions: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, R, K) of (B, T, R, K) regions and (B, T, K) audio; ``valid`` (B, T)."""
+        query = self.theta(regions)
+        if self.with_audio:
+            query = query + audio[..., None, :].to(query.dtype)
+        key = self._of_frames(self.phi(regions), valid)
+        # One attention a segment over its R regions; its softmax is that of the paper, in float32.
+        query, key, value = (x.flatten(0, 1)[:, None] for x in (query, key, regions))  # (B T, 1, R, K)
+        attended = functional.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        return attended.view(regions.shape)
+
+    def _of_frames(self, keys: Tensor, valid: Tensor) -> Tensor:
+        if self.frames == "intra":
+            return keys
+        usable = valid[..., None, None]  # (B, T, 1, 1)
+        before = torch.cat([keys[:, :1], torch.where(usable[:, :-1], keys[:, :-1], keys[:, 1:])], dim=1)
+        after = torch.cat([torch.where(usable[:, 1:], keys[:, 1:], keys[:, :-1]), keys[:, -1:]], dim=1)
+        return before + after if self.frames == "inter" else before + keys + after
+
+
+class RegionLstm(nn.Module):
+    """A BiLSTM over the segments, along each region (paper, Sec. 4.4).
+
+    Args:
+        region_dims: K, even.
+    """
+
+    def __init__(self, region_dims: int) -> None:
+        super().__init__()
+        self.lstm = BiLSTM(region_dims, region_dims // 2)
+
+    def forward(self, regions: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, R, K) to (B, T, R, K)."""
+        along = regions.transpose(1, 2)  # (B, R, T, K)
+        sequences = along.flatten(0, 1)
+        hidden: Tensor = self.lstm(sequences, valid.repeat_interleave(along.shape[1], dim=0))
+        return hidden.view(along.shape).transpose(1, 2)
+
+
+class VisualRepresentation(nn.Module):
+    """Features of each region from those of its frame and its neighbours.
+
+    Args:
+        dims: sizes of the input.
+        options: see there.
+    """
+
+    def __init__(self, dims: Dims, options: AvTransformerOptions) -> None:
+        super().__init__()
+        size = options.region_dims
+        self.embed = _mlp(dims.visual_dims, size)
+        self.transformer = None
+        self.over_time: RegionConv3d | RegionLstm | None = None
+        if options.visual == "av-transformer":
+            self.transformer = AvTransformer(size, options.frames, options.with_audio, options.scaled)
+        elif options.visual == "conv3d":
+            self.over_time = RegionConv3d(size, size, dims.regions)
+        elif options.visual == "lstm":
+            self.over_time = RegionLstm(size)
+
+    def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, R, K) of (B, T, R, D_v) visual features and audio (B, T, K)."""
+        regions: Tensor = self.embed(visual)
+        if self.transformer is not None:
+            regions = self.transformer(regions, audio, valid)
+        elif self.over_time is not None:
+            regions = self.over_time(regions, valid)
+        return regions
+
+
+class RegionWeights(nn.Module):
+    """Weights of the regions from how they go with the sound (Eq. 3).
+
+    Args:
+        audio_dims: D_a.
+        options: see there.
+    """
+
+    def __init__(self, audio_dims: int, options: AvTransformerOptions) -> None:
+        super().__init__()
+        self.is_cosine = options.co_attention == "avol"
+        self.scale = options.region_dims**-0.5 if options.scaled and not self.is_cosine else 1.0
+        self.guide = None
+        if options.co_attention == "ag":
+            self.guide = AudioGuidedAttention(
+                options.region_dims, audio_dims, options.attention_dims, options.attention_hidden_dims
+            )
+
+    def forward(self, regions: Tensor, audio: Tensor, mapped_audio: Tensor) -> Tensor:
+        """(B, T, R) float32, 0 or more and of sum 1, from (B, T, R, K), the sound (B, T, D_a) and the same as K."""
+        if self.guide is not None:
+            weights: Tensor = self.guide(regions, audio)[1]
+            return weights
+        if self.is_cosine:
+            regions, mapped_audio = (functional.normalize(x.float(), dim=-1) for x in (regions, mapped_audio))
+        scores = (regions @ mapped_audio[..., None].to(regions.dtype))[..., 0]
+        return torch.softmax(scores.float() * self.scale, dim=-1)
+
+
+class Mlp(nn.Module):
+    """Classifier of each segment by itself.
+
+    Args:
+        dims: sizes of the input.
+        options: sizes.
+    """
+
+    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+        super().__init__()
+        hidden_dims = 2 * options.lstm_dims
+        self.first = nn.Linear(dims.visual_dims + dims.audio_dims, hidden_dims)
+        self.head = mlp_head(hidden_dims, options.head_dims, dims.num_classes)
+
+    def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
+        """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
+        logits: Tensor = self.head(self.first(torch.cat([audio, visual], dim=-1)))
+        return logits
+
+
+class Lstm(nn.Module):
+    """Classifier of a BiLSTM over the joined features.
+
+    Args:
+        dims: sizes of the input.
+        options: sizes.
+    """
+
+    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+        super().__init__()
+        self.lstm = BiLSTM(dims.visual_dims + dims.audio_dims, options.lstm_dims)
+        self.head = mlp_head(2 * options.lstm_dims, options.head_dims, dims.num_classes)
+
+    def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
+        """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
+        logits: Tensor = self.head(self.lstm(torch.cat([audio, visual], dim=-1), valid))
+        return logits
+
+
+class Avel(nn.Module):
+    """Classifier of AVEL: a BiLSTM over each modality, joined (A+V-att of Tian et al., ECCV 2018).
+
+    Args:
+        dims: sizes of the input.
+        options: sizes.
+    """
+
+    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+        super().__init__()
+        self.audio_lstm = BiLSTM(dims.audio_dims, options.lstm_dims)
+        self.visual_lstm = BiLSTM(dims.visual_dims, options.lstm_dims)
+        self.head = mlp_head(4 * options.lstm_dims, options.head_dims, dims.num_classes)
+
+    def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
+        """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
+        both = torch.cat([self.audio_lstm(audio, valid), self.visual_lstm(visual, valid)], dim=-1)
+        logits: Tensor = self.head(both)
+        return logits
+
+
+_CLASSIFIERS: Mapping[Classifier, Callable[[Dims, AvelOptions], nn.Module]] = {
+    "mlp": Mlp,
+    "lstm": Lstm,
+    "avsdn": SequenceToSequence,
+    "avel": Avel,
+}
+
+
+class InstanceAttention(TwoModalityInput):
+    """The model; see the head of this module.
+
+    Args:
+        dims: sizes of the input.
+        options: see there.
+
+    Raises:
+        ValueError: if ``visual`` is conv3d and the regions are not on a square grid.
+    """
+
+    def __init__(self, dims: Dims, options: AvTransformerOptions) -> None:
+        super().__init__(dims)
+        uses_audio = options.visual == "av-transformer" and options.with_audio
+        self.map_audio: nn.Module = nn.Identity()
+        if dims.audio_dims != options.region_dims and (uses_audio or options.co_attention != "ag"):
+            self.map_audio = nn.Linear(dims.audio_dims, options.region_dims)
+        self.represent = VisualRepresentation(dims, options)
+        self.weigh = RegionWeights(dims.audio_dims, options)
+        self.classifier = _CLASSIFIERS[options.classifier](dims, options)
+
+    def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
+        """Logits (B, T, C); ``spatial_attention`` (B, T, R) is shown."""
+        mapped_audio = self.map_audio(audio)
+        regions = self.represent(visual, mapped_audio, valid)
+        weights = self.weigh(regions, audio, mapped_audio)
+        shown["spatial_attention"] = without_padding(weights, valid)
+        attended = (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :]  # Eq. 4
+        logits: Tensor = self.classifier(attended, audio, valid)
+        return logits
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "av-transformer": Entry(
+        "regions attend to neighbours in space and time, then instance attention",
+        "Lin and Wang, ACCV 2020",
+        AvTransformerOptions,
+        InstanceAttention,
+        training=WEAK_OF_LIN_AND_WANG,
+    ),
+}
