@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from avel.errors import ModelError
@@ -23,13 +24,31 @@ SMALL = {
     "region_dims": 8,
     "merged_dims": 16,
     "co_attention_dims": 8,
+    "channel_dims": 8,
+    "bottleneck_dims": 8,
+    "spatial_dims": 8,
+    "model_dims": 16,
+    "feedforward_dims": 16,
+    "embedding_dims": 8,
+    "event_dims": 16,
+    "map_dims": 4,
 }
-SWITCHES = ("with_audio", "global_context", "sentinel", "normalize_gates", "skip_connection", "bidirectional")
+SWITCHES = (
+    "with_audio",
+    "global_context",
+    "sentinel",
+    "normalize_gates",
+    "skip_connection",
+    "bidirectional",
+    "normalize",
+)
 """Options that are true by default."""
 NO_SPATIAL_ATTENTION = {"a", "v", "a+v", "ed-tcn", "ssn", "avsdn"}
 GATES = {"gated": {"gates"}, "gated-bilinear": {"gates"}, "gmu": {"gates"}}
 GATES |= {"cman": {"gates", "visual_gates", "audio_gates"}}
-TEMPORAL_ATTENTION = {"cman"}
+TEMPORAL_ATTENTION = {"cman", "dam", "cmran", "psp", "diia"}
+MORE = {"cmran": {"event_relevance", "category_logits"}, "psp": {"similarity"}}
+MORE["dam"] = MORE["cmran"] | {"visual_features", "audio_features"}
 
 
 def variants():
@@ -43,6 +62,12 @@ def variants():
             ("gate", ("visual",)),
             ("residual", ("visual",)),
             ("features", ("both",)),
+            ("channel_gate", ("plain",)),
+            ("form", ("weak",)),
+            ("event_region", ("whole",)),
+            ("pooling", ("spatial", "mean")),
+            ("gates", ("own", "none")),
+            ("order", ("inter-intra", "intra", "inter")),
             ("classifier", ("mlp", "lstm", "avsdn")),
             ("visual", ("mlp", "conv3d", "lstm")),
             ("co_attention", ("avol", "ag")),
@@ -50,11 +75,15 @@ def variants():
         ):
             if isinstance(defaults.get(option), str):
                 yield from ((name, {option: word}) for word in words)
-        if "blocks" in defaults:
-            yield name, {"blocks": 2}
+        yield from ((name, {option: 2}) for option in ("blocks", "depth") if option in defaults)
         yield from ((name, {option: False}) for option in SWITCHES if option in defaults)
     for parts in (("visual", "spatial_attention", "co_attention"), ("audio", "co_attention"), ("co_attention",)):
         yield "cman", dict.fromkeys(parts, False)
+    for variant in ("paper", "code"):
+        for options in ({}, {"guide": "other"}, {"fusion": "max"}, {"recurrence": "gru"}):
+            yield "jca", {"variant": variant} | options
+    yield "jca", {"unimodal_recurrence": False, "joint_recurrence": False, "fusion": "average"}
+    yield "jca", {"residual_embedding": False, "window_segments": 4}
 
 
 def small(name, dims, **options):
@@ -88,17 +117,23 @@ def test_shapes(name, options, videos, segments, dims, batch):
         "gates": (videos, segments),
         "visual_gates": (videos, segments),
         "audio_gates": (videos, segments),
+        "event_relevance": (videos, segments),
+        "category_logits": (videos, dims.num_categories + (options.get("form") == "weak")),
+        "similarity": (videos, segments),
+        "visual_features": (videos, segments, SMALL["event_dims"]),
+        "audio_features": (videos, segments, SMALL["event_dims"]),
     }
     assert {key: tuple(value.shape) for key, value in output.shown.items()} == {
         key: shapes[key] for key in output.shown
     }
     for key in output.shown.keys() & {"spatial_attention", "temporal_attention"}:
-        torch.testing.assert_close(output.shown[key].sum(-1), torch.ones(videos, segments))
+        if name != "psp" or key == "spatial_attention":  # which may prune all that a segment attends to
+            torch.testing.assert_close(output.shown[key].sum(-1), torch.ones(videos, segments))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_it_shows(name, dims, batch):
-    expected = GATES.get(name, set())
+    expected = GATES.get(name, set()) | MORE.get(name, set())
     expected |= {"spatial_attention"} if name not in NO_SPATIAL_ATTENTION else set()
     expected |= {"temporal_attention"} if name in TEMPORAL_ATTENTION else set()
     assert set(small(name, dims)(*batch()).shown) == expected
@@ -119,7 +154,7 @@ def test_padding_reaches_nothing(name, options, dims, batch):
         alone = model(visual[part], audio[part], valid[part])
         torch.testing.assert_close(output.logits[part], alone.logits)
         for key, value in alone.shown.items():
-            found = output.shown[key][part]
+            found = output.shown[key][part[0] if key == "category_logits" else part]
             if key == "temporal_attention":
                 assert (found[..., length:] == 0).all()
                 found = found[..., :length]
@@ -154,9 +189,13 @@ def test_every_parameter_gets_a_gradient(name, options, dims, batch):
 
 @each_variant
 def test_overfits_one_batch(name, options, dims, batch):
-    model = small(name, dims, **(options | ({"dropout": 0.0} if name in ("ed-tcn", "ssn") else {})))
+    model = small(name, dims, **options)
+    for layer in model.modules():
+        if isinstance(layer, nn.modules.dropout._DropoutNd):
+            layer.p = 0.0
     _, audio, valid = batch(4, 6)
-    target = torch.randint(dims.num_classes, (4, 6))
+    # One category a video, as some models have it.
+    target = torch.where(torch.rand(4, 6) < 0.6, torch.randint(dims.num_categories, (4, 1)), dims.num_categories)
     # Both modalities and every region tell the class, but for noise.
     signal = functional.one_hot(target, dims.num_classes).float()
     visual = functional.pad(signal, (0, 2))[..., None, :] + 0.3 * torch.rand(4, 6, dims.regions, dims.visual_dims)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from avel.errors import ModelError
-from avel.models import av_transformer, avel, avsdn, cam, cman, cmran, dam, diia, fusion, psp, segmental
+from avel.models import av_transformer, avel, avsdn, cam, cman, cmran, dam, diia, fusion, jca, psp, segmental
 from avel.models.base import LocalizationModel
 from avel.models.entry import Entry
 from avel.models.options import Dims, Options, Training
@@ -25,6 +25,7 @@ MODELS: Mapping[str, Entry] = {
     **avsdn.ENTRIES,
     **cman.ENTRIES,
     **av_transformer.ENTRIES,
+    **jca.ENTRIES,
     **dam.ENTRIES,
     **cmran.ENTRIES,
     **psp.ENTRIES,
