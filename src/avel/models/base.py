@@ -34,8 +34,8 @@ class ModelOutput:
         logits: (B, T, C) float32; the last class is background.
         shown: what the model can show besides, by name: ``audio_scores`` and ``visual_scores`` (B, T, C - 1) in [0, 1]
             of each modality alone, ``spatial_attention`` (B, T, R), ``temporal_attention`` (B, T, T), ``gates`` (B, T),
-            ``audio_gates`` and ``visual_gates`` (B, T) of each modality, ``event_relevance`` (B, T) logits of there being
-            any event, ``category_logits`` (B, C - 1) of the video.
+            ``audio_gates`` and ``visual_gates`` (B, T) of each modality, ``event_relevance`` (B, T) logits of there
+            being any event, ``category_logits`` (B, C - 1) of the video.
     """
 
     logits: Tensor
