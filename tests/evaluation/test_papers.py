@@ -43,3 +43,20 @@ def test_a_measured_row_says_a_percentage(paper):
 def test_folders_name_what_is_switched():
     row = Row(1, "x", 1.0, "a+v", {"task": "weak", "options": {"gate": "visual", "deep": True, "wide": False, "k": 3}})
     assert row.folder == "av-deep-visual-k_3-weak-no_wide"
+
+
+def test_numbers_of_lin_and_wang():
+    paper = PAPERS["lin2020"]
+    numbers = {row.name: row.paper for row in paper.rows}
+    assert [sum(row.table == table for row in paper.rows) for table in paper.tables] == [17, 32, 20]
+    assert (numbers["AVSDN"], numbers["W-AVSDN"]) == (72.6, 68.4)
+    assert (numbers["AVEL+Ours"], numbers["W-AVEL+Ours"]) == (76.8, 68.9)
+    assert (numbers["LSTM+AG, MLP"], numbers["Conv3d+AVOL, AVEL"], numbers["Ours, LSTM"]) == (61.2, 73.6, 71.4)
+    assert (numbers["inter+audio, LSTM"], numbers["intra, AVEL"]) == (66.8, 75.0)
+    by_folder = {}
+    for row in paper.rows:
+        by_folder.setdefault(row.folder, set()).add(row.name)
+    assert {"AVEL+Ours", "Ours, AVEL", "intra+inter+audio, AVEL"} in by_folder.values()
+    weak = settings_of(paper, paper.row("W-AVSDN+Ours"), Reproduction(), 0)
+    assert (weak.pooling, weak.backgrounds, weak.weak_labels) == ("max", "mismatched", "one-hot")
+    assert settings_of(paper, paper.row("W-AVEL"), Reproduction(), 0).pooling == "mean"
