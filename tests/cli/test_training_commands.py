@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from avel.cli import training
 from avel.errors import ModelError, SettingsError
+from avel.evaluation.papers import Paper, Row
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 from tiny_ave import write_ave_folder
@@ -109,9 +110,21 @@ def test_reproduce_prints_the_paper_beside_ours(avel, folder, tmp_path):
     assert "last window" in table
     assert "AVDLN, A2V, seed 1: training" in result.stderr
     assert "Unknown paper 'x'" in avel("reproduce", "x", "--data", folder, code=2).stderr
+    assert "--table is for one paper" in avel("reproduce", "all", "--data", folder, "--table", 1, code=2).stderr
 
 
 def test_help_needs_no_torch():
     code = "import sys; from avel.cli import training; print('torch' in sys.modules, 'pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_leaderboard_says_what_each_number_is(avel, folder, tmp_path, monkeypatch):
+    paper = Paper("one", "One, 2018", (Row(1, "A", 59.5, "a"),), leaderboard=(("Audio", "A", None),))
+    monkeypatch.setattr("avel.evaluation.leaderboard.PAPERS", {"one": paper})
+    result = avel("reproduce", "all", "--data", folder, "-o", tmp_path, "--seeds", 1, *QUICK)
+    line = next(line for line in result.stdout.splitlines() if "Audio" in line)
+    assert "59.5" in line
+    assert "always" in result.stdout
+    assert "epoch chosen by protocol validation" in " ".join(result.stdout.split())
+    assert (tmp_path / "leaderboard.json").exists()

@@ -17,6 +17,8 @@ from avel.cli.console import errors, say, usage_errors
 
 if TYPE_CHECKING:
     from avel.evaluation.evaluate import Evaluation
+    from avel.evaluation.leaderboard import Line
+    from avel.evaluation.papers import Row
     from avel.evaluation.reproduce import RowResult
     from avel.training.data import LocalizationData
     from avel.training.loop import Epoch
@@ -155,7 +157,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
 
 
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="tian2018.")],
+    paper: Annotated[
+        str, typer.Argument(help="tian2018, xuan2020, lin2020, duan2021, liang2024, or all for one leaderboard.")
+    ],
     data: Annotated[Path, typer.Option("--data", help="Folder in AVE's layout, or a feature store of AVE's videos.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder where every row is kept, to go on from.")
@@ -178,16 +182,19 @@ def reproduce(
     features_of: FeaturesOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [default: auto]")] = None,
 ) -> None:
-    """Train the rows of a paper's tables and print its numbers beside ours.
+    """Train the rows of a paper's tables, or all papers' methods, and print published numbers beside ours.
 
     May be stopped at any moment and run again: rows that are measured are not trained again.
     """
     with usage_errors():
+        from avel.evaluation import leaderboard
         from avel.evaluation import reproduce as tables
         from avel.evaluation.papers import PAPERS
 
-        if paper not in PAPERS:
-            raise ValueError(f"Unknown paper {paper!r}. Papers are {', '.join(PAPERS)}.")
+        if paper not in PAPERS and paper != "all":
+            raise ValueError(f"Unknown paper {paper!r}. Papers are {', '.join(PAPERS)}, or all.")
+        if paper == "all" and table:
+            raise ValueError("--table is for one paper; all has one table, of its own.")
 
         given = {"epochs": epochs, "protocol": protocol, "device": device}
         how = tables.Reproduction(
@@ -197,13 +204,16 @@ def reproduce(
             flags={name: value for name, value in given.items() if value is not None} | _changes(more),
             matching={} if matching_epochs is None else {"epochs": matching_epochs},
         )
-        results = tables.reproduce(
-            PAPERS[paper],
-            _open(data, annotations, features_of),
-            output,
-            how,
-            progress=lambda row, seed, what: say(f"{escape(row.name)}, seed {seed}: {escape(what)}"),
-        )
+        opened = _open(data, annotations, features_of)
+
+        def tell(row: "Row", seed: int, what: str) -> None:
+            say(f"{escape(row.name)}, seed {seed}: {escape(what)}")
+
+        if paper == "all":
+            lines = leaderboard.leaderboard(opened, output, how, progress=tell)
+            _print_leaderboard(lines, protocol or "validation")
+            return
+        results = tables.reproduce(PAPERS[paper], opened, output, how, progress=tell)
     _print_tables(PAPERS[paper].title, results, protocol or "validation")
     for better, worse, difference in tables.expectations(PAPERS[paper], results):
         holds = "as in the paper" if difference > 0 else "[yellow]not as in the paper[/yellow]"
@@ -299,6 +309,46 @@ def _print_evaluation(found: "Evaluation") -> None:
     from avel.evaluation import report
 
     print("\n".join(report.lines(found)))
+
+
+def _print_leaderboard(lines: "list[Line]", protocol: str) -> None:
+    console = Console()
+    columns = (
+        "method",
+        "from",
+        "supervised: paper",
+        "ours",
+        "weak: paper",
+        "ours",
+        "parameters",
+        "training",
+        "ms a clip",
+    )
+    table = Table(*columns, title="Segment accuracy in %", title_justify="left")
+    for line in lines:
+        numbers = []
+        for result in (line.supervised, line.weak):
+            paper = None if result is None else result.row.paper
+            numbers += ["-" if paper is None else f"{paper:.1f}", "-" if result is None else result.ours]
+        costs = ["-"] * 3
+        if line.costs:
+            seconds = line.costs["training_seconds"]
+            costs = [
+                f"{line.costs['parameters'] / 1e6:.2f} M",
+                f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s",
+                f"{line.costs['milliseconds_per_clip']:.2f}",
+            ]
+        table.add_row(escape(line.method), escape(line.paper), *map(escape, numbers), *costs)
+    results = [result for line in lines for result in (line.supervised, line.weak) if result is not None]
+    trivial = next((result.trivial for result in results if result.trivial), {})
+    for name, accuracy in trivial.items():
+        table.add_row(escape(name), "", "", f"{accuracy:.1f}", style="dim")
+    console.print(table)
+    for reason in dict.fromkeys(result.not_measured for result in results if result.not_measured):
+        console.print(f"not measured: {escape(reason)}", highlight=False)
+    console.print(
+        f"epoch chosen by protocol {protocol}; a method's number in its paper, ours on this data", highlight=False
+    )
 
 
 def _print_tables(paper: str, results: "list[RowResult]", protocol: str) -> None:

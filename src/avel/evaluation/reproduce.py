@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from avel.data.annotations import Split
+from avel.data.ave import AveDataset
 from avel.errors import SettingsError
 from avel.evaluation.baselines import ALWAYS_BACKGROUND, WHOLE_VIDEO
 from avel.evaluation.evaluate import evaluate
+from avel.evaluation.metrics import Metrics
 from avel.evaluation.papers import Paper, Row
 from avel.features.recipe import digest_of
 from avel.matching.data import load_clips
@@ -29,6 +31,7 @@ from avel.training.loop import train
 from avel.training.settings import NOISY, TrainingSettings, from_mapping, recommended
 
 RESULT_FILE = "row.json"
+_COSTS = ("parameters", "training_seconds", "milliseconds_per_clip")
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,15 @@ class RowResult:
         row: of the paper.
         accuracies: in percent, one a seed.
         trivial: accuracy in percent of what needs no learning, by name.
+        costs: ``parameters`` of the model, and means over the seeds: ``training_seconds``, up to the last epoch and
+            without the validation, and ``milliseconds_per_clip``, in batches. Empty for cross-modality localization.
         not_measured: why, for a row that was not.
     """
 
     row: Row
     accuracies: tuple[float, ...] = ()
     trivial: Mapping[str, float] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
     not_measured: str = ""
 
     @property
@@ -74,6 +80,7 @@ class RowResult:
             "mean": None if math.isnan(self.mean) else self.mean,
             "std": None if math.isnan(self.std) else self.std,
             "trivial": dict(self.trivial),
+            "costs": dict(self.costs),
             "not_measured": self.not_measured,
         }
 
@@ -131,29 +138,36 @@ def reproduce(
     unknown = [table for table in how.tables if table not in paper.tables]
     if unknown:
         raise ValueError(f"{paper.title} has tables {', '.join(map(str, paper.tables))}, got {unknown[0]}.")
-    folder = Path(folder)
-    tell = progress or (lambda row, seed, what: None)
-    results = []
-    for row in paper.rows:
-        if row.table not in (how.tables or paper.tables):
-            continue
-        reason = _why_not(row, data, how)
-        if reason:
-            results.append(RowResult(row, not_measured=reason))
-            tell(row, 0, f"not measured: {reason}")
-            continue
-        accuracies, trivial = [], {}
-        for seed in range(how.seeds):
-            tell(row, seed, "training")
-            kept = _measured(paper, row, data, folder, how, seed)
-            accuracies.append(kept["accuracy"][row.measure])
-            trivial = kept["trivial"]
-            tell(row, seed, f"{accuracies[-1]:.1f} %")
-        results.append(RowResult(row, tuple(accuracies), trivial))
+    rows = [row for row in paper.rows if row.table in (how.tables or paper.tables)]
+    results = [measure(paper, row, data, folder, how, progress=progress) for row in rows]
     content = [result.to_dict() for result in results]
     text = json.dumps({"paper": paper.title, "data": data.name, "how": _described(how), "rows": content}, indent=2)
-    write_text(folder / f"{paper.name}.json", text + "\n")
+    write_text(Path(folder) / f"{paper.name}.json", text + "\n")
     return results
+
+
+def measure(
+    paper: Paper,
+    row: Row,
+    data: LocalizationData,
+    folder: str | Path,
+    how: Reproduction,
+    *,
+    progress: Progress | None = None,
+) -> RowResult:
+    """Train and measure one row with every seed; see `reproduce`."""
+    tell = progress or (lambda row, seed, what: None)
+    reason = _why_not(row, data, how)
+    if reason:
+        tell(row, 0, f"not measured: {reason}")
+        return RowResult(row, not_measured=reason)
+    kept = []
+    for seed in range(how.seeds):
+        tell(row, seed, "training")
+        kept.append(_measured(paper, row, data, Path(folder), how, seed))
+        tell(row, seed, f"{kept[-1]['accuracy'][row.measure]:.1f} %")
+    costs = {name: statistics.fmean(run[name] for run in kept) for name in _COSTS if name in kept[0]}
+    return RowResult(row, tuple(run["accuracy"][row.measure] for run in kept), kept[-1]["trivial"], costs)
 
 
 def expectations(paper: Paper, results: Sequence[RowResult]) -> list[tuple[str, str, float]]:
@@ -178,7 +192,7 @@ def settings_of(paper: Paper, row: Row, how: Reproduction, seed: int) -> Trainin
 def _why_not(row: Row, data: LocalizationData, how: Reproduction) -> str:
     """What a row lacks, empty when it can be measured."""
     if row.is_matching:
-        lacking = [f"{split}_order_match.h5" for split in ("train", "test") if split not in data.dataset.match_splits]
+        lacking = [f"{split}_order_match.h5" for split in ("train", "test") if split not in _ave(data).match_splits]
         if data.is_store:
             return "cross-modality localization reads files in AVE's layout; export the store"
         return "; ".join([*data.missing(("audio", "visual")), *(f"no {name}" for name in lacking)])
@@ -214,7 +228,7 @@ def _kept(run: Path, key: dict[str, Any], measure: Callable[[Path], dict[str, An
     key = json.loads(json.dumps(key))
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if kept.get("key") != key:
+        if _completed(kept.get("key"), key) != key:
             raise SettingsError(
                 f"{run}: was measured with other settings or data ({', '.join(_changes(kept.get('key'), key))}). "
                 "Give another folder, or remove this one."
@@ -228,9 +242,11 @@ def _kept(run: Path, key: dict[str, Any], measure: Callable[[Path], dict[str, An
 def _localize(data: LocalizationData, settings: TrainingSettings, run: Path) -> dict[str, Any]:
     trained = train(settings, data, run, resume=True)
     found = evaluate(trained.checkpoint, data, "test", device=settings.device)
+    accuracies = {"": found.metrics, **found.baselines}
+    share = {name: 100 * m.segment_accuracy for name, m in accuracies.items() if isinstance(m, Metrics)}
     return {
-        "accuracy": {"test": 100 * found.metrics.segment_accuracy},
-        "trivial": {name: 100 * found.baselines[name].segment_accuracy for name in (ALWAYS_BACKGROUND, WHOLE_VIDEO)},
+        "accuracy": {"test": share[""]},
+        "trivial": {name: share[name] for name in (ALWAYS_BACKGROUND, WHOLE_VIDEO)},
         "epoch": trained.best_epoch,
         "chosen_on": trained.chosen_on,
         "event_f1": _or_none(found.metrics.events.f1),
@@ -242,7 +258,7 @@ def _localize(data: LocalizationData, settings: TrainingSettings, run: Path) -> 
 
 def _match(data: LocalizationData, settings: MatchingSettings) -> dict[str, Any]:
     splits: dict[Split, Any] = {
-        split: load_clips(data.name, split) for split in ("train", "val", "test") if split in data.dataset.match_splits
+        split: load_clips(data.name, split) for split in ("train", "val", "test") if split in _ave(data).match_splits
     }
     trained = train_matching(splits["train"], settings, splits.get("val"))
     test = splits["test"]
@@ -266,10 +282,24 @@ def fingerprint(data: LocalizationData) -> str:
     return digest_of(
         {
             "record": data.record.to_dict(),
-            "rows": [asdict(row) for row in data.dataset.rows],
+            "rows": [asdict(row) for row in _ave(data).rows],
             "splits": {name: rows.tolist() for name, rows in data.splits.items()},
         }
     )
+
+
+def _completed(before: Any, now: dict[str, Any]) -> Any:
+    """A key, with the defaults of settings that it is too old to know."""
+    if not isinstance(before, dict) or not isinstance(before.get("settings"), dict):
+        return before
+    defaults = TrainingSettings().to_dict()
+    newer = {name: defaults[name] for name in now["settings"] if name in defaults and name not in before["settings"]}
+    return {**before, "settings": {**before["settings"], **newer}}
+
+
+def _ave(data: LocalizationData) -> AveDataset:
+    assert isinstance(data.dataset, AveDataset)  # the papers' tables are of AVE
+    return data.dataset
 
 
 def _comparable(settings: TrainingSettings) -> dict[str, Any]:
