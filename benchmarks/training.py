@@ -125,7 +125,7 @@ def main() -> None:
         ours_seconds = [epoch.seconds for epoch in result.history]
         val = data.examples("val")
         true = val.labels.argmax(-1)
-        plain_accuracy = segment_accuracy(predict(plain.model, data, val, Supervised()).classes, true)
+        plain_accuracy = segment_accuracy(predict(plain.model, data, val).classes, true)
     ratios = [p / o for p, o in zip(plain_seconds, ours_seconds, strict=True)]
     content: dict[str, Any] = {
         "model": settings.model,

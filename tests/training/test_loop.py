@@ -18,7 +18,6 @@ from avel.training.data import LocalizationData, open_data
 from avel.training.loop import Epoch, learning_rate, train
 from avel.training.processes import Processes, pick_device
 from avel.training.settings import TrainingSettings, from_mapping
-from avel.training.tasks import Supervised
 
 SMALL = {
     "model": "a+v-att",
@@ -55,8 +54,8 @@ def test_it_learns_and_keeps_the_best_epoch(data: LocalizationData, tmp_path: Pa
     assert result.accuracy == result.history[result.best_epoch - 1].accuracy == best
     model, info = checkpoint.load(result.checkpoint)
     val = data.examples("val")
-    predicted, valid, _ = loop.predict(model, data, val, Supervised())
-    assert segment_accuracy(predicted, val.labels.argmax(-1), valid=valid) == result.accuracy
+    predicted = loop.predict(model, data, val)
+    assert segment_accuracy(predicted.classes, val.labels.argmax(-1), valid=predicted.valid) == result.accuracy
     assert info.notes == {"epoch": result.best_epoch, "chosen_on": "val", "data": data.name}
     assert info.metrics == {"val": {"segment_accuracy": result.accuracy}}
     assert info.settings == small(epochs=25).to_dict()

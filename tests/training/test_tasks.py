@@ -1,7 +1,10 @@
+import math
+
 import pytest
 import torch
 from torch.nn import functional
 
+from avel.errors import SettingsError
 from avel.models.base import ModelOutput
 from avel.training.settings import TrainingSettings
 from avel.training.tasks import Supervised, Weak, task_of
@@ -73,10 +76,73 @@ def test_padding_changes_no_loss(logits: torch.Tensor) -> None:
 
 
 def test_decision_is_the_largest_logit_of_each_segment(logits: torch.Tensor) -> None:
-    assert torch.equal(Weak().decide(ModelOutput(logits)), logits.argmax(-1))
+    assert torch.equal(Weak().decide(logits), logits.argmax(-1))
 
 
 def test_settings_choose_the_task() -> None:
     assert task_of(TrainingSettings()) == Supervised()
     settings = TrainingSettings(task="weak", pooling="max", weak_labels="proportion", loss="multi-label-soft-margin")
-    assert task_of(settings) == Weak("multi-label-soft-margin", "proportion", "max")
+    assert task_of(settings) == Weak("multi-label-soft-margin", labels="proportion", pooling="max")
+    assert task_of(TrainingSettings(multi_label=True)) == Supervised(multi_label=True)
+    assert task_of(TrainingSettings(task="weak", multi_label=True)) == Weak(multi_label=True)
+
+
+def test_settings_that_do_not_go_together() -> None:
+    with pytest.raises(SettingsError, match="loss: with multi_label it is cross-entropy"):
+        task_of(TrainingSettings(multi_label=True, loss="multi-label-soft-margin"))
+    with pytest.raises(SettingsError, match="weak_labels: shares of classes that sum to 1 cannot be multi_label"):
+        task_of(TrainingSettings(multi_label=True, task="weak", weak_labels="proportion"))
+
+
+TWO = torch.tensor([[[1.0, 1, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]]]).repeat(B, 1, 1)
+"""Two categories at once in the first segment."""
+
+
+def test_multi_label_loss_by_a_loop(logits: torch.Tensor) -> None:
+    task = Supervised(multi_label=True)
+    losses = []
+    for b in range(B):
+        for t in range(T):
+            for c in range(C - 1):
+                p = 1 / (1 + float((logits[b, t, -1] - logits[b, t, c]).exp()))
+                losses += [-math.log(p if TWO[b, t, c] else 1 - p)] if VALID[b, t] else []
+    assert float(task.loss(ModelOutput(logits), task.target(TWO), VALID)) == pytest.approx(sum(losses) / len(losses))
+    assert task.scores(logits)[0, 0, 1] == torch.sigmoid(logits[0, 0, 1] - logits[0, 0, 3])
+
+
+def test_weak_multi_label_target_has_every_category_of_the_video() -> None:
+    task = Weak(multi_label=True)
+    assert task.target(TWO[:1]).tolist() == [[1, 1, 0, 0]]
+    assert task.target(LABELS).tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
+
+
+def test_balanced_weights_by_hand(logits: torch.Tensor) -> None:
+    task = Supervised()
+    balanced = task.balanced(task.target(LABELS), VALID)
+    # Valid are 5 + 3 + 1 segments: 2 of class 0, 3 of class 1, none of class 2, 4 of background.
+    assert balanced.weights == pytest.approx((9 / (3 * 2), 9 / (3 * 3), 1.0, 9 / (3 * 4)))
+    plain = functional.cross_entropy(logits[VALID], LABELS[VALID], reduction="none")
+    factors = torch.tensor(balanced.weights)[LABELS[VALID].argmax(-1)]
+    found = balanced.loss(ModelOutput(logits), task.target(LABELS), VALID)
+    torch.testing.assert_close(found, (plain * factors).mean())
+
+
+def test_balanced_weights_in_multi_label_are_those_of_presence(logits: torch.Tensor) -> None:
+    task = Supervised(multi_label=True)
+    every = torch.ones(B, T, dtype=torch.bool)
+    balanced = task.balanced(TWO, every)
+    assert balanced.weights == pytest.approx((4.0, 1.5, 1.0))
+    rows, target = (logits[..., :-1] - logits[..., -1:]).flatten(0, 1), TWO[..., :-1].flatten(0, 1)
+    by_hand = -(
+        target * 1.0 * torch.tensor(balanced.weights) * rows.sigmoid().log() + (1 - target) * (-rows).sigmoid().log()
+    )
+    torch.testing.assert_close(balanced.loss(ModelOutput(logits), TWO, every), by_hand.mean())
+    many = torch.zeros(1, 1000, C)
+    many[..., -1], many[0, 0] = 1, torch.tensor([1.0, 0, 0, 0])
+    assert task.balanced(many, torch.ones(1, 1000, dtype=torch.bool)).weights[0] == 100
+
+
+def test_balanced_weights_of_videos() -> None:
+    task = Weak()
+    balanced = task.balanced(task.target(LABELS), VALID)
+    assert balanced.weights == pytest.approx((1.0, 1.0, 1.0, 1.0))

@@ -3,20 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from avel.data.annotations import Split
 from avel.errors import ModelError
-from avel.evaluation.baselines import baselines
+from avel.evaluation.baselines import baselines, multi_label_baselines, video_baselines
 from avel.evaluation.metrics import Metrics, measure
+from avel.evaluation.multi_label import MultiLabelMetrics, measure_multi_label
 from avel.models import registry
 from avel.training import checkpoint
 from avel.training.data import LocalizationData
 from avel.training.features import check_same
-from avel.training.loop import predict
+from avel.training.loop import Judged, judged, predict
 from avel.training.processes import pick_device
 from avel.training.settings import from_mapping
-from avel.training.tasks import Supervised, task_of
+from avel.training.tasks import Supervised, Task, task_of
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,11 @@ class Evaluation:
         milliseconds_per_clip: that the model computed, in batches, on the device it was given.
         about: what else to know of the model: task, protocol, epoch, seed.
         warnings: for a person to read.
+        unit: what has a label of its own: a ``segment``, or a whole ``video`` where labels have no times.
     """
 
-    metrics: Metrics
-    baselines: Mapping[str, Metrics]
+    metrics: Metrics | MultiLabelMetrics
+    baselines: Mapping[str, Metrics] | Mapping[str, MultiLabelMetrics]
     categories: tuple[str, ...]
     split: str
     data: str
@@ -46,6 +50,7 @@ class Evaluation:
     milliseconds_per_clip: float = 0.0
     about: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    unit: Literal["segment", "video"] = "segment"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -53,6 +58,7 @@ class Evaluation:
             "model": self.model,
             "data": self.data,
             "split": self.split,
+            "unit": self.unit,
             "parameters": self.parameters,
             "about": dict(self.about),
             "categories": list(self.categories),
@@ -90,26 +96,64 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
             "Give data with the same categories in the same order."
         )
     settings = from_mapping(info.settings, str(path)) if info.settings else None
-    examples = data.examples(split)
     task = task_of(settings) if settings is not None else Supervised()
-    predicted, valid, computed_seconds = predict(model, data, examples, task, device=where, modalities=modalities)
-    true = examples.labels.argmax(-1)
-    count, seconds = data.dataset.num_classes, data.record.segment_seconds
-    about = {} if settings is None else {"task": settings.task, "protocol": settings.protocol, "seed": settings.seed}
+    examples = data.examples(split, multi_label=task.multi_label)
+    predicted = predict(model, data, examples, device=where, modalities=modalities)
+    result = judged(data, split, task, predicted.logits, examples.labels, predicted.valid)
+    metrics: Metrics | MultiLabelMetrics
+    trivial: Mapping[str, Metrics] | Mapping[str, MultiLabelMetrics]
+    if task.multi_label:
+        metrics, trivial = _several(task, result, data, split, info.thresholds)
+    else:
+        metrics, trivial = _one_each(task, result, data, split)
+    about: dict[str, Any] = {}
+    if settings is not None:
+        about = {"task": settings.task, "protocol": settings.protocol, "seed": settings.seed}
+        about |= {"multi_label": True} if settings.multi_label else {}
+        about |= {"class_weights": settings.class_weights} if settings.class_weights != "none" else {}
     if settings is not None and settings.task == "weak":
         about |= {name: getattr(settings, name) for name in ("weak_labels", "pooling", "backgrounds")}
     return Evaluation(
-        metrics=measure(predicted, true, count, valid=valid, segment_seconds=seconds),
-        baselines=baselines(true, data.video_classes(split), count, valid=valid, segment_seconds=seconds),
+        metrics=metrics,
+        baselines=trivial,
         categories=data.categories,
         split=split,
         data=data.name,
         model=info.model,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        milliseconds_per_clip=1000 * computed_seconds / len(examples),
+        milliseconds_per_clip=1000 * predicted.seconds / len(examples),
         about={**about, **{name: info.notes[name] for name in ("epoch", "chosen_on") if name in info.notes}},
         warnings=data.warnings + _warnings(info.notes.get("chosen_on"), split),
+        unit="segment" if data.has_times else "video",
     )
+
+
+def _one_each(task: Task, found: Judged, data: LocalizationData, split: Split) -> tuple[Metrics, Mapping[str, Metrics]]:
+    """Where classes exclude each other."""
+    count, seconds = data.dataset.num_classes, data.record.segment_seconds
+    predicted, true = task.decide(found.logits).numpy(), found.labels.argmax(-1).numpy()
+    if not data.has_times:
+        of_training = data.examples("train").labels[:, 0].argmax(-1)
+        return measure(predicted, true, count), video_baselines(true, of_training, count)
+    predicted, true = (data.joined(split, classes, count - 1) for classes in (predicted, true))
+    valid = data.joined(split, found.valid.numpy(), False)
+    trivial = baselines(true, data.video_classes(split), count, valid=valid, segment_seconds=seconds)
+    return measure(predicted, true, count, valid=valid, segment_seconds=seconds), trivial
+
+
+def _several(
+    task: Task, found: Judged, data: LocalizationData, split: Split, thresholds: tuple[float, ...]
+) -> tuple[MultiLabelMetrics, Mapping[str, MultiLabelMetrics]]:
+    """Where a segment may hold several categories."""
+    seconds = data.record.segment_seconds
+    scores, true, valid = task.scores(found.logits).numpy(), found.labels[..., :-1].numpy() > 0, found.valid.numpy()
+    if data.has_times:
+        scores, true = data.joined(split, scores, 0.0), data.joined(split, true, False)
+        valid = data.joined(split, valid, False)
+    metrics = measure_multi_label(
+        scores, scores >= np.array(thresholds), true, thresholds=thresholds, valid=valid, segment_seconds=seconds
+    )
+    return metrics, multi_label_baselines(true, valid=valid, segment_seconds=seconds, has_times=data.has_times)
 
 
 def _warnings(chosen_on: str | None, split: str) -> tuple[str, ...]:

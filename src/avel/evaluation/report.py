@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avel.evaluation.metrics import Metrics
+from avel.evaluation.multi_label import MultiLabelMetrics
 from avel.events import BACKGROUND
 from avel.outputs.atomic import write_text
 
@@ -14,41 +15,74 @@ if TYPE_CHECKING:
     from avel.evaluation.evaluate import Evaluation
 
 COLUMNS = ("segment accuracy", "event F1", "precision", "recall", "onset error", "offset error")
+MULTI_LABEL_COLUMNS = ("mean AP", "macro F1", "micro F1", *COLUMNS[1:])
+VIDEO_COLUMNS = {Metrics: ("video accuracy",), MultiLabelMetrics: ("mean AP of videos", "macro F1", "micro F1")}
 
 
-def values(metrics: Metrics) -> tuple[str, ...]:
-    """What stands under `COLUMNS`."""
+def columns(evaluation: "Evaluation") -> tuple[str, ...]:
+    """Names of what is measured. Where only whole videos have labels, there are no events to measure."""
+    kind = type(evaluation.metrics)
+    if evaluation.unit == "video":
+        return VIDEO_COLUMNS[kind]
+    return COLUMNS if kind is Metrics else MULTI_LABEL_COLUMNS
+
+
+def values(metrics: Metrics | MultiLabelMetrics) -> tuple[str, ...]:
+    """What stands under `COLUMNS`, or under `MULTI_LABEL_COLUMNS`."""
     events = metrics.events
-    shares = (metrics.segment_accuracy, events.f1, events.precision, events.recall)
+    if isinstance(metrics, Metrics):
+        own: tuple[float, ...] = (metrics.segment_accuracy,)
+    else:
+        own = (metrics.mean_average_precision, metrics.macro_f1, metrics.micro_f1)
     return (
-        *(percent(share) for share in shares),
+        *(percent(share) for share in (*own, events.f1, events.precision, events.recall)),
         *(_seconds(value) for value in (events.onset_error_seconds, events.offset_error_seconds)),
     )
 
 
 def rows(evaluation: "Evaluation") -> Iterator[tuple[str, ...]]:
-    """The model, then the trivial answers, with what stands under `COLUMNS`."""
-    yield (evaluation.model, *values(evaluation.metrics))
+    """The model, then the trivial answers, with what stands under `columns`."""
+    count = len(columns(evaluation))
+    yield (evaluation.model, *values(evaluation.metrics)[:count])
     for name, metrics in evaluation.baselines.items():
-        yield (name, *values(metrics))
+        yield (name, *values(metrics)[:count])
+
+
+def category_rows(metrics: MultiLabelMetrics, categories: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Each category with its average precision, F1, precision, recall, threshold and how often it is there."""
+    for name, one in zip(categories, metrics.categories, strict=True):
+        shares = (one.average_precision, one.f1, one.precision, one.recall)
+        threshold = "-" if one.threshold is None else f"{one.threshold:.3f}"
+        yield (name, *map(percent, shares), threshold, str(one.true))
+
+
+CATEGORY_COLUMNS = ("average precision", "F1", "precision", "recall", "threshold", "of")
 
 
 def lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as text."""
-    table = [("", *COLUMNS), *rows(evaluation)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in evaluation.about.items())
+    metrics = evaluation.metrics
+    size = f"{metrics.videos} clips, {metrics.segments} segments"
+    if evaluation.unit == "video":
+        size = f"{metrics.videos} videos"
+    by_category: list[str] = []
+    if isinstance(metrics, MultiLabelMetrics):
+        by_category = ["", *_aligned([("", *CATEGORY_COLUMNS), *category_rows(metrics, evaluation.categories)])]
     return [
-        f"{evaluation.model} on split {evaluation.split} of {evaluation.data}: "
-        f"{evaluation.metrics.videos} clips, {evaluation.metrics.segments} segments",
+        f"{evaluation.model} on split {evaluation.split} of {evaluation.data}: {size}",
         *([about] if about else []),
-        *(
-            "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(cells))
-            for row in table
-            for cells in [list(zip(row, widths, strict=True))]
-        ),
+        *_aligned([("", *columns(evaluation)), *rows(evaluation)]),
+        *by_category,
         *(f"warning: {warning}" for warning in evaluation.warnings),
     ]
+
+
+def _aligned(table: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for row in table:
+        cells = enumerate(zip(row, widths, strict=True))
+        yield "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in cells)
 
 
 def write_json(evaluation: "Evaluation", path: Path) -> None:
@@ -81,16 +115,27 @@ def page(evaluation: "Evaluation") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = (*evaluation.categories, BACKGROUND)
     metrics = evaluation.metrics
-    counts = metrics.confusion
-    totals = counts.sum(axis=1)
+    content = _confusion(metrics, evaluation) if isinstance(metrics, Metrics) else _categories(metrics, evaluation)
     return environment.get_template("evaluation.html.j2").render(
         evaluation=evaluation,
         data=Path(evaluation.data).name or evaluation.data,
-        columns=COLUMNS,
+        columns=columns(evaluation),
         rows=list(rows(evaluation)),
-        bars=[
+        about={name.replace("_", " "): value for name, value in evaluation.about.items()},
+        **content,
+    )
+
+
+def _confusion(metrics: Metrics, evaluation: "Evaluation") -> dict[str, Any]:
+    """What the page shows where classes exclude each other."""
+    names = (*evaluation.categories, BACKGROUND)
+    counts = metrics.confusion
+    totals = counts.sum(axis=1)
+    return {
+        "multi_label": False,
+        "names": names,
+        "bars": [
             {
                 "name": name,
                 "width": 0 if math.isnan(share) else round(100 * share, 2),
@@ -100,15 +145,22 @@ def page(evaluation: "Evaluation") -> str:
             }
             for c, (name, share, total) in enumerate(zip(names, metrics.category_accuracy, totals, strict=True))
         ],
-        names=names,
-        cells=[
+        "cells": [
             {"row": i, "column": j, "count": int(counts[i, j]), "share": round(float(counts[i, j] / totals[i]), 4)}
             for i in range(len(names))
             for j in range(len(names))
             if counts[i, j]
         ],
-        about={name.replace("_", " "): value for name, value in evaluation.about.items()},
-    )
+    }
+
+
+def _categories(metrics: MultiLabelMetrics, evaluation: "Evaluation") -> dict[str, Any]:
+    """What the page shows where a segment may hold several categories."""
+    return {
+        "multi_label": True,
+        "category_columns": CATEGORY_COLUMNS,
+        "category_rows": list(category_rows(metrics, evaluation.categories)),
+    }
 
 
 def percent(share: float) -> str:

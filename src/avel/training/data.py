@@ -1,17 +1,19 @@
 """Features and labels of a data set, held in memory in half precision and batched beside the computing.
 
 AVE's visual features are 8.3 GB of float64. They are read row by row into one float16 array of 2.1 GB (float32 where a
-value is too large for that), and a thread makes the next batches while the model works on one.
+value is too large for that), and a thread makes the next batches while the model works on one. Stores whose features
+would take more than `MAX_HELD_BYTES` are not held: each batch is read from their files.
 """
 
 import collections
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +24,7 @@ from torch import Tensor
 from avel.data import ave
 from avel.data import labels as label_maker
 from avel.data.annotations import Split
-from avel.data.ave import AveDataset
+from avel.data.clips import LabelledClips
 from avel.data.labels import Labels
 from avel.errors import FeaturesError
 from avel.features.ave_hdf5 import AveArray, AveArrays
@@ -37,6 +39,10 @@ Floats = npt.NDArray[np.floating]
 MISMATCHED_SHARE = ave.PUBLISHED_BACKGROUND_CLIPS / ave.PUBLISHED_SPLITS["train"]
 """As many mismatched clips for each training clip as AVE has clips without event."""
 
+MAX_HELD_BYTES = 2 << 30
+"""Of each modality. AVE's visual features just fit, as float16."""
+
+_OPEN_FILES = 64
 _ROWS_AT_ONCE = 64
 _BATCHES_AHEAD = 2
 
@@ -51,7 +57,7 @@ class Batch:
         visual: (B, T, R, D_v).
         audio: (B, T, D_a).
         valid: (B, T) bool.
-        labels: (B, T, C) one-hot.
+        labels: (B, T, C) as in `Examples`.
     """
 
     visual: Tensor
@@ -67,7 +73,7 @@ class Examples:
     Attributes:
         visual_rows: (M,) rows of the data's clips.
         audio_rows: (M,) the same for the sound.
-        labels: (M, T, C) one-hot.
+        labels: (M, T, C) one-hot; in multi-label, 1 for each category that is there, for background where none is.
     """
 
     visual_rows: Rows
@@ -101,6 +107,9 @@ class Source(Protocol):
     def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> Floats:
         """(n, T, R, D_v) or (n, T, D_a)."""
 
+    def is_quick(self) -> bool:
+        """Whether single rows are quickly read in any order, so that they need not be held in memory."""
+
     def valid(self) -> npt.NDArray[np.bool_]:
         """(N, T), False where a segment is only padding."""
 
@@ -109,15 +118,20 @@ class LocalizationData:
     """A data set with its features.
 
     Attributes:
-        name: the folder, as given.
-        dataset: rows, categories and splits.
+        name: the folder or file, as given.
+        dataset: clips with their events, categories and splits.
+        has_times: whether it is known when events are; otherwise a clip's labels only stand for its video.
         record: which features these are.
         num_segments: T.
         splits: rows of each split whose features are there.
         warnings: what is left out, for a person to read.
     """
 
-    def __init__(self, source: Source, dataset: AveDataset, rows: Rows, noisy: Source | None = None) -> None:
+    has_times = True
+    notes: Mapping[str, Any] = MappingProxyType({})
+    """What a model trained on this should remember of it."""
+
+    def __init__(self, source: Source, dataset: LabelledClips, rows: Rows, noisy: Source | None = None) -> None:
         """Join features and annotations; `open_data` finds both.
 
         Args:
@@ -158,7 +172,7 @@ class LocalizationData:
     @property
     def is_store(self) -> bool:
         """Whether the features are in a store, not in files of AVE's layout."""
-        return isinstance(self._parts[0].source, _StoreSource)
+        return isinstance(self._parts[0].source, StoreSource)
 
     @property
     def has_noisy(self) -> bool:
@@ -169,8 +183,12 @@ class LocalizationData:
         """What these modalities need and is not there."""
         return tuple(filter(None, (self._parts[0].source.missing(modality) for modality in modalities)))
 
-    def examples(self, split: Split) -> Examples:
+    def examples(self, split: Split, *, multi_label: bool = False) -> Examples:
         """The clips of a split.
+
+        Args:
+            split: which.
+            multi_label: whether a segment's label may have several categories.
 
         Raises:
             FeaturesError: if the data set has no such split, or no clip in it.
@@ -178,10 +196,35 @@ class LocalizationData:
         chosen = self.splits.get(split, np.empty(0, np.int64))
         if not len(chosen):
             raise FeaturesError(f"{self.name}: has no clip in split {split}. Add {split}_order.h5 or {split}Set.txt.")
-        return Examples(self._rows[chosen], self._rows[chosen], self._labels[chosen])
+        labels = self._multi_labels if multi_label else self._labels
+        return Examples(self._rows[chosen], self._rows[chosen], labels[chosen])
+
+    def valid(self, examples: Examples) -> npt.NDArray[np.bool_]:
+        """(M, T), False where a segment of an example is only padding."""
+        valid: npt.NDArray[np.bool_] = np.logical_and(
+            self._take("valid", examples.visual_rows), self._take("valid", examples.audio_rows)
+        )
+        return valid
+
+    def joined(self, split: Split, values: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
+        """What was said of a split's clips as said of its videos, so that no event ends where a clip does.
+
+        Args:
+            split: which.
+            values: (M, T, ...) of its clips.
+            fill: where a video is shorter than the longest.
+
+        Returns:
+            (N, L, ...); here every clip is a video.
+        """
+        return values
+
+    def by_video(self, split: Split) -> list[Rows]:
+        """For each video of a split, the numbers of its clips among the split's."""
+        return list(np.arange(len(self.splits[split]))[:, None])
 
     def video_classes(self, split: Split) -> Rows:
-        """(M,) category of each clip of a split."""
+        """(N,) class of each video of a split, as `joined` has them."""
         return self.dataset.classes[self.splits[split]]
 
     def backgrounds(self, kind: str, seed: int) -> Examples:
@@ -270,17 +313,29 @@ class LocalizationData:
             ]
         )
 
+    @cached_property
+    def _multi_labels(self) -> Labels:
+        """(number of annotations, T, C) as in `Examples`."""
+        size = (self.num_segments, self.record.segment_seconds)
+        found = np.stack(
+            [
+                label_maker.multi_labels(self.dataset.events_of(i), self.categories, *size)
+                for i in range(len(self.dataset))
+            ]
+        )
+        return np.concatenate([found, 1 - found.max(axis=-1, keepdims=True)], axis=-1)
+
     def _take(self, what: str, rows: Rows) -> npt.NDArray[Any]:
         """Rows of all parts, which are numbered one after the other."""
         start = 0
         pieces: list[tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]] = []
         for part in self._parts:
-            array = part.array(what)
-            inside = (rows >= start) & (rows < start + len(array))
+            inside = (rows >= start) & (rows < start + len(part))
             if inside.all():
-                return np.take(array, rows - start, axis=0)
-            pieces.append((inside, np.take(array, rows[inside] - start, axis=0)))
-            start += len(array)
+                return part.take(what, rows - start)
+            if inside.any():
+                pieces.append((inside, part.take(what, rows[inside] - start)))
+            start += len(part)
         taken = np.empty((len(rows), *pieces[0][1].shape[1:]), np.result_type(*(piece for _, piece in pieces)))
         for inside, piece in pieces:
             taken[inside] = piece
@@ -288,7 +343,8 @@ class LocalizationData:
 
     def _mismatched(self, seed: int) -> tuple[Rows, Rows]:
         """Pictures of one clip with the sound of another whose category is another one."""
-        train, classes = self.splits["train"], self.video_classes("train")
+        train = self.splits["train"]
+        classes = self.dataset.classes[train]
         if len(np.unique(classes)) < 2:
             raise FeaturesError(f"{self.name}: mismatched clips need training clips of two categories.")
         random = np.random.default_rng([seed, len(train)])
@@ -316,11 +372,23 @@ class LocalizationData:
 
 
 class _Part:
-    """Clips of one source, read when they are first asked for."""
+    """Clips of one source, read when they are first asked for; for each batch where they are too many to be held."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self._arrays: dict[str, npt.NDArray[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, what: str, rows: Rows) -> npt.NDArray[Any]:
+        """Some rows."""
+        if what != "valid" and what not in self._arrays:
+            taken = self.source.read(what, np.float32, rows.tolist())
+            if not np.isfinite(taken).all():
+                raise self._not_finite(what, f"{rows.min()}-{rows.max()}")
+            return taken
+        return np.take(self.array(what), rows, axis=0)
 
     def array(self, what: str) -> npt.NDArray[Any]:
         if what == "valid" and what not in self._arrays:
@@ -333,6 +401,10 @@ class _Part:
         missing = self.source.missing(modality)
         if missing:
             raise FeaturesError(f"{self.source.name}: there are no {modality} features ({missing}).")
+        if self.source.is_quick():
+            nbytes = self.source.read(modality, np.float16, [0]).nbytes * len(self.source)
+            if nbytes > MAX_HELD_BYTES:
+                return
         self._arrays[modality] = self._read(modality)
 
     def _read(self, modality: str) -> Floats:
@@ -351,9 +423,12 @@ class _Part:
                 assert array is not None
                 return array
             logger.info("%s: %s features do not fit into %s", self.source.name, modality, np.dtype(dtype))
-        raise FeaturesError(
-            f"{self.source.name}: the {modality} features of clips {rows.start}-{rows.stop - 1} hold NaN or infinite "
-            "values. Extract them again."
+        raise self._not_finite(modality, f"{rows.start}-{rows.stop - 1}")
+
+    def _not_finite(self, modality: str, clips: str) -> FeaturesError:
+        return FeaturesError(
+            f"{self.source.name}: the {modality} features of clips {clips} hold NaN or infinite values. "
+            "Extract them again."
         )
 
 
@@ -388,38 +463,67 @@ class _AveSource:
         assert file is not None
         return file.read_as(dtype, rows)
 
+    def is_quick(self) -> bool:
+        return False  # HDF5 may be compressed, in chunks of many rows
+
     def valid(self) -> npt.NDArray[np.bool_]:
         return np.ones((self._count, self.num_segments), np.bool_)
 
 
-class _StoreSource:
-    """Videos of a feature store, padded or cut to T segments."""
+class StoreSource:
+    """Clips of T segments from the videos of a feature store, padded where a video ends earlier.
 
-    def __init__(self, store: FeatureStore, keys: Sequence[str], num_segments: int, record: FeatureRecord) -> None:
+    Args:
+        store: the features.
+        keys: of each clip's video.
+        num_segments: T.
+        record: which features these are.
+        starts: first segment of each clip in its video; 0 if left out.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        keys: Sequence[str],
+        num_segments: int,
+        record: FeatureRecord,
+        starts: Sequence[int] | None = None,
+    ) -> None:
         self.name = str(store.folder)
         self.record = record
         self.num_segments = num_segments
-        self._store, self._keys = store, keys
+        self._keys = keys
+        self._starts = [0] * len(keys) if starts is None else starts
+        self._open = lru_cache(_OPEN_FILES)(store.open)
 
     def __len__(self) -> int:
         return len(self._keys)
 
+    def is_quick(self) -> bool:
+        """Whether single rows are quickly read in any order: they are mapped into memory."""
+        return True
+
     def missing(self, modality: str) -> str | None:
+        """What is not there, ``None`` when all is."""
         names = getattr(self.record, modality)
         return None if names else f"the store has no {modality} network"
 
     def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> Floats:
+        """(n, T, R, D_v) or (n, T, D_a)."""
         with np.errstate(over="ignore"):
-            return np.stack([self._one(modality, self._store.open(self._keys[row])).astype(dtype) for row in rows])
+            return np.stack([self._one(modality, row).astype(dtype) for row in rows])
 
     def valid(self) -> npt.NDArray[np.bool_]:
-        lengths = np.array([len(self._store.open(key)) for key in self._keys])
-        return np.arange(self.num_segments) < lengths[:, None]
+        """(N, T), False where a segment is only padding."""
+        lengths = {key: len(self._open(key)) for key in dict.fromkeys(self._keys)}
+        left = np.array([lengths[key] - start for key, start in zip(self._keys, self._starts, strict=True)])
+        return np.arange(self.num_segments) < left[:, None]
 
-    def _one(self, modality: str, video: StoredFeatures) -> Floats:
+    def _one(self, modality: str, row: int) -> Floats:
+        video: StoredFeatures = self._open(self._keys[row])
         by_name: dict[str, Floats] = getattr(video, modality)
-        joined = np.concatenate([by_name[name] for name in getattr(self.record, modality)], axis=-1)
-        joined = joined[: self.num_segments]
+        window = slice(self._starts[row], self._starts[row] + self.num_segments)
+        joined = np.concatenate([by_name[name][window] for name in getattr(self.record, modality)], axis=-1)
         padding = [(0, self.num_segments - len(joined)), *[(0, 0)] * (joined.ndim - 1)]
         return np.pad(joined, padding)
 
@@ -458,7 +562,7 @@ def open_data(
     return LocalizationData(source, dataset, np.arange(len(dataset)), noisy)
 
 
-def _open_store(store: FeatureStore, dataset: AveDataset) -> LocalizationData:
+def _open_store(store: FeatureStore, dataset: ave.AveDataset) -> LocalizationData:
     record = store_record(store)
     num_segments = round(ave.NUM_SEGMENTS * ave.SEGMENT_SECONDS / record.segment_seconds)
     keys = store.keys()
@@ -468,7 +572,7 @@ def _open_store(store: FeatureStore, dataset: AveDataset) -> LocalizationData:
         raise FeaturesError(
             f"{store.folder}: none of its {len(keys)} videos is in the annotations. Keys have to end in the video ID."
         )
-    return LocalizationData(_StoreSource(store, keys, num_segments, record), dataset, rows)
+    return LocalizationData(StoreSource(store, keys, num_segments, record), dataset, rows)
 
 
 def store_record(store: FeatureStore) -> FeatureRecord:
@@ -505,7 +609,7 @@ def _clips_without_event(folder: Path) -> Source:
         store = FeatureStore(folder)
         record = store_record(store)
         num_segments = round(ave.NUM_SEGMENTS * ave.SEGMENT_SECONDS / record.segment_seconds)
-        return _StoreSource(store, store.keys(), num_segments, record)
+        return StoreSource(store, store.keys(), num_segments, record)
     arrays = AveArrays.open(folder)
     noisy = arrays.has("visual_feature_noisy") or arrays.has("audio_feature_noisy")
     return _AveSource(arrays, _ave_record(arrays, None), "_noisy" if noisy else "")

@@ -32,8 +32,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from avel.data.annotations import Split
-from avel.errors import SettingsError
+from avel.errors import FeaturesError, SettingsError
 from avel.evaluation.metrics import Classes, segment_accuracy
+from avel.evaluation.multi_label import choose_thresholds, mean_average_precision
 from avel.models import registry
 from avel.models.base import LocalizationModel
 from avel.outputs.atomic import replacing
@@ -47,7 +48,7 @@ from avel.training.tasks import Task, task_of
 SETTINGS_FILE, LOG_FILE = "settings.yaml", "log.csv"
 CHECKPOINT_FILE, STATE_FILE = "checkpoint.safetensors", "state.safetensors"
 
-MAY_DIFFER = ("epochs", "device", "threads", "tensorboard")
+MAY_DIFFER = ("epochs", "device", "threads", "tensorboard", "few_events")
 """Settings that a resumed run may have other values of."""
 
 EVALUATION_BATCH = 64
@@ -62,7 +63,7 @@ class Epoch:
     Attributes:
         epoch: from 1.
         loss: mean over the training clips.
-        accuracy: segment accuracy on the split that chooses the epoch, in [0, 1].
+        accuracy: in [0, 1], on the split that chooses the epoch: the run's measure, see `TrainingResult`.
         learning_rate: at the epoch's first step.
         seconds: how long the pass over the training clips took, without the evaluation.
     """
@@ -83,6 +84,8 @@ class TrainingResult:
         best_epoch: from 1.
         accuracy: of the best epoch, on ``chosen_on``.
         chosen_on: the split that chose the epoch.
+        measure: what ``accuracy`` is: ``segment_accuracy``; in multi-label, ``mean_average_precision`` over segments;
+            ``video_`` before either where labels have no times.
         history: all epochs.
         stopped_early: whether it ended before the last epoch.
     """
@@ -91,6 +94,7 @@ class TrainingResult:
     best_epoch: int
     accuracy: float
     chosen_on: Split
+    measure: str
     history: tuple[Epoch, ...]
     stopped_early: bool
 
@@ -99,14 +103,34 @@ class Predicted(NamedTuple):
     """What a model says of M clips.
 
     Attributes:
-        classes: (M, T) class of each segment.
+        logits: (M, T, C) float32.
         valid: (M, T) bool, False where a segment is only padding.
         seconds: how long the model computed.
     """
 
-    classes: Classes
+    logits: "np.ndarray[Any, np.dtype[np.float32]]"
     valid: "np.ndarray[Any, np.dtype[np.bool_]]"
     seconds: float
+
+    @property
+    def classes(self) -> Classes:
+        """(M, T) class of each segment where classes exclude each other."""
+        classes: Classes = self.logits.argmax(-1)
+        return classes
+
+
+class Judged(NamedTuple):
+    """What a split is judged by: N clips of T segments, or where labels have no times N videos as one segment each.
+
+    Attributes:
+        logits: (N, T, C).
+        labels: (N, T, C), the truth.
+        valid: (N, T) bool.
+    """
+
+    logits: Tensor
+    labels: Tensor
+    valid: Tensor
 
 
 Progress = Callable[[Epoch, int], None]
@@ -148,21 +172,33 @@ class _Run:
     def __init__(self, settings: TrainingSettings, data: LocalizationData, folder: Path, processes: Processes) -> None:
         self.settings, self.data, self.folder, self.processes = settings, data, folder, processes
         self.task: Task = task_of(settings)
+        self.measure = measure_of(settings, data)
         self.chosen_on: Split = "val" if settings.protocol == "validation" else "test"
         self.entry = registry.entry(settings.model)
         self.options = asdict(registry.options_of(settings.model, **settings.options))
         self.precision = precision_of(settings, processes.device, self.entry.modalities)
-        self.examples = data.examples("train")
+        self.examples = data.examples("train", multi_label=settings.multi_label)
         if settings.task == "weak":
             self.examples = self.examples.joined(data.backgrounds(settings.backgrounds, settings.seed))
-        self.judged = data.examples(self.chosen_on)
+        self.judged = data.examples(self.chosen_on, multi_label=settings.multi_label)
+        if settings.multi_label and not self.judged.labels[..., :-1].any():
+            raise FeaturesError(f"{data.name}: split {self.chosen_on} has no event, so no epoch can be chosen on it.")
+        if settings.class_weights == "balanced":
+            target = self.task.target(torch.from_numpy(self.examples.labels))
+            self.task = self.task.balanced(target, torch.from_numpy(data.valid(self.examples)))
         torch.manual_seed(settings.seed)
         self.model = registry.build(settings.model, data.dims, **settings.options)
+        if settings.multi_label and type(self.model).loss is not LocalizationModel.loss:
+            raise SettingsError(
+                f"multi_label: '{settings.model}' has a loss of its own, for classes that exclude each other. "
+                "Train it without multi_label, or another model."
+            )
         if settings.start_from:
             checkpoint.take_over(self.model, settings.start_from)
         self.model.to(processes.device)
         self.optimizer = optimizer_of(settings, self.model)
         self.history: list[Epoch] = []
+        self.last: Judged | None = None
 
     def prepare(self, resume: bool) -> None:
         """Look at the folder and write the settings."""
@@ -202,6 +238,7 @@ class _Run:
             best_epoch=best.epoch,
             accuracy=best.accuracy,
             chosen_on=self.chosen_on,
+            measure=self.measure,
             history=tuple(self.history),
             stopped_early=len(self.history) < self.settings.epochs,
         )
@@ -241,16 +278,17 @@ class _Run:
         )
 
     def _accuracy(self) -> float:
-        """Segment accuracy on the split that chooses the epoch; each process measures its share."""
-        mine = range(self.processes.rank, len(self.judged), self.processes.count)
+        """The run's measure on the split that chooses the epoch; each process looks at its share of it."""
+        count, processes = len(self.judged), self.processes
+        mine = range(processes.rank, count, processes.count)
         part = Examples(*(getattr(self.judged, name)[mine] for name in ("visual_rows", "audio_rows", "labels")))
-        predicted, valid, _ = predict(
-            self.model, self.data, part, self.task, device=self.processes.device, modalities=self.entry.modalities
-        )
-        true = part.labels.argmax(-1)
-        parts = self.processes.gather((predicted, true, valid))
-        joined_parts = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return segment_accuracy(joined_parts[0], joined_parts[1], valid=joined_parts[2])
+        predicted = predict(self.model, self.data, part, device=processes.device, modalities=self.entry.modalities)
+        parts = processes.gather((predicted.logits, predicted.valid))
+        logits, valid = (np.empty((count, *array.shape[1:]), array.dtype) for array in parts[0])
+        for rank, (some_logits, some_valid) in enumerate(parts):
+            logits[rank :: processes.count], valid[rank :: processes.count] = some_logits, some_valid
+        self.last = judged(self.data, self.chosen_on, self.task, logits, self.judged.labels, valid)
+        return accuracy_of(self.task, self.last)
 
     def _learning_rate(self, iteration: int) -> float:
         return learning_rate(self.settings, iteration, self._iterations_per_epoch, self.history)
@@ -280,13 +318,27 @@ class _Run:
                 categories=self.data.categories,
                 features=self.data.record,
                 num_segments=self.data.num_segments,
+                thresholds=self._thresholds(),
                 settings=self.settings.to_dict(),
-                metrics={self.chosen_on: {"segment_accuracy": self._best().accuracy}},
-                notes={"epoch": len(self.history), "chosen_on": self.chosen_on, "data": self.data.name},
+                metrics={self.chosen_on: {self.measure: self._best().accuracy}},
+                notes={
+                    "epoch": len(self.history),
+                    "chosen_on": self.chosen_on,
+                    "data": self.data.name,
+                    **self.data.notes,
+                },
             )
             checkpoint.save(self.folder / CHECKPOINT_FILE, self.model, info)
         # After the checkpoint: a run that is killed between the two trains this epoch again, to the same result.
         save_state(self.folder / STATE_FILE, self.model, self.optimizer, self.history)
+
+    def _thresholds(self) -> tuple[float, ...]:
+        """Of the epoch that was just judged; none where classes exclude each other."""
+        if not self.task.multi_label:
+            return ()
+        assert self.last is not None
+        scores, true = self.task.scores(self.last.logits), self.last.labels[..., :-1] > 0
+        return choose_thresholds(scores[self.last.valid].numpy(), true[self.last.valid].numpy())
 
     @contextmanager
     def _logs(self) -> Iterator[Callable[[Epoch], None]]:
@@ -319,30 +371,81 @@ def predict(
     model: LocalizationModel,
     data: LocalizationData,
     examples: Examples,
-    task: Task,
     *,
     device: str | torch.device = "cpu",
     modalities: Sequence[str] = ("audio", "visual"),
 ) -> Predicted:
-    """Classes of all segments, in float32 whatever the training computed in."""
+    """Logits of all segments, computed in float32 whatever the training computed in."""
     numbers = np.arange(len(examples)).tolist()
     order = [numbers[i : i + EVALUATION_BATCH] for i in range(0, len(numbers), EVALUATION_BATCH)]
     was_training = model.training
     model.eval()
-    decided: list[Tensor] = []
-    valid: list[Tensor] = []
+    logits = np.empty((len(examples), data.num_segments, data.dims.num_classes), np.float32)
+    valid = np.empty(logits.shape[:2], np.bool_)
     seconds = 0.0
     with torch.inference_mode():
-        for batch in data.batches(examples, order, modalities, device=device):
+        for numbers, batch in zip(order, data.batches(examples, order, modalities, device=device), strict=True):
             started = time.perf_counter()
-            decided.append(task.decide(model(batch.visual, batch.audio, batch.valid)).cpu())
+            found = model(batch.visual, batch.audio, batch.valid).logits.cpu()
             seconds += time.perf_counter() - started
-            valid.append(batch.valid.cpu())
+            logits[numbers], valid[numbers] = found.numpy(), batch.valid.cpu().numpy()
     model.train(was_training)
-    if not decided:
-        empty = np.empty((0, data.num_segments), np.int64)
-        return Predicted(empty, empty.astype(np.bool_), seconds)
-    return Predicted(torch.cat(decided).numpy(), torch.cat(valid).numpy(), seconds)
+    return Predicted(logits, valid, seconds)
+
+
+def judged(
+    data: LocalizationData,
+    split: Split,
+    task: Task,
+    logits: "np.ndarray[Any, np.dtype[np.float32]]",
+    labels: "np.ndarray[Any, np.dtype[np.float32]]",
+    valid: "np.ndarray[Any, np.dtype[np.bool_]]",
+) -> Judged:
+    """What a split's clips are judged by.
+
+    Where labels have no times, all clips of a video are pooled as the task pools them for its loss.
+
+    Args:
+        data: the data set.
+        split: which part.
+        task: of the training.
+        logits: (M, T, C) of the split's clips.
+        labels: (M, T, C).
+        valid: (M, T).
+    """
+    found = Judged(*map(torch.from_numpy, (logits, labels, valid)))
+    if data.has_times:
+        return found
+    pooled, true = [], []
+    for clips in data.by_video(split):
+        inside = found.valid[clips]
+        segments = found.logits[clips][inside][None]  # (1, segments of the video, C)
+        pooled.append(task.pool(segments, torch.ones(segments.shape[:2], dtype=torch.bool)))
+        true.append(found.labels[clips][inside][:1])  # a video's label is that of all of its segments
+    return Judged(torch.stack(pooled), torch.stack(true), torch.ones(len(pooled), 1, dtype=torch.bool))
+
+
+def accuracy_of(task: Task, found: Judged) -> float:
+    """Mean average precision in multi-label, else the share of segments whose class is right."""
+    if task.multi_label:
+        scores, true = task.scores(found.logits), found.labels[..., :-1] > 0
+        return mean_average_precision(scores[found.valid].numpy(), true[found.valid].numpy())
+    return segment_accuracy(task.decide(found.logits).numpy(), found.labels.argmax(-1).numpy(), valid=found.valid)
+
+
+def measure_of(settings: TrainingSettings, data: LocalizationData) -> str:
+    """Name of what `accuracy_of` gives, see `TrainingResult`.
+
+    Raises:
+        SettingsError: if the task needs times that the labels do not have.
+    """
+    if not data.has_times and (settings.task != "weak" or settings.weak_labels != "one-hot"):
+        raise SettingsError(
+            f"task: {data.name} says which categories are in a video, not when. That teaches the weak task with "
+            f"one-hot labels, not {settings.task} with {settings.weak_labels}."
+        )
+    name = "mean_average_precision" if settings.multi_label else "segment_accuracy"
+    return name if data.has_times else f"video_{name.removeprefix('segment_')}"
 
 
 def precision_of(settings: TrainingSettings, device: torch.device, modalities: Sequence[str]) -> torch.dtype:

@@ -13,8 +13,9 @@ import yaml
 from pydantic import Field
 
 from avel.data.labels import WeakProtocol
+from avel.data.splits import SHARES
 from avel.errors import SettingsError
-from avel.training.tasks import LossName, Pooling, TaskName
+from avel.training.tasks import ClassWeights, LossName, Pooling, TaskName
 
 Protocol = Literal["validation", "literature"]
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -41,6 +42,11 @@ class TrainingSettings:
         model: name, as ``avel models`` lists them.
         options: of the model, those that differ from its defaults.
         task: ``supervised`` or ``weak``, see `avel.training.tasks`.
+        multi_label: whether a segment may hold events of several categories. Each then has a score and a threshold of
+            its own, and the loss is the binary cross entropy of each; otherwise, as in the papers, a segment has one
+            class, that of the category which covers most of it.
+        class_weights: of the loss: ``none``, as in the papers, or ``balanced``, so that rare classes count as much as
+            frequent ones, see `avel.training.tasks.Task.balanced`.
         weak_labels: labels of the weak task, ``one-hot`` or ``proportion``.
         pooling: of segments to the video in the weak task, ``mean`` (the paper's) or ``max``.
         backgrounds: clips without event that the weak task trains on besides: ``noisy`` (those of the data set),
@@ -49,6 +55,11 @@ class TrainingSettings:
         protocol: which epoch is kept. ``validation``: the best on the validation split. ``literature``: the best on
             the test split, as several published implementations do; its numbers are too good.
         loss: ``cross-entropy``, or ``multi-label-soft-margin`` as in the released code of Tian et al.
+        window_segments: T, length of the windows that videos of one's own are cut into; AVE's clips have 10.
+        hop_segments: how far their training windows start apart; fewer than ``window_segments`` lets them overlap.
+        split_shares: of one's own videos in training, validation and test, where the label file names no splits.
+        split_seed: of that split. It is not ``seed``, so that trainings with different seeds can be compared.
+        few_events: a category with fewer training events than this is warned of; 0 never warns.
         optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9).
         learning_rate: at the start.
         weight_decay: of the optimizer.
@@ -75,11 +86,18 @@ class TrainingSettings:
     model: str = "a+v-att"
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     task: TaskName = "supervised"
+    multi_label: Annotated[bool, Field(strict=True)] = False
+    class_weights: ClassWeights = "none"
     weak_labels: WeakProtocol = "one-hot"
     pooling: Pooling = "mean"
     backgrounds: str = NOISY
     protocol: Protocol = "validation"
     loss: LossName = "cross-entropy"
+    window_segments: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
+    hop_segments: Annotated[int, Field(strict=True, ge=1, le=1000)] = 5
+    split_shares: list[Factor] = Field(default_factory=lambda: list(SHARES))
+    split_seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
+    few_events: CountOrNone = 10
     optimizer: Optimizer = "adam"
     learning_rate: Rate = 1e-3
     weight_decay: RateOrNone = 0.0
@@ -150,13 +168,15 @@ def settings_for(
     *,
     file: str | Path | None = None,
     flags: Mapping[str, Any] | None = None,
+    asked_for: Mapping[str, Any] | None = None,
 ) -> TrainingSettings:
-    """The settings of a training: the defaults, then what the model's paper recommends, then the file, then the flags.
+    """The settings of a training: the defaults, what the model's paper recommends, what the data ask for, file, flags.
 
     Args:
         model: name of the model; without it, the file's, or the default one.
         file: YAML file of settings.
         flags: settings that count most. An ``options`` among them adds to the file's.
+        asked_for: settings that the data ask for, such as the weak task where labels have no times.
 
     Raises:
         SettingsError: if the file cannot be read, a name is unknown or a value is not allowed.
@@ -175,7 +195,7 @@ def settings_for(
     name = merged.get("model", TrainingSettings().model)
     if not isinstance(name, str):
         raise SettingsError(f"{origin}: model must be a name, got {name!r}.")
-    return from_mapping({**recommended(registry.entry(name).training), **merged}, origin)
+    return from_mapping({**recommended(registry.entry(name).training), **(asked_for or {}), **merged}, origin)
 
 
 def recommended(training: Any) -> dict[str, Any]:

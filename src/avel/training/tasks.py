@@ -10,17 +10,23 @@ weak       one-hot or proportions of    cross entropy of the video's logits, arg
 
 Both tasks are those of Tian et al., ECCV 2018, Sections 3 and 4.4. B videos, T segments, C classes, the last of which
 is background.
+
+Where events of several categories overlap, one class a segment is not enough. With ``multi_label`` each category has a
+score of its own, sigmoid(logit of the category - logit of background), the loss is the binary cross entropy of each
+category, and a category is there where its score reaches its threshold. This follows no paper.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from avel.data.labels import WeakProtocol
+from avel.errors import SettingsError
 from avel.models.base import ModelOutput
 
 if TYPE_CHECKING:
@@ -32,6 +38,11 @@ LossName = Literal["cross-entropy", "multi-label-soft-margin"]
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 Pooling = Literal["mean", "max"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+ClassWeights = Literal["none", "balanced"]
+CLASS_WEIGHTS: tuple[ClassWeights, ...] = get_args(ClassWeights)
+
+LARGEST_WEIGHT = 100.0
+"""Of a class: one segment of a class that hardly occurs must not outweigh a batch."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +52,21 @@ class Task(ABC):
     Attributes:
         loss_name: ``cross-entropy`` as the paper says, or ``multi-label-soft-margin`` of the softmax's output, as its
             released code has it.
+        multi_label: whether segments may hold several categories.
+        weights: of the loss, see `balanced`; none where all classes count alike.
     """
 
     loss_name: LossName = "cross-entropy"
+    multi_label: bool = False
+    weights: tuple[float, ...] = ()
 
     @abstractmethod
     def target(self, segment_labels: Tensor) -> Tensor:
         """What the loss compares with.
 
         Args:
-            segment_labels: (B, T, C) one-hot.
+            segment_labels: (B, T, C) one-hot; in multi-label, 1 for each category that is there and for background
+                where none is.
         """
 
     @abstractmethod
@@ -63,9 +79,55 @@ class Task(ABC):
             valid: (B, T) bool; False where a segment is only padding.
         """
 
-    def decide(self, output: ModelOutput) -> Tensor:
-        """(B, T) class of each segment, the one with the largest logit."""
-        return output.logits.argmax(dim=-1)
+    def decide(self, logits: Tensor) -> Tensor:
+        """(...,) class of each segment, the one with the largest of its (..., C) logits."""
+        return logits.argmax(dim=-1)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """(..., C - 1) score in [0, 1] of each category in multi-label, from (..., C) logits."""
+        return torch.sigmoid(logits[..., :-1] - logits[..., -1:])
+
+    @abstractmethod
+    def pool(self, logits: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, C) logits of segments to (B, C) logits of videos; padding does not count."""
+
+    @abstractmethod
+    def counted(self, target: Tensor, valid: Tensor) -> Tensor:
+        """(M, C) rows of a batch's target over which the loss is a mean."""
+
+    def balanced(self, target: Tensor, valid: Tensor) -> Self:
+        """The task with a loss in which rare classes count as much as frequent ones.
+
+        With n_c of n rows of class c, its weight is n / (C n_c), so that all classes together weigh as much as before
+        (King and Zeng, Political Analysis 2001; scikit-learn's "balanced"). In multi-label, a category's presence
+        weighs (n - n_c) / n_c times its absence. No weight exceeds `LARGEST_WEIGHT`; a class without example has 1.
+
+        Args:
+            target: of all training clips, as `target` gives it.
+            valid: (M, T) bool of the same.
+        """
+        rows = self.counted(target, valid).double()
+        if self.multi_label:
+            rows = rows[:, :-1]
+        there = rows.sum(0)
+        outweighed = len(rows) - there if self.multi_label else torch.tensor(len(rows) / int((there > 0).sum()))
+        weights = outweighed / there
+        smallest = 1 / LARGEST_WEIGHT
+        weights = torch.where(there > 0, weights.clamp(smallest, LARGEST_WEIGHT), 1.0)
+        return replace(self, weights=tuple(weights.tolist()))
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean over the M rows of (M, C) logits against (M, C) targets."""
+        logits = logits.float()
+        weights = _tensor(self.weights, logits)
+        if self.multi_label:
+            return functional.binary_cross_entropy_with_logits(
+                logits[:, :-1] - logits[:, -1:], target[:, :-1], pos_weight=weights
+            )
+        if self.loss_name == "multi-label-soft-margin":
+            # Of probabilities where the loss expects logits: this is what the released code does.
+            return functional.multilabel_soft_margin_loss(torch.softmax(logits, dim=-1), target, weight=weights)
+        return functional.cross_entropy(logits, target, weight=weights)
 
 
 class Supervised(Task):
@@ -77,7 +139,15 @@ class Supervised(Task):
 
     def loss(self, output: ModelOutput, target: Tensor, valid: Tensor) -> Tensor:
         """Mean over the valid segments of the batch."""
-        return _classification_loss(self.loss_name, output.logits[valid], target[valid])
+        return self._loss(output.logits[valid], self.counted(target, valid))
+
+    def counted(self, target: Tensor, valid: Tensor) -> Tensor:
+        """The valid segments."""
+        return target[valid]
+
+    def pool(self, logits: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, C) logits of segments to (B, C) logits of videos, by their mean."""
+        return _mean(logits, valid)
 
 
 @dataclass(frozen=True)
@@ -95,6 +165,8 @@ class Weak(Task):
     def target(self, segment_labels: Tensor) -> Tensor:
         """(B, C), with sum 1: the share of segments of each class, or of each event category under ``one-hot``.
 
+        In multi-label, 1 for each category of the video, or for background.
+
         Under ``one-hot``, a video without event is background. AVE has one category a video, which then has it all.
         """
         share = segment_labels.mean(dim=1)  # (B, C)
@@ -102,30 +174,47 @@ class Weak(Task):
             return share
         events = (share[:, :-1] > 0).to(share.dtype)
         label = torch.cat([events, (events.sum(1, keepdim=True) == 0).to(share.dtype)], dim=1)
-        return label / label.sum(1, keepdim=True)
+        return label if self.multi_label else label / label.sum(1, keepdim=True)
 
     def pool(self, logits: Tensor, valid: Tensor) -> Tensor:
         """(B, T, C) logits of segments to (B, C) logits of videos; padding does not count."""
         if self.pooling == "max":
             return logits.masked_fill(~valid[..., None], -torch.inf).amax(dim=1)
-        kept = logits.masked_fill(~valid[..., None], 0.0)
-        return kept.sum(dim=1) / valid.sum(dim=1, keepdim=True)
+        return _mean(logits, valid)
+
+    def counted(self, target: Tensor, valid: Tensor) -> Tensor:
+        """The videos."""
+        return target
 
     def loss(self, output: ModelOutput, target: Tensor, valid: Tensor) -> Tensor:
         """Mean over the videos of the batch."""
-        return _classification_loss(self.loss_name, self.pool(output.logits, valid), target)
+        return self._loss(self.pool(output.logits, valid), target)
 
 
 def task_of(settings: "TrainingSettings") -> Task:
-    """The task that settings ask for."""
+    """The task that settings ask for.
+
+    Raises:
+        SettingsError: if they ask for what does not go together.
+    """
+    if settings.multi_label and settings.loss != "cross-entropy":
+        raise SettingsError(
+            f"loss: with multi_label it is cross-entropy, the binary one of each category; got {settings.loss}."
+        )
     if settings.task == "weak":
-        return Weak(settings.loss, settings.weak_labels, settings.pooling)
-    return Supervised(settings.loss)
+        if settings.multi_label and settings.weak_labels != "one-hot":
+            raise SettingsError(
+                "weak_labels: shares of classes that sum to 1 cannot be multi_label; give one-hot, or leave "
+                "multi_label off."
+            )
+        return Weak(settings.loss, settings.multi_label, labels=settings.weak_labels, pooling=settings.pooling)
+    return Supervised(settings.loss, settings.multi_label)
 
 
-def _classification_loss(name: LossName, logits: Tensor, target: Tensor) -> Tensor:
-    """Mean over the M rows of (M, C) logits against (M, C) targets whose rows sum to 1."""
-    if name == "multi-label-soft-margin":
-        # Of probabilities where the loss expects logits: this is what the released code does.
-        return functional.multilabel_soft_margin_loss(torch.softmax(logits.float(), dim=-1), target)
-    return functional.cross_entropy(logits.float(), target)
+def _mean(logits: Tensor, valid: Tensor) -> Tensor:
+    kept = logits.masked_fill(~valid[..., None], 0.0)
+    return kept.sum(dim=1) / valid.sum(dim=1, keepdim=True)
+
+
+def _tensor(weights: Sequence[float], like: Tensor) -> Tensor | None:
+    return torch.tensor(weights, dtype=like.dtype, device=like.device) if weights else None
