@@ -43,6 +43,7 @@ def test_a_measured_row_says_a_percentage(paper):
 def test_folders_name_what_is_switched():
     row = Row(1, "x", 1.0, "a+v", {"task": "weak", "options": {"gate": "visual", "deep": True, "wide": False, "k": 3}})
     assert row.folder == "av-deep-visual-k_3-weak-no_wide"
+    assert Row(1, "x", 1.0, "a", {"decay_epochs": [5, 20]}).folder == "a-decay_epochs_5_20"
 
 
 def test_numbers_of_lin_and_wang():
@@ -60,3 +61,26 @@ def test_numbers_of_lin_and_wang():
     weak = settings_of(paper, paper.row("W-AVSDN+Ours"), Reproduction(), 0)
     assert (weak.pooling, weak.backgrounds, weak.weak_labels) == ("max", "mismatched", "one-hot")
     assert settings_of(paper, paper.row("W-AVEL"), Reproduction(), 0).pooling == "mean"
+
+
+def test_numbers_of_liang():
+    paper = PAPERS["liang2024"]
+    numbers = {row.name: row.paper for row in paper.rows if row.paper is not None}
+    assert numbers == {
+        "Audio": 59.5,
+        "Visual": 55.3,
+        "Audio + visual": 71.4,
+        "AVEL": 72.7,
+        "DAM": 74.5,
+        "AVSDN": 75.4,
+        "CMRAN": 77.4,
+        "PSP": 77.8,
+        "Ours": 78.4,
+    }
+    assert [sum(row.table == table for row in paper.rows) for table in paper.tables] == [12, 11]
+    cmran, psp, one_hot = (
+        settings_of(paper, paper.row(name), Reproduction(), 0) for name in ("W-CMRAN", "W-PSP, proportions", "W-PSP")
+    )
+    assert (cmran.pooling, cmran.weak_labels, cmran.options["form"]) == ("max", "one-hot", "weak")
+    assert (psp.pooling, psp.weak_labels, psp.options["threshold"]) == ("mean", "proportion", 0.095)
+    assert one_hot == psp.with_changes(weak_labels="one-hot")

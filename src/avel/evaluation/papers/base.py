@@ -83,6 +83,8 @@ class Paper:
 def _word(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return name if value else f"no_{name}"
+    if isinstance(value, list):
+        return "_".join(map(str, (name, *value)))
     return value if isinstance(value, str) else f"{name}_{value}"
 
 
