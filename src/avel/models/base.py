@@ -35,7 +35,8 @@ class ModelOutput:
         shown: what the model can show besides, by name: ``audio_scores`` and ``visual_scores`` (B, T, C - 1) in [0, 1]
             of each modality alone, ``spatial_attention`` (B, T, R), ``temporal_attention`` (B, T, T), ``gates`` (B, T),
             ``audio_gates`` and ``visual_gates`` (B, T) of each modality, ``event_relevance`` (B, T) logits of there
-            being any event, ``category_logits`` (B, C - 1) of the video.
+            being any event, ``category_logits`` (B, C - 1) of the video, ``similarity`` (B, T) in [-1, 1] of what is
+            seen and heard.
     """
 
     logits: Tensor
