@@ -84,3 +84,42 @@ def test_numbers_of_liang():
     assert (cmran.pooling, cmran.weak_labels, cmran.options["form"]) == ("max", "one-hot", "weak")
     assert (psp.pooling, psp.weak_labels, psp.options["threshold"]) == ("mean", "proportion", 0.095)
     assert one_hot == psp.with_changes(weak_labels="one-hot")
+
+
+def test_numbers_of_xuan():
+    paper = PAPERS["xuan2020"]
+    numbers = {row.name: row.paper for row in paper.rows}
+    assert [sum(row.table == table for row in paper.rows) for table in paper.tables] == [3 * 10, 2 * 6 + 3]
+    assert (numbers["A"], numbers["W-A"], numbers["V"], numbers["W-V"]) == (59.5, 56.5, 55.3, 53.7)
+    assert (numbers["A+V, S-att"], numbers["W-A+V, S-att, Co-att"]) == (72.4, 73.4)
+    assert (numbers["CAM"], numbers["W-our model - sentinel vector"], numbers["our model"]) == (72.3, 74.9, 77.1)
+    assert numbers["W-our model, one-hot"] is None
+    full, same = paper.row("A+V, V-att, S-att, Co-att"), paper.row("our model")
+    assert (full.folder, full.paper) == (same.folder, same.paper)
+    assert all(numbers[better] > numbers[worse] for better, worse in paper.expected)
+    assert len(paper.expected) == 2 * (2 + 3 + 6 + 3 + 5) + 16
+
+
+def test_weak_rows_of_xuan_are_of_one_kind_of_labels_each():
+    paper = PAPERS["xuan2020"]
+    for row in paper.rows:
+        settings = settings_of(paper, row, Reproduction(), 0)
+        assert settings.task == ("weak" if row.name.startswith("W-") else "supervised")
+        if settings.task == "weak":
+            assert settings.weak_labels == ("one-hot" if row.name.endswith("one-hot") else "proportion")
+            assert (settings.pooling, settings.backgrounds) == ("mean", "noisy")
+    assert [weak for _, _, weak in paper.leaderboard] == ["W-our model, one-hot"]
+
+
+def test_numbers_of_duan():
+    paper = PAPERS["duan2021"]
+    numbers = {row.name: row.paper for row in paper.rows}
+    assert [sum(row.table == table for row in paper.rows) for table in paper.tables] == [8, 8 + 2]
+    assert (numbers["Ours"], numbers["DAM"], numbers["ED-TCN"]) == (76.2, 74.5, 46.9)
+    assert [numbers[f"Ours w/o {part}"] for part in ("Uni-modal Bi-LSTM", "Joint Bi-LSTM")] == [74.5, 74.9]
+    assert [numbers[f"Ours w/ {part}"] for part in ("GRU", "Average Pooling", "Max Pooling")] == [75.3, 75.1, 75.0]
+    assert all(numbers[better] > numbers[worse] for better, worse in paper.expected)
+    assert paper.row("Ours").folder == paper.row("Ours w/ Joint Co-Attention").folder
+    settings = settings_of(paper, paper.row("Ours"), Reproduction(released=True), 0)
+    assert settings.options == {"variant": "code", "attention": "released"}
+    assert settings.loss == "multi-label-soft-margin"
