@@ -157,7 +157,7 @@ def measure(
 ) -> RowResult:
     """Train and measure one row with every seed; see `reproduce`."""
     tell = progress or (lambda row, seed, what: None)
-    reason = _why_not(row, data, how)
+    reason = _why_not(paper, row, data, how)
     if reason:
         tell(row, 0, f"not measured: {reason}")
         return RowResult(row, not_measured=reason)
@@ -189,7 +189,7 @@ def settings_of(paper: Paper, row: Row, how: Reproduction, seed: int) -> Trainin
     return from_mapping({**values, **flags, "model": row.model, "options": options, "seed": seed}, row.name)
 
 
-def _why_not(row: Row, data: LocalizationData, how: Reproduction) -> str:
+def _why_not(paper: Paper, row: Row, data: LocalizationData, how: Reproduction) -> str:
     """What a row lacks, empty when it can be measured."""
     if row.is_matching:
         lacking = [f"{split}_order_match.h5" for split in ("train", "test") if split not in _ave(data).match_splits]
@@ -197,7 +197,8 @@ def _why_not(row: Row, data: LocalizationData, how: Reproduction) -> str:
             return "cross-modality localization reads files in AVE's layout; export the store"
         return "; ".join([*data.missing(("audio", "visual")), *(f"no {name}" for name in lacking)])
     reasons = list(data.missing(registry.entry(row.model).modalities))
-    if row.settings.get("task") == "weak" and how.flags.get("backgrounds", NOISY) == NOISY and not data.has_noisy:
+    settings = settings_of(paper, row, how, 0)
+    if settings.task == "weak" and settings.backgrounds == NOISY and not data.has_noisy:
         reasons.append("no clips without event (*_noisy.h5); backgrounds=mismatched needs none")
     reasons += [f"no split {split}" for split in ("train", "val", "test") if not len(data.splits.get(split, ()))]
     return "; ".join(reasons)
