@@ -111,34 +111,56 @@ class BiLSTM(nn.Module):
         return hidden, states
 
     def _exported(self, x: Tensor, count: Tensor, start: States | None) -> tuple[Tensor, States]:
-        """The same where there are no packed sequences.
+        """The same in an ONNX graph, where there are no packed sequences.
 
-        The way back goes over the valid segments turned round, so that padding comes last on both ways. The cell state
-        passes it unchanged, as long as the input gate is shut and the forget gate open, which one more feature does: 1
+        ONNX's LSTM takes the lengths of sequences, but OpenVINO passes over them, so it runs over the padding too. On
+        both ways padding comes last, since the way back goes over the valid segments turned round. The cell state
+        passes it unchanged as long as the input gate is shut and the forget gate open, which one more feature does: 1
         in padding, with weights at which the gates' sigmoids are 0 and 1 in float32.
         """
-        size, steps = self.lstm.hidden_size, torch.arange(x.shape[1], device=x.device)
+        steps = torch.arange(x.shape[1], device=x.device)
         is_padding = steps >= count  # (B, T)
         turned = torch.where(is_padding, steps, count - 1 - steps)[..., None]  # (B, T, 1)
         last = (count - 1).clamp(min=0)[..., None]  # (B, 1, 1)
         x = torch.cat([x, is_padding[..., None].to(x.dtype)], dim=-1)
-        gates = x.new_zeros(4 * size, 1)
-        gates[:size], gates[size : 2 * size] = -1e4, 1e4  # rows of the input gate, of the forget gate
-        zeros = x.new_zeros(2, x.shape[0], size)
+        zeros = x.new_zeros(2, x.shape[0], self.lstm.hidden_size)
         hidden_start, cell_start = start or (zeros, zeros)
-        ways = []
-        for way, ending in enumerate(("", "_reverse")):
-            over = x if way == 0 else x.gather(1, turned.expand_as(x))
-            weights = [
-                getattr(self.lstm, f"{name}_l0{ending}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            ]
-            weights[0] = torch.cat([weights[0], gates], dim=1)
-            states = hidden_start[way : way + 1], cell_start[way : way + 1]
-            hidden, _, cell = torch.lstm(over, states, weights, True, 1, 0.0, False, False, True)
-            last_hidden = hidden.gather(1, last.expand(-1, 1, size)).transpose(0, 1)
-            ways.append((hidden if way == 0 else hidden.gather(1, turned.expand_as(hidden)), last_hidden, cell))
-        outputs, last_states, cells = zip(*ways, strict=True)
-        return torch.cat(outputs, dim=-1), (torch.cat(last_states), torch.cat(cells))
+        back, last_hidden_back, cell_back = self._exported_way(
+            x.gather(1, turned.expand_as(x)), last, hidden_start[1:], cell_start[1:], "_reverse"
+        )
+        there, last_hidden, cell = self._exported_way(x, last, hidden_start[:1], cell_start[:1], "")
+        both = torch.cat([there, back.gather(1, turned.expand_as(back))], dim=-1)
+        return both, (torch.cat([last_hidden, last_hidden_back]), torch.cat([cell, cell_back]))
+
+    def _exported_way(
+        self, x: Tensor, last: Tensor, hidden: Tensor, cell: Tensor, ending: str
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One way over (B, T, D + 1): (B, T, H), and hidden state (1, B, H) of segment ``last`` and cell state."""
+        size = self.lstm.hidden_size
+        # Rows by gate as ONNX has them, input, output, forget, cell; torch has them as input, forget, cell, output.
+        of_input, weights, bias, more_bias = (
+            torch.cat([tensor.chunk(4)[gate] for gate in (0, 3, 1, 2)])[None]
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            for tensor in [getattr(self.lstm, f"{name}_l0{ending}")]
+        )
+        of_padding = torch.tensor([-1e4, 0.0, 1e4, 0.0], device=x.device).repeat_interleave(size)[None, :, None]
+        out, _, cell = torch.onnx.ops.symbolic_multi_out(
+            "LSTM",
+            (
+                x.transpose(0, 1),
+                torch.cat([of_input, of_padding], dim=-1),
+                weights,
+                torch.cat([bias, more_bias], dim=-1),
+                None,
+                hidden,
+                cell,
+            ),
+            {"hidden_size": size},
+            dtypes=(x.dtype,) * 3,
+            shapes=((x.shape[1], 1, x.shape[0], size), (1, x.shape[0], size), (1, x.shape[0], size)),
+        )
+        out = out[:, 0].transpose(0, 1)  # (B, T, H)
+        return out, out.gather(1, last.expand(x.shape[0], 1, size)).transpose(0, 1), cell
 
 
 class AudioGuidedAttention(nn.Module):
