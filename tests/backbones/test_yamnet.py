@@ -5,12 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from avel.backbones import weights
 from avel.backbones.engine import EngineOptions
-from avel.backbones.yamnet import Yamnet, _window_starts
+from avel.backbones.yamnet import Yamnet
 from avel.errors import WeightsError
 
 
@@ -86,26 +84,6 @@ def test_a_long_segment_hears_what_any_window_hears(yamnet: Yamnet, clip_wavefor
     long = np.concatenate([silence, bark, silence])[None]
     assert yamnet(long)[0, dog] > 0.4
     assert yamnet(silence[None])[0, dog] < 0.05
-
-
-@given(samples=st.integers(15600, 500_000))
-def test_windows_cover_the_segment(samples: int) -> None:
-    starts = _window_starts(samples)
-    ends = starts + 15600
-    assert starts[0] >= 0
-    assert ends[-1] <= samples
-    assert starts[0] + samples - ends[-1] <= 1170
-    assert (np.diff(starts) <= 7800 * 1.15 + 1).all()
-    if len(starts) > 1:
-        assert starts[0] == 0
-        assert ends[-1] == samples
-
-
-def test_windows_worked_by_hand() -> None:
-    assert _window_starts(15600).tolist() == [0]
-    assert _window_starts(16000).tolist() == [200]
-    assert _window_starts(31200).tolist() == [0, 7800, 15600]
-    assert _window_starts(32000).tolist() == [0, 8200, 16400]
 
 
 def test_embedding_is_what_the_scores_are_made_of(yamnet: Yamnet, clip_waveforms: Callable[..., Any]) -> None:

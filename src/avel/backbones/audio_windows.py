@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from avel.backbones.base import Floats
 
-_SLACK = 0.1
-"""What windows may leave out at both ends together, in hops: 49 ms for a window of 0.975 s, so that a segment of 1 s
-needs one window and not two that are almost the same."""
+_SLACK = 0.15
+"""In hops: how much one window may leave out of a segment at both ends together (73 ms where it has 0.975 s), and how
+much further apart than a hop several may be. Segments of 1 s and 2 s then need 1 and 3 windows, not 2 and 4."""
 
 
 def cover(waveforms: Floats, length: int) -> Floats:

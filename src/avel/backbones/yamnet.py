@@ -5,14 +5,13 @@ log-mel spectrograms of 0.975 s, trained on AudioSet (Gemmeke et al., ICASSP 201
 TensorFlow Lite; its scores are multiples of 1/256, each class by itself, and names of the classes come with it.
 """
 
-import math
 import zipfile
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from avel.backbones import weights
+from avel.backbones.audio_windows import cover
 from avel.backbones.base import AudioBackbone, Floats
 from avel.backbones.engine import EngineOptions, from_file
 
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     import openvino
 
 _WINDOW = 15600
-_HOP = _WINDOW // 2
-# In hops: how much one window may leave out of a segment at both ends together (73 ms), and how much further apart than
-# a hop several may be. Segments of 1 s and 2 s then need 1 and 3 windows, not 2 and 4.
-_SLACK = 0.15
 _SCORES = "tower0/network/layer32/final_output"
 _LOGITS = "tower0/network/layer29/fc/MatMul;tower0/network/layer29/fc/BiasAdd"
 _LABELS = "yamnet_label_list.txt"
@@ -32,8 +27,7 @@ _LABELS = "yamnet_label_list.txt"
 class Yamnet(AudioBackbone):
     """Scores or embedding of a segment from windows of 0.975 s that cover it.
 
-    Windows lie evenly, about half a window apart, the first at the segment's start and the last at its end; a segment
-    of 1 s has one, in its middle. A segment that is shorter than a window is followed by silence.
+    Where windows lie is said in `avel.backbones.audio_windows.cover`: a segment of 1 s has one, in its middle.
 
     Args:
         options: precision and threads. The file has 8-bit weights and activations whatever the precision.
@@ -76,23 +70,10 @@ class Yamnet(AudioBackbone):
 
     def __call__(self, waveforms: Floats) -> Floats:
         """See `AudioBackbone`: (T, S) at 16 kHz to (T, 521) or (T, 1024)."""
-        segments, samples = waveforms.shape
-        if samples < _WINDOW:
-            waveforms = np.pad(waveforms, ((0, 0), (0, _WINDOW - samples)))
-        starts = _window_starts(waveforms.shape[1])
-        windows = np.stack([waveforms[:, start : start + _WINDOW] for start in starts], axis=1)  # (T, W, 15600)
+        windows = cover(waveforms, _WINDOW)  # (T, W, 15600)
         (outputs,) = self._network(windows.reshape(-1, _WINDOW))
-        features: Floats = self._reduce(outputs.reshape(segments, len(starts), -1), axis=1)
+        features: Floats = self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
         return features
-
-
-def _window_starts(samples: int) -> npt.NDArray[np.int64]:
-    """First sample of each window in a segment of at least one window."""
-    rest = samples - _WINDOW
-    count = 1 + max(0, math.ceil(rest / _HOP - _SLACK))
-    if count == 1:
-        return np.array([rest // 2])
-    return np.linspace(0, rest, count).round().astype(np.int64)
 
 
 def _embedding(model: "openvino.Model") -> "list[openvino.Output]":
