@@ -58,7 +58,8 @@ class Windows:
 def slide(batches: Iterable[Arrays], windows: Windows, run: Run) -> Iterator[Arrays]:
     """Outputs of all segments in order, a few at a time, as soon as no later window changes them.
 
-    Holds inputs and outputs of less than two windows and a batch, however long the video is.
+    After each batch there is an empty one, so that whoever iterates knows that it is done. Holds inputs and outputs of
+    less than two windows and a batch, however long the video is.
 
     Args:
         batches: inputs of segments, in order.
@@ -83,6 +84,7 @@ def slide(batches: Iterable[Arrays], windows: Windows, run: Run) -> Iterator[Arr
         while inputs.end >= next_start + windows.length:
             yield answer(next_start)
             next_start += windows.length - windows.overlap
+        yield {}
     last = max(inputs.end - windows.length, 0)
     if inputs.end > outputs.end:
         yield answer(last)

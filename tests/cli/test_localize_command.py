@@ -1,12 +1,23 @@
+import functools
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import avel
+from avel.cli import localize as command
 from avel.cli.main import app
+from avel.data.synthetic import make_clip
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "features"))
+from tiny_backbones import load
+from tiny_checkpoints import write_checkpoint
 
 needs_weights = pytest.mark.usefixtures("localizer_weights")
 
@@ -127,3 +138,97 @@ def test_weights_path_of_an_unknown_name():
     result = invoke("weights", "path", "resnet")
     assert result.exit_code == 2
     assert "resnet" in result.stderr
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A checkpoint whose features are made by two tiny networks; calls of the visual one are counted."""
+    from avel import localizer
+
+    calls = []
+
+    def counting(recipe, device, threads):
+        backbones = load(recipe, device, threads)
+        visual = backbones.visual[0]
+
+        class Counted(type(visual)):
+            def __call__(self, pictures):
+                calls.append(len(pictures))
+                on_call = trained_hooks.get(len(calls))
+                if on_call is not None:
+                    on_call()
+                return super().__call__(pictures)
+
+        visual.__class__ = Counted
+        return backbones
+
+    trained_hooks = {}
+    monkeypatch.setattr(localizer, "Localizer", functools.partial(localizer.Localizer, loader=counting))
+    options = {"lstm_dims": 4, "attention_dims": 4, "attention_hidden_dims": 4}
+    return write_checkpoint(tmp_path / "a.safetensors", **options), trained_hooks
+
+
+@pytest.fixture(scope="module")
+def minute(tmp_path_factory):
+    return make_clip(
+        tmp_path_factory.mktemp("clip") / "minute.mkv", 60, events=[(5, 30)], frame_rate=2, sample_rate=8000
+    )
+
+
+def test_a_checkpoint_finds_events(trained, minute, tmp_path):
+    path, _ = trained
+    result = invoke("localize", minute, "--model", path, "-o", tmp_path / "out", "--format", "json,csv,srt,vtt")
+    assert result.exit_code == 0, result.output
+    assert "notice: The 4 regions of mean-colours form no grid" in " ".join(result.stderr.split())
+    written = json.loads((tmp_path / "out" / "minute.json").read_text())
+    assert written["model"]["name"] == "a+v-att"
+    assert written["segments"][0]["audio_scores"] is None
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        f"minute.{name}" for name in ("json", "csv", "srt", "vtt")
+    }
+
+
+def test_a_checkpoint_that_cannot_be_used_is_refused_before_any_video_is_opened(tmp_path):
+    path = write_checkpoint(tmp_path / "a.safetensors")
+    result = run("localize", tmp_path / "none.mp4", "--model", path)
+    assert result.returncode == 1
+    assert b"no visual backbone is called 'mean-colours'" in result.stderr
+    assert b"none.mp4" not in result.stderr
+
+
+def test_ctrl_c_writes_what_was_found(trained, minute, tmp_path):
+    path, hooks = trained
+    hooks[3] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    result = invoke("localize", minute, minute, "--model", path, "-o", tmp_path / "out", "--format", "json,html")
+    assert result.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["minute.json"]
+    written = json.loads((tmp_path / "out" / "minute.json").read_text())
+    assert len(written["segments"]) == 24
+    assert "Not finished: only the first 24.0 s of 60.0 s" in written["warnings"][-1]
+    assert "stopping, to write what was found so far" in result.stderr
+
+
+def test_ctrl_c_where_only_pictures_were_asked_for_leaves_the_partial_result(trained, minute, tmp_path):
+    path, hooks = trained
+    hooks[2] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    result = invoke("localize", minute, "--model", path, "-o", tmp_path / "out.png")
+    assert result.exit_code == 130
+    assert result.stdout.strip() == str(tmp_path / "out.partial.json")
+    assert len(json.loads((tmp_path / "out.partial.json").read_text())["segments"]) == 16
+
+
+def test_what_was_found_is_kept_while_a_long_video_is_read(trained, minute, tmp_path, monkeypatch):
+    path, hooks = trained
+    monkeypatch.setattr(command, "SECONDS_BETWEEN_SAVES", 0.0)
+    seen = {}
+    out = tmp_path / "out"
+    hooks[5] = lambda: seen.update(json.loads((out / "minute.partial.json").read_text()))
+    result = invoke("localize", minute, "--model", path, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert 16 <= len(seen["segments"]) <= 32
+    assert "Not finished" in seen["warnings"][-1]
+    assert [p.name for p in out.iterdir()] == ["minute.json"]
+    whole = json.loads((out / "minute.json").read_text())
+    assert whole["segments"][: len(seen["segments"])] == seen["segments"]

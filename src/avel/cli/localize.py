@@ -3,9 +3,12 @@
 import contextlib
 import dataclasses
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 STDIN = "-"
 STDOUT = Path("-")
 
+SECONDS_BETWEEN_SAVES = 60.0
+STOPPED = 130
+"""Exit code after Ctrl-C, as of programs that it ends at once."""
+
 
 def localize(
     videos: Annotated[
@@ -41,16 +48,31 @@ def localize(
             "--format", help="Any of json,csv,srt,vtt,html,png,mp4, with commas. [default: json, or OUTPUT's]"
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Model to use.")] = "agreement",
-    categories: Annotated[Path | None, typer.Option(help="TOML file of event categories. [default: AVE's 28]")] = None,
-    segment_seconds: Annotated[float, typer.Option(help="Length of a segment in seconds.")] = 1.0,
-    precision: Annotated[str, typer.Option(help="float32, float16 or int8.")] = "float16",
+    model: Annotated[
+        str,
+        typer.Option(help="agreement, which needs no training; or a checkpoint of avel train, or its run's folder."),
+    ] = "agreement",
+    categories: Annotated[
+        Path | None, typer.Option(help="Of agreement: TOML file of event categories. [default: AVE's 28]")
+    ] = None,
+    segment_seconds: Annotated[
+        float | None, typer.Option(help="Of agreement: length of a segment in seconds. [default: 1]")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, float16 or int8. [default: float16; as trained for a checkpoint]")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or torch-cpu.")] = "auto",
-    audio_tagger: Annotated[str, typer.Option(help="yamnet, embedded, or auto: YAMNet where it can be had.")] = "auto",
+    audio_tagger: Annotated[
+        str | None,
+        typer.Option(help="Of agreement: yamnet, embedded, or auto: YAMNet where it can be had. [default: auto]"),
+    ] = None,
 ) -> None:
     """Find the audio-visual events of videos.
 
     Without -o the events are printed; with it they are written as files.
+
+    Ctrl-C ends the video at hand early and writes what was found in it; a second Ctrl-C ends the program. Of a long
+    video a file NAME.partial.json is kept up to date meanwhile, in case the program does not live to write the rest.
     """
     with usage_errors(), _standard_input(videos) as paths:
         target = _Target(output, formats, videos, paths)
@@ -98,9 +120,30 @@ class _Target:
             )
         self.stems = unique_stems(paths)
 
-    def write(self, result: "Localization", index: int) -> None:
-        from avel.outputs import render, write, write_all
+    def save_partial(self, result: "Localization", index: int) -> None:
+        """Keep what was found so far beside where the result will be; it is removed when that is written."""
+        from avel.outputs import write
 
+        path = self._partial(index)
+        if path is not None:
+            write(result, path)
+
+    def _partial(self, index: int) -> Path | None:
+        if self.to_table or self.to_stdout:
+            return None
+        assert self.output is not None
+        folder = self.output.parent if self.to_file else self.output
+        return folder / f"{self.output.stem if self.to_file else self.stems[index]}.partial.json"
+
+    def write(self, result: "Localization", index: int, *, is_whole: bool = True) -> None:
+        """Write or print a result; of one that was stopped, what needs no more reading of the video."""
+        from avel.outputs import TEXT_FORMATS, render, write, write_all
+
+        formats = [name for name in self.formats if is_whole or name in TEXT_FORMATS]
+        partial = self._partial(index)
+        if partial is not None and not formats:
+            print(write(result, partial))
+            return
         if self.to_table or self.to_stdout:
             # Nothing reads the video again, so a temporary copy of standard input need not be told by its path.
             result = dataclasses.replace(result, video=self.videos[index])
@@ -115,23 +158,54 @@ class _Target:
             print(write(result, self.output))
         else:
             assert self.output is not None
-            for path in write_all(result, self.output, self.formats, stem=self.stems[index]):
+            for path in write_all(result, self.output, formats, stem=self.stems[index]):
                 print(path, flush=True)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
 
 
 def _localize_all(localizer: "Localizer", paths: list[str], target: _Target) -> int:
     failed = 0
     for index, path in enumerate(paths):
         try:
-            with _progress(path) as progress:
-                result = localizer(path, progress=progress)
+            run = localizer.start(path)
+            with run, _ctrl_c(run.stop), _progress(path) as progress:
+                saved = time.monotonic()
+                for done_seconds in run:
+                    if progress is not None:
+                        progress(done_seconds, run.declared_seconds)
+                    if run.num_segments and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                        target.save_partial(run.result(), index)
+                        saved = time.monotonic()
+                result = run.result()
             for warning in result.warnings:
                 say(f"[yellow]warning:[/yellow] {escape(path)}: {escape(warning)}")
-            target.write(result, index)
+            target.write(result, index, is_whole=not run.stopped)
+            if run.stopped:
+                raise typer.Exit(STOPPED)
         except AvelError as error:
             failed += 1
             say(f"[red]error:[/red] {escape(str(error))}")
     return failed
+
+
+@contextlib.contextmanager
+def _ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C stops in good order, so that what was found is written; the second one ends the program."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+
+    def on_signal(number: int, frame: object) -> None:
+        say("stopping, to write what was found so far (Ctrl-C again ends the program at once)")
+        signal.signal(signal.SIGINT, before)
+        stop()
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print_events(result: "Localization") -> None:
