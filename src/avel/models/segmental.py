@@ -110,14 +110,16 @@ class EdTcn(TwoModalityInput):
         """Logits (B, T, C)."""
         x = _segment_features(visual, audio, self.features).transpose(1, 2)  # (B, D, T)
         num_segments = x.shape[-1]
-        missing = -num_segments % 2 ** len(self.encoder)  # pairs have to come out even in each layer
+        # Pairs have to come out even in each layer, which an export has to see for any number of segments.
+        pooled = 2 ** len(self.encoder)
+        missing = (num_segments + pooled - 1) // pooled * pooled - num_segments
         x = functional.pad(x, (0, missing))
         # Padding is kept at zero before every convolution, as what lies beyond the video's ends.
         inside = functional.pad(valid[:, None].to(x.dtype), (0, missing))  # (B, 1, T)
         masks = [inside]
         for convolution in self.encoder:
-            x = functional.max_pool1d(self._filtered(convolution, x, masks[-1]), 2)
-            masks.append(functional.max_pool1d(masks[-1], 2))
+            x = _largest_of_pairs(self._filtered(convolution, x, masks[-1]))
+            masks.append(_largest_of_pairs(masks[-1]))
         for convolution in self.decoder:
             masks.pop()
             x = self._filtered(convolution, x.repeat_interleave(2, dim=-1) * masks[-1], masks[-1])
@@ -127,6 +129,11 @@ class EdTcn(TwoModalityInput):
     def _filtered(self, convolution: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
         x = functional.relu(self.dropout(convolution(x))) * mask
         return x / (x.amax(dim=1, keepdim=True) + 1e-5)
+
+
+def _largest_of_pairs(x: Tensor) -> Tensor:
+    """(..., 2 N) to (..., N); as max_pool1d, which exports for one length only."""
+    return x.unflatten(-1, (-1, 2)).amax(dim=-1)
 
 
 class Ssn(TwoModalityInput):
