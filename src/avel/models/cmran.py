@@ -269,7 +269,7 @@ class Cmran(TwoModalityInput):
         a = self.audio_relation(audio, self.visual_memory(pooled, valid), valid)
         both = torch.cat([a, v], dim=1)  # (B, 2 T, D)
         x, attended = self.interaction(v * a, both, both, valid.repeat(1, 2), show=True)
-        shown["temporal_attention"] = without_padding(sum(attended.float().chunk(2, dim=-1)), valid)
+        shown["temporal_attention"] = without_padding(attended.float().unflatten(-1, (2, -1)).sum(dim=-2), valid)
         relevance = without_padding(self.relevance(x)[..., 0].float(), valid)
         categories = self.category(max_over_time(x, valid)).float()
         shown["event_relevance"], shown["category_logits"] = relevance, categories
