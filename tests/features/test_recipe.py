@@ -93,8 +93,8 @@ def test_unknown_and_missing_settings():
 def test_presets():
     assert preset("default") == Recipe()
     assert preset("ave").frames_per_segment == 16
-    with pytest.raises(ValueError, match="Unknown preset 'avee'. There are: default, ave"):
+    with pytest.raises(ValueError, match="Unknown preset 'avee'. There are: default, fast, ave"):
         preset("avee")
-    assert list(PRESETS) == ["default", "ave"]
+    assert list(PRESETS) == ["default", "fast", "ave"]
     for recipe in PRESETS.values():
         assert {*recipe.visual, *recipe.audio} <= set(available_backbones())

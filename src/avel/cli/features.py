@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +37,8 @@ def extract(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="STORE", help="Folder of the feature store.")],
     preset: Annotated[
-        str | None, typer.Option(help="default, or ave: the published recipe. [default: the store's own]")
+        str | None,
+        typer.Option(help="default; fast, for a processor; ave: the published recipe. [default: the store's own]"),
     ] = None,
     visual: Annotated[str | None, typer.Option(help="Visual backbones, with commas; none for no pictures.")] = None,
     audio: Annotated[str | None, typer.Option(help="Audio backbones, with commas; none for no sound.")] = None,
@@ -65,15 +66,15 @@ def extract(
         from avel.features.run import extract_many
 
         settings: dict[str, Any] = {
-            "visual": _names(visual),
-            "audio": _names(audio),
+            "visual": visual,
+            "audio": audio,
             "frames_per_segment": frames_per_segment,
             "segment_seconds": segment_seconds,
             "precision": precision,
             "stored_as": stored_as,
         }
-        recipe = _recipe(output, preset, {name: value for name, value in settings.items() if value is not None})
-        with _progress() as progress:
+        recipe = recipe_of(output, preset, settings)
+        with extraction_progress() as progress:
             summary = extract_many(
                 videos,
                 output,
@@ -184,17 +185,19 @@ def import_command(
     print(f"{store}: {len(opened)} videos")
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
+def _names(text: str) -> tuple[str, ...]:
     return () if text == "none" else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _recipe(store: Path, preset: str | None, settings: dict[str, Any]) -> "Recipe | None":
-    """What the options ask for; what they do not say is as in the store, or else as in the default preset."""
+def recipe_of(store: Path, preset: str | None, options: Mapping[str, Any]) -> "Recipe | None":
+    """What options ask for; what they do not say (``None``) is as in the store, or else as in the default preset."""
     from avel.features import recipe as recipes
     from avel.features.store import FeatureStore
 
+    settings = {name: value for name, value in options.items() if value is not None}
+    for name in ("visual", "audio"):
+        if name in settings:
+            settings[name] = _names(settings[name])
     if preset is None and not settings:
         return None
     if preset is not None:
@@ -223,7 +226,7 @@ def _rows(annotations: Path | None) -> list[str] | None:
 
 
 @contextlib.contextmanager
-def _progress() -> "Iterator[Progress]":
+def extraction_progress() -> "Iterator[Progress]":
     """Failures as they come, and on a terminal a bar."""
 
     def tell(outcome: "Outcome") -> None:

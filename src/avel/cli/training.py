@@ -16,16 +16,39 @@ from rich.table import Table
 from avel.cli.console import errors, say, usage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from avel.data.annotations import Split
     from avel.evaluation.evaluate import Evaluation
     from avel.evaluation.leaderboard import Line
     from avel.evaluation.papers import Row
     from avel.evaluation.reproduce import RowResult
     from avel.training.data import LocalizationData
     from avel.training.loop import Epoch
+    from avel.training.own import LabelledData, VideoLabelling
+    from avel.training.settings import TrainingSettings
 
 DataArgument = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Folder in AVE's layout, or a feature store of AVE's videos.")
+    Path | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="Folder in AVE's layout, or a feature store of AVE's videos; with --videos, labels of one's own: a CSV, "
+        "ELAN, Audacity or Label Studio file, or a folder of them.",
+    ),
 ]
+DataOption = Annotated[Path | None, typer.Option("--data", metavar="DATA", help="The same as DATA.")]
+VideosOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the videos that the labels name.")]
+StoreOption = Annotated[
+    Path | None, typer.Option(metavar="STORE", help="Where the videos' features are kept. [default: RUN/features]")
+]
+FormatOption = Annotated[
+    str | None, typer.Option(help="Of the labels: ave, csv, elan, audacity or label-studio. [default: found out]")
+]
+FrameRateOption = Annotated[
+    float | None, typer.Option("--frames-per-second", help="Of Label Studio's timelines, as set there.")
+]
+FEATURES_FOLDER = "features"
+SPLITS_FILE = "splits.csv"
 AnnotationsOption = Annotated[
     Path | None, typer.Option(help="Folder with Annotations.txt and the splits. [default: DATA]")
 ]
@@ -43,11 +66,30 @@ SetOption = Annotated[
 
 
 def train(
-    data: DataArgument,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")],
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    videos: VideosOption = None,
+    store: StoreOption = None,
+    labels_format: FormatOption = None,
+    frames_per_second: FrameRateOption = None,
+    preset: Annotated[
+        str | None, typer.Option(help="How the videos' features are made: fast, default or ave. [default: fast]")
+    ] = None,
+    visual: Annotated[str | None, typer.Option(help="Visual backbones, with commas; none for no pictures.")] = None,
+    audio: Annotated[str | None, typer.Option(help="Audio backbones, with commas; none for no sound.")] = None,
+    segment_seconds: Annotated[float | None, typer.Option(help="Length of a segment in seconds. [default: 1]")] = None,
     model: Annotated[str | None, typer.Option(help="As avel models lists them. [default: a+v-att]")] = None,
     settings: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     task: Annotated[str | None, typer.Option(help="supervised or weak. [default: supervised]")] = None,
+    multi_label: Annotated[
+        bool | None,
+        typer.Option(
+            "--multi-label/--one-label",
+            help="Whether a segment may hold several categories. [default: one, unless one's own labels overlap]",
+        ),
+    ] = None,
+    class_weights: Annotated[str | None, typer.Option(help="none, or balanced: rare classes count more.")] = None,
     weak_labels: Annotated[str | None, typer.Option(help="one-hot or proportion. [default: one-hot]")] = None,
     pooling: Annotated[str | None, typer.Option(help="Of the weak task: mean or max. [default: mean]")] = None,
     backgrounds: Annotated[
@@ -72,11 +114,16 @@ def train(
 ) -> None:
     """Train a model, keep its best epoch, and measure it on the test split.
 
+    On one's own videos: avel train --data labels.csv --videos DIR -o RUN. Features are extracted into RUN/features
+    first (what is there is not extracted again), and videos are split by category unless the labels name splits.
+
     Settings are the defaults, then what the model's paper says, then the file's, then the options here. For several
     processes, start it as: torchrun --nproc-per-node 2 -m avel train ...
     """
     given = {
         "task": task,
+        "multi_label": multi_label,
+        "class_weights": class_weights,
         "weak_labels": weak_labels,
         "pooling": pooling,
         "backgrounds": backgrounds,
@@ -94,17 +141,34 @@ def train(
         flags = {name: value for name, value in given.items() if value is not None} | _changes(more)
         from avel.evaluation.evaluate import evaluate as measure
         from avel.training import loop
+        from avel.training.own import splits_csv
         from avel.training.settings import settings_for
 
-        chosen = settings_for(model, file=settings, flags=flags)
-        opened = _open(data, annotations, features_of)
+        path = _data_path(data, data_option)
+        backbones = {"visual": visual, "audio": audio, "segment_seconds": segment_seconds}
+        if videos is None:
+            own = {"--store": store, "--labels-format": labels_format, "--frames-per-second": frames_per_second}
+            _refuse_without_videos(path, {**own, "--preset": preset, **{f"--{n}": v for n, v in backbones.items()}})
+            chosen = settings_for(model, file=settings, flags=flags)
+            opened = _open(path, annotations, features_of)
+        else:
+            _refuse({"--annotations": annotations, "--features-of": features_of})
+            labelling = _read_labels(path, videos, labels_format, frames_per_second)
+            asked_for = labelling.asks_for(segment_seconds or 1.0)
+            chosen = settings_for(model, file=settings, flags=flags, asked_for=asked_for)
+            _say_what_was_chosen(labelling, chosen, asked_for)
+            loop.check_folder(output, chosen, resume)
+            opened = _open_own(labelling, store or output / FEATURES_FOLDER, chosen, preset, backbones)
+            output.mkdir(parents=True, exist_ok=True)
+            (output / SPLITS_FILE).write_text(splits_csv(opened), encoding="utf-8")
         with _epochs(chosen.epochs) as progress:
             result = loop.train(chosen, opened, output, resume=resume, progress=progress)
         if os.environ.get("RANK", "0") != "0":
             return
         print(
             f"{result.checkpoint}: epoch {result.best_epoch} of {len(result.history)}, chosen on {result.chosen_on} "
-            f"(protocol {chosen.protocol}), where its segment accuracy is {100 * result.accuracy:.1f} %"
+            f"(protocol {chosen.protocol}), where its {result.measure.replace('_', ' ')} is "
+            f"{100 * result.accuracy:.1f} %"
         )
         if len(opened.splits.get("test", ())):
             found = measure(result.checkpoint, opened, "test", device=chosen.device)
@@ -114,7 +178,12 @@ def train(
 
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Of avel train, or its run's folder.")],
-    data: DataArgument,
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    videos: VideosOption = None,
+    store: StoreOption = None,
+    labels_format: FormatOption = None,
+    frames_per_second: FrameRateOption = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write a report: a file .html or .json, or a folder for both.")
@@ -132,7 +201,17 @@ def evaluate(
         from avel.training.loop import CHECKPOINT_FILE
 
         path = checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint
-        found = measure(path, _open(data, annotations, features_of), split, device=device)  # type: ignore[arg-type]
+        where = _data_path(data, data_option)
+        opened: LocalizationData
+        if videos is None:
+            own = {"--store": store, "--labels-format": labels_format, "--frames-per-second": frames_per_second}
+            _refuse_without_videos(where, own)
+            opened = _open(where, annotations, features_of)
+        else:
+            _refuse({"--annotations": annotations, "--features-of": features_of})
+            kept = store or path.parent / FEATURES_FOLDER
+            opened = _open_for_checkpoint(path, where, videos, kept, split, labels_format, frames_per_second)  # type: ignore[arg-type]
+        found = measure(path, opened, split, device=device)  # type: ignore[arg-type]
         if output is not None:
             _write_report(found, output)
         if as_json:
@@ -233,6 +312,120 @@ def _open(data: Path, annotations: Path | None, features_of: str | None) -> "Loc
     for warning in opened.warnings:
         say(f"[yellow]warning:[/yellow] {escape(str(data))}: {escape(warning)}")
     return opened
+
+
+def _data_path(argument: Path | None, option: Path | None) -> Path:
+    if (argument is None) == (option is None):
+        raise ValueError("Give the data once: as DATA, or as --data DATA.")
+    path = argument if argument is not None else option
+    assert path is not None
+    return path
+
+
+def _refuse(options: "Mapping[str, Any]") -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ValueError(f"{', '.join(given)}: for AVE's layout only, not with --videos.")
+
+
+def _refuse_without_videos(data: Path, options: "Mapping[str, Any]") -> None:
+    """Data without ``--videos`` are features already."""
+    given = [name.replace("_", "-") for name, value in options.items() if value is not None]
+    if given:
+        raise ValueError(f"{', '.join(given)}: only for labels of one's own. Add --videos DIR.")
+    if data.is_file():
+        raise ValueError(f"{data}: is a file. For labels of your own add --videos DIR; else give a folder of features.")
+
+
+def _read_labels(
+    labels: Path,
+    videos: Path,
+    labels_format: str | None,
+    frames_per_second: float | None,
+    categories: tuple[str, ...] | None = None,
+) -> "VideoLabelling":
+    from avel.training.own import read_labels
+
+    return read_labels(
+        labels,
+        videos,
+        format=labels_format,  # type: ignore[arg-type]  # checked there
+        frames_per_second=frames_per_second,
+        categories=categories,
+    )
+
+
+def _say_what_was_chosen(
+    labelling: "VideoLabelling", settings: "TrainingSettings", asked_for: "Mapping[str, Any]"
+) -> None:
+    """What the labels asked for and a person may want to know of."""
+    annotations = labelling.annotations
+    say(
+        f"{escape(labelling.source)}: {len(annotations.events)} labels of {annotations.num_categories} categories in "
+        f"{len(annotations.videos)} videos"
+    )
+    if asked_for.get("task") == settings.task == "weak":
+        say("labels have no times: training on labels of whole videos (task weak)")
+    if asked_for.get("multi_label") and settings.multi_label:
+        say("events of several categories overlap: each gets a score and a threshold of its own (multi_label)")
+
+
+def _open_own(
+    labelling: "VideoLabelling",
+    store: Path,
+    settings: "TrainingSettings",
+    preset: str | None,
+    backbones: "Mapping[str, Any]",
+) -> "LabelledData":
+    """Extract what is missing, and split."""
+    from avel.cli.features import recipe_of
+    from avel.training.own import open_labelled, split_videos
+
+    split_videos(labelling, settings)
+    if preset is None and not (store / "store.json").exists():
+        preset = "fast"
+    names = {name: backbones[name] for name in ("visual", "audio")}
+    _extract(labelling, store, recipe_of(store, preset, {**names, "segment_seconds": backbones["segment_seconds"]}))
+    opened = open_labelled(labelling, store, settings)
+    for warning in opened.warnings:
+        say(f"[yellow]warning:[/yellow] {escape(labelling.source)}: {escape(warning)}")
+    counts = opened.notes["videos"]
+    say(f"videos: {', '.join(f'{count} {split}' for split, count in counts.items())}")
+    return opened
+
+
+def _extract(labelling: "VideoLabelling", store: Path, recipe: Any) -> None:
+    from avel.cli.features import extraction_progress
+    from avel.features.run import extract_many
+
+    with extraction_progress() as progress:
+        summary = extract_many(labelling.files.values(), store, recipe, progress=progress)
+    say(
+        f"features in {escape(str(store))}: {summary.done} videos extracted, {summary.skipped} already there, "
+        f"{len(summary.failures)} failed"
+    )
+
+
+def _open_for_checkpoint(
+    checkpoint: Path,
+    labels: Path,
+    videos: Path,
+    store: Path,
+    split: "Split",
+    labels_format: str | None,
+    frames_per_second: float | None,
+) -> "LabelledData":
+    """Labels as the checkpoint's training cut and split them, with features as it was trained on."""
+    from avel.features.recipe import Recipe
+    from avel.training.checkpoint import read_info
+    from avel.training.own import open_labelled
+    from avel.training.settings import from_mapping
+
+    info = read_info(checkpoint)
+    settings = from_mapping(info.settings, str(checkpoint))
+    labelling = _read_labels(labels, videos, labels_format, frames_per_second, info.categories)
+    _extract(labelling, store, Recipe.from_dict(info.features.recipe))
+    return open_labelled(labelling, store, settings, needed=(split,))
 
 
 def _changes(texts: list[str] | None) -> dict[str, Any]:

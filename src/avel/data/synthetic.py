@@ -9,11 +9,15 @@ follows from its time:
     +--+--+--+--+
     |   flash   |   white during an event, else dark
     +-----------+
+
+Clips of `make_shapes_clip` have events of several categories, each a shape that moves about and a sound of its own, so
+that something can be learned from them.
 """
 
 import heapq
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,8 +28,145 @@ import numpy.typing as npt
 
 TONE_AMPLITUDE = 0.5
 WHITE, DARK = 235, 20
+NOISE_AMPLITUDE = 0.005
 _CODECS = {".mkv": ("ffv1", "pcm_s16le"), ".avi": ("mpeg4", "pcm_s16le"), ".webm": ("libvpx", "libopus")}
 _SOUND_CHUNK = 1024
+
+
+Draw = Callable[[int, float], npt.NDArray[np.uint8]]
+"""Picture at a number and a time: (height, width, 3) RGB."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an event category looks and sounds like.
+
+    Attributes:
+        form: ``disc``, ``square`` or ``stripes``.
+        colour: RGB.
+        hertz: of the tone, which has two overtones.
+        pulses: how often a second the tone is interrupted; 0 never.
+    """
+
+    form: str
+    colour: tuple[int, int, int]
+    hertz: float
+    pulses: float = 0.0
+
+
+SHAPES: Mapping[str, Shape] = {
+    "red disc": Shape("disc", (220, 40, 40), 220.0),
+    "green square": Shape("square", (40, 190, 70), 880.0, pulses=6.0),
+    "blue stripes": Shape("stripes", (70, 90, 235), 2600.0),
+}
+"""Categories of `make_shapes_clip`."""
+
+
+def make_shapes_clip(
+    path: str | os.PathLike[str],
+    duration_seconds: float,
+    events: Sequence[tuple[str, float, float]],
+    *,
+    seen_only: Sequence[tuple[str, float, float]] = (),
+    heard_only: Sequence[tuple[str, float, float]] = (),
+    seed: int = 0,
+    width: int = 160,
+    height: int = 120,
+    frame_rate: int = 8,
+    sample_rate: int = 16000,
+    waveforms: Sequence[tuple[float, npt.NDArray[np.float32]]] = (),
+) -> Path:
+    """Write a clip whose events are shapes that sound.
+
+    Args:
+        path: as for `make_clip`.
+        duration_seconds: of the clip.
+        events: category of `SHAPES`, start and end of each; they may overlap.
+        seen_only: shapes without their sound.
+        heard_only: sounds without their shape.
+        seed: of the background, and of where shapes are and how they move.
+        width: in pixels.
+        height: in pixels.
+        frame_rate: pictures a second.
+        sample_rate: in Hz.
+        waveforms: other sounds, each with the second at which it starts: (S,) in [-1, 1].
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ValueError: if there is no such category.
+    """
+    shown, heard = [*events, *seen_only], [*events, *heard_only]
+    for category, _, _ in (*shown, *heard):
+        if category not in SHAPES:
+            raise ValueError(f"Unknown category {category!r}. There are: {', '.join(SHAPES)}.")
+    random = np.random.default_rng(seed)
+    scene = _Scene(random, shown, width, height)
+    seconds = np.arange(round(duration_seconds * sample_rate)) / sample_rate
+    sound = NOISE_AMPLITUDE * random.standard_normal(len(seconds))
+    for category, start, end in heard:
+        inside = (seconds >= start) & (seconds < end)
+        sound[inside] += _tone(SHAPES[category], seconds[inside])
+    for start, other in waveforms:
+        first = round(start * sample_rate)
+        part = other[: max(len(sound) - first, 0)]
+        sound[first : first + len(part)] += part
+    waveform = np.clip(sound, -1, 1).astype(np.float32)
+
+    path = Path(path)
+    codecs = _CODECS.get(path.suffix, ("libx264", "aac"))
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream(codecs[0], rate=frame_rate)
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        video.codec_context.time_base = 1 / Fraction(frame_rate)
+        audio: Any = container.add_stream(codecs[1], rate=sample_rate, layout="mono")
+        times = [(n, n / frame_rate) for n in range(round(duration_seconds * frame_rate))]
+        packets = [
+            _video_packets(video, times, scene, 0.0),
+            _audio_packets(audio, waveform, (0.0, duration_seconds), (1.0,), 0.0),
+        ]
+        for packet in _interleaved(packets):
+            container.mux(packet)
+    return path
+
+
+class _Scene:
+    """Shapes that move before a dim background."""
+
+    def __init__(
+        self, random: np.random.Generator, shown: Sequence[tuple[str, float, float]], width: int, height: int
+    ) -> None:
+        self._shown = shown
+        coarse = random.integers(20, 90, size=(4, 5, 3))
+        self._background = np.kron(coarse, np.ones((-(-height // 4), -(-width // 5), 1)))[:height, :width]
+        self._rows, self._columns = np.mgrid[:height, :width]
+        self._size = min(width, height) / 3.2
+        self._places = random.uniform(0.3, 0.7, size=(len(shown), 2)) * (height, width)
+        self._speeds = random.uniform(-0.08, 0.08, size=(len(shown), 2)) * (height, width)
+
+    def __call__(self, number: int, seconds: float) -> npt.NDArray[np.uint8]:
+        picture = self._background.copy()
+        for (category, start, end), place, speed in zip(self._shown, self._places, self._speeds, strict=True):
+            if start <= seconds < end:
+                y, x = place + speed * np.sin(2 * (seconds - start))
+                picture[self._inside(SHAPES[category].form, self._rows - y, self._columns - x)] = SHAPES[
+                    category
+                ].colour
+        return picture.astype(np.uint8)
+
+    def _inside(self, form: str, y: npt.NDArray[Any], x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        size = self._size
+        inside = np.hypot(y, x) < size if form == "disc" else np.maximum(abs(y), abs(x)) < size
+        if form == "stripes":
+            inside = inside & ((x // (size / 4)) % 2 == 0)
+        return np.asarray(inside, np.bool_)
+
+
+def _tone(shape: Shape, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    waves = np.sum([np.sin(2 * np.pi * n * shape.hertz * seconds) / n for n in (1, 2, 3)], axis=0)
+    gate = np.sin(2 * np.pi * shape.pulses * seconds) >= 0 if shape.pulses else np.ones_like(seconds)
+    return np.asarray(0.4 * TONE_AMPLITUDE * waves * gate, np.float64)
 
 
 def make_clip(
@@ -89,7 +230,12 @@ def make_clip(
             if rotation_degrees:
                 video.set_display_rotation(rotation_degrees)
             shown = [(n, t) for n, t in enumerate(times) if video_span[0] <= t < video_span[1]]
-            packets.append(_video_packets(video, shown, events, start_seconds))
+
+            def draw(number: int, seconds: float) -> npt.NDArray[np.uint8]:
+                flashes = any(start <= seconds < end for start, end in events)
+                return draw_picture(number, flashes, width, height)
+
+            packets.append(_video_packets(video, shown, draw, start_seconds))
         if audio_span is not None:
             layout = "mono" if len(channel_gains) == 1 else "stereo"
             audio: Any = container.add_stream(audio_codec or codecs[1], rate=sample_rate, layout=layout)
@@ -143,12 +289,10 @@ def _cell_mean(picture: npt.NDArray[np.uint8], bit: int) -> float:
 
 
 def _video_packets(
-    stream: Any, shown: list[tuple[int, float]], events: Sequence[tuple[float, float]], start_seconds: float
+    stream: Any, shown: list[tuple[int, float]], draw: Draw, start_seconds: float
 ) -> Iterator[tuple[float, Any]]:
     for number, seconds in shown:
-        flashes = any(start <= seconds < end for start, end in events)
-        pixels = draw_picture(number, flashes, stream.width, stream.height)
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame = av.VideoFrame.from_ndarray(draw(number, seconds), format="rgb24")
         frame.time_base = stream.codec_context.time_base
         frame.pts = round((start_seconds + seconds) / frame.time_base)
         for packet in stream.encode(frame):

@@ -146,10 +146,14 @@ def _shown(value: Any) -> str:
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
         "default": Recipe(),
+        "fast": Recipe(visual=("efficientnet-lite0",), audio=("embedded-embedding",)),
         "ave": Recipe(visual=("vgg19-ave",), audio=("vggish",), frames_per_segment=16, precision="float32"),
     }
 )
 """Recipes by name.
+
+``fast`` is for a processor: a small network for pictures in place of VGG-19, and sound that needs no weights but those
+that ship with avel. Its pictures have one region, so that a model of it cannot show where.
 
 ``ave`` is the one that the features of the AVE data set were made with (Tian et al., ECCV 2018). What is left that
 differs is how sound is resampled; see `avel.backbones.vggish`.

@@ -168,6 +168,21 @@ def train(
         return run.train(resume, progress)
 
 
+def check_folder(folder: Path, settings: TrainingSettings, resume: bool) -> None:
+    """Whether a run may be in a folder.
+
+    Raises:
+        SettingsError: if the folder holds a run, or one with other settings.
+    """
+    before = folder / SETTINGS_FILE
+    if before.exists() and not resume:
+        raise SettingsError(f"{folder}: holds a run already. Resume it, or give another folder.")
+    if before.exists():
+        differences = settings.differences(from_mapping(read_yaml(before), str(before)), MAY_DIFFER)
+        if differences:
+            raise SettingsError(f"{folder}: holds a run with other settings: {'; '.join(differences)}.")
+
+
 class _Run:
     def __init__(self, settings: TrainingSettings, data: LocalizationData, folder: Path, processes: Processes) -> None:
         self.settings, self.data, self.folder, self.processes = settings, data, folder, processes
@@ -202,15 +217,9 @@ class _Run:
 
     def prepare(self, resume: bool) -> None:
         """Look at the folder and write the settings."""
-        before = self.folder / SETTINGS_FILE
-        if before.exists() and not resume:
-            raise SettingsError(f"{self.folder}: holds a run already. Resume it, or give another folder.")
-        if before.exists():
-            differences = self.settings.differences(from_mapping(read_yaml(before), str(before)), MAY_DIFFER)
-            if differences:
-                raise SettingsError(f"{self.folder}: holds a run with other settings: {'; '.join(differences)}.")
+        check_folder(self.folder, self.settings, resume)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.settings.save(before)
+        self.settings.save(self.folder / SETTINGS_FILE)
 
     def train(self, resume: bool, progress: Progress | None) -> TrainingResult:
         if resume and (self.folder / STATE_FILE).exists():
