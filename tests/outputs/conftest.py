@@ -1,8 +1,10 @@
 """Results for the tests of outputs: what a localizer would say of real clips, made by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from avel.events import BACKGROUND, Event, Localization, Modality, Segment, Validity, by_start, segment_bounds
@@ -44,6 +46,30 @@ def make_result(
     }
     found = by_start(Event(c, s, e, score, modality) for c, s, e, modality, score in spans)
     return Localization(str(video), duration_seconds, segment_seconds, model, found, tuple(segments), warnings)
+
+
+def make_trained_result(
+    video: str | Path = "clip.mp4", grid: tuple[int, int] = (2, 2), **changes: object
+) -> Localization:
+    """As `make_result`, of a model that tells no modality but where it looks: in the bottom right part."""
+    made = make_result(video, **{"events": [("Bark", 2.0, 5.0, "audio-visual", 0.9)], **changes})
+    segments = tuple(
+        replace(
+            s,
+            audio_scores=None,
+            visual_scores=None,
+            scores={"Cat": 0.1} | ({s.category: s.score} if s.category != BACKGROUND else {}),
+        )
+        for s in made.segments
+    )
+    attention = np.zeros((len(segments), *grid), np.float32)
+    attention[:, -1, -1] = [s.score if s.category != BACKGROUND else 0 for s in segments]
+    return replace(made, segments=segments, attention=attention)
+
+
+@pytest.fixture
+def make_trained() -> Make:
+    return make_trained_result
 
 
 @pytest.fixture

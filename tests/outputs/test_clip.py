@@ -162,3 +162,30 @@ def test_the_bar_shows_how_far_the_video_is(make):
         heads.append(int(np.flatnonzero((picture == 255).all(axis=2).any(axis=0)).mean()))
     assert heads == sorted(heads)
     assert heads[1] == pytest.approx(160, abs=2)
+
+
+def test_the_veil_lies_where_the_model_looks_and_only_during_events(make_trained):
+    overlay = Overlay(make_trained(), (320, 240))
+
+    def red(seconds: float) -> np.ndarray:
+        picture = np.full((240, 320, 3), 100, np.uint8)
+        overlay.draw(picture, seconds)
+        return (picture[:150].astype(int) @ [1, 0, -1]) > 30
+
+    for seconds in (0.0, 1.9, 5.0, 9.9, 20.0):
+        assert not red(seconds).any(), seconds
+    for seconds in (2.0, 4.9, 3.0):
+        marked = red(seconds)
+        assert marked[130:, 240:].all()
+        assert not marked[:40].any()
+        assert not marked[:, :60].any()
+
+
+def test_a_trained_models_video_is_written(event_clips, make_trained, tmp_path):
+    result = make_trained(event_clips / "dog_bark_02754.mp4", duration_seconds=10.031)
+    _, before = read(result.video)
+    _, after = read(write(result, tmp_path / "a.mp4"))
+    for t, (segment, original) in enumerate(zip(after, before, strict=True)):
+        added = segment.pictures["p"][1].astype(int) - original.pictures["p"][1]
+        warmer = (added[..., 0] - added[..., 2])[100:150, 220:280].mean()
+        assert (warmer > 60) == (2 <= t < 5), (t, warmer)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from avel.errors import MediaError
 from avel.media.reader import MediaReader
 from avel.media.types import PictureFormat
 from avel.outputs import evidence
-from avel.outputs.evidence import gather
+from avel.outputs.evidence import gather, sight_segments
 
 
 def test_frames_are_those_on_screen_in_the_middle_of_their_part(dog):
@@ -59,3 +61,27 @@ def test_a_file_without_sound(odd_files, make):
 def test_a_vanished_video_is_named(make):
     with pytest.raises(MediaError, match=r"gone.mp4: the video is no longer there.*json, csv, srt or vtt"):
         gather(make("gone.mp4"))
+
+
+def test_sights_are_the_pictures_in_the_middle_of_events(event_clips, make_trained):
+    result = make_trained(event_clips / "dog_bark_02754.mp4", duration_seconds=10.031)
+    found = gather(result)
+    assert [sight.segment for sight in found.sights] == [2, 3, 4]
+    form = PictureFormat(frames_per_segment=1, longest_side=evidence.FRAME_SIDE)
+    for sight in found.sights:
+        assert sight.frame.seconds == pytest.approx(sight.segment + 0.5, abs=0.13)
+        with MediaReader(result.video, segment_seconds=sight.frame.seconds, pictures={"p": form}) as reader:
+            _, segment = next(reader), next(reader)
+        np.testing.assert_array_equal(sight.frame.pixels, segment.pictures["p"][0])
+    assert gather(replace(result, attention=None)).sights == ()
+
+
+def test_sights_of_many_events_are_the_best_of_each_and_some_more(make_trained):
+    events = [("Bark", 100.0, 130.0, "audio-visual", 0.8), ("Bark", 500.0, 501.0, "audio-visual", 0.9)]
+    result = make_trained(duration_seconds=3600.0, events=events)
+    chosen = sight_segments(result, 6)
+    assert len(chosen) == 6
+    assert chosen == sorted(set(chosen))
+    assert {100, 500} <= set(chosen)
+    many = [("Bark", float(t), t + 2.0, "audio-visual", 0.5 + t / 10_000) for t in range(0, 1000, 10)]
+    assert sight_segments(make_trained(duration_seconds=1000.0, events=many), 3) == [970, 980, 990]

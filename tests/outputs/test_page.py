@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from avel.outputs import write
-from avel.outputs.evidence import ENVELOPE_POINTS, MAX_FRAMES, Evidence, Frame
+from avel.outputs.evidence import ENVELOPE_POINTS, MAX_FRAMES, Evidence, Frame, Sight
 from avel.outputs.page import MAX_TABLE_ROWS, page
 
 VOID_ELEMENTS = {"meta", "img", "hr", "link", "input", "br"}
@@ -131,8 +132,33 @@ def test_the_data_in_the_page_is_json(make):
     text = page(make(unseen=(0,)), evidence())
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text).group(1))
     assert data["duration"] == 10
-    assert data["heard"][0] == [0, 0, 90, 90, 90, 0, 0, 0, 0, 0]
-    assert data["seen"][0][0] == -1
+    assert data["scores"]["heard"][0] == [0, 0, 90, 90, 90, 0, 0, 0, 0, 0]
+    assert data["scores"]["seen"][0][0] == -1
+    assert data["heat"] is None
+
+
+def test_a_trained_models_page_shows_its_scores_and_where_it_looks(make_trained):
+    result = make_trained()
+    sights = tuple(Sight(t, Frame(t + 0.5, np.full((72, 128, 3), 128, np.uint8))) for t in (2, 3, 4))
+    text = page(result, replace(evidence(), sights=sights))
+    found = Reader(text)
+    assert [a["class"] for a in found.all("path") if a.get("class") in ("event", "heard", "seen")] == ["event"] * 3
+    assert found.all("path", class_="agree")[1]["d"].startswith("M200,100V10.0H300V100ZM300")
+    assert "heard only" not in found.text
+    assert [a["data-t"] for a in found.all("figure")] == ["2.0", "3.0", "4.0"]
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text).group(1))
+    assert list(data["heat"]["segments"]) == ["2", "3", "4"]
+    bytes_ = np.frombuffer(base64.b64decode(data["heat"]["segments"]["2"]), np.uint8)
+    assert bytes_.tolist() == [0, 0, 0, round(255 * 0.9)]
+    (first, *_) = [a["src"] for a in found.all("img") if a["alt"].startswith("Where")]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(first.removeprefix("data:image/jpeg;base64,")))))
+    assert np.ptp(picture[:10, :10].astype(int), axis=2).max() < 12  # grey as it was
+    assert np.ptp(picture[-10:, -10:].astype(int), axis=2).min() > 60
+
+
+def test_the_veil_of_very_many_segments_is_left_out(make_trained, monkeypatch):
+    monkeypatch.setattr("avel.outputs.page.MAX_HEAT_SEGMENTS", 2)
+    assert '"heat": null' in page(make_trained(), evidence())
 
 
 def test_the_video_beside_the_page_is_linked(make, tmp_path):

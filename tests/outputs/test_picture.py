@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from avel.outputs import write
-from avel.outputs.evidence import Evidence, Frame
+from avel.outputs.evidence import Evidence, Frame, Sight
 from avel.outputs.picture import DPI, draw
 
 
@@ -70,3 +72,18 @@ def test_what_could_not_be_read_is_in_the_legend(make, grey):
 
     assert "could not be read" in words(draw(make(unheard=(3,)), grey))
     assert "could not be read" not in words(draw(make(), grey))
+
+
+def test_a_trained_models_picture_shows_where_it_looks(make_trained, grey):
+    result = make_trained()
+    plain = draw(result, grey)
+    sights = tuple(Sight(t, Frame(t + 0.5, grey.frames[0].pixels)) for t in (2, 3, 4))
+    figure = draw(result, replace(grey, sights=sights))
+    assert figure.get_size_inches()[1] > plain.get_size_inches()[1] + 0.8
+    texts = {text.get_text() for text in figure.texts}
+    assert {"0:02.5", "0:03.5", "0:04.5", "Bark", "heard and seen", "event"} <= texts
+    assert not {"heard only", "seen only", "heard", "seen"} & texts
+    (first, *others) = [axes.images[0].get_array() for axes in figure.axes if axes.images][1:]
+    assert len(others) == 2
+    assert np.ptp(first[:10, :10].astype(int), axis=2).max() <= 4  # grey as it was
+    assert np.ptp(first[-10:, -10:].astype(int), axis=2).min() > 100

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.errors import MediaError
-from avel.events import Localization
+from avel.events import Localization, segment_index
 from avel.media.reader import MediaReader, probe
 from avel.media.types import MediaInfo, MediaSegment, PictureFormat
 
@@ -25,7 +25,12 @@ SAMPLE_RATE = 16000
 _CHUNK_SECONDS = 2.0
 """Sound and pictures are read in parts of at most this length: as much as is missing where something is damaged."""
 
-_PICTURES = "strip"
+_PICTURES, _SIGHTS = "strip", "sights"
+
+MAX_SIGHTS = 12
+"""Moments of events at which the picture is shown with where the model looks."""
+_SIGHTS_A_SEGMENT = 4
+"""Pictures are looked at so often in a segment, to take the one nearest to its middle."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,19 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """A moment of an event, for where the model looks.
+
+    Attributes:
+        segment: its number.
+        frame: the picture in the middle of the segment, or as near to it as there is one.
+    """
+
+    segment: int
+    frame: Frame
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Frames and sound of a video, of a size that does not grow with its length.
 
@@ -51,12 +69,14 @@ class Evidence:
         low: (N,) float32, least sample in each of N equal parts of the timeline; NaN where there is no sound. Empty
             when the video has no sound.
         high: (N,) float32, the greatest sample.
+        sights: moments of events, by time, at most `MAX_SIGHTS`; none when the model does not say where.
     """
 
     frames: tuple[Frame, ...]
     aspect: float | None
     low: npt.NDArray[np.float32]
     high: npt.NDArray[np.float32]
+    sights: tuple[Sight, ...] = ()
 
     @property
     def has_picture(self) -> bool:
@@ -96,7 +116,12 @@ def gather(result: Localization) -> Evidence:
     chunk_seconds = result.duration_seconds / count / per_frame
     frames: list[Frame] = []
     envelope = _Envelope(result.duration_seconds)
-    pictures = {_PICTURES: PictureFormat(frames_per_segment=1, longest_side=FRAME_SIDE)} if has_picture else {}
+    sights = _Sights(result, chunk_seconds)
+    pictures = {}
+    if has_picture:
+        pictures[_PICTURES] = PictureFormat(frames_per_segment=1, longest_side=FRAME_SIDE)
+        if sights.segments:
+            pictures[_SIGHTS] = PictureFormat(frames_per_segment=sights.per_chunk, longest_side=FRAME_SIDE)
     with MediaReader(
         result.video,
         segment_seconds=chunk_seconds,
@@ -107,12 +132,62 @@ def gather(result: Localization) -> Evidence:
             if has_picture and segment.index % per_frame == per_frame // 2 and len(frames) < count:
                 picture = segment.pictures[_PICTURES][0].copy() if segment.visual_valid else None
                 frames.append(Frame(segment.start_seconds, picture))
+            if segment.visual_valid and _SIGHTS in pictures:
+                sights.add(segment)
             if segment.audio_valid:
                 envelope.add(segment)
     low, high = envelope.low, envelope.high
     if info.sample_rate is None:
         low = high = np.empty(0, np.float32)
-    return Evidence(tuple(frames), aspect, low, high)
+    return Evidence(tuple(frames), aspect, low, high, sights.found())
+
+
+def sight_segments(result: Localization, at_most: int = MAX_SIGHTS) -> list[int]:
+    """Segments at which to show where the model looks: the best of each event first, then others of events, in time."""
+    attention = result.attention
+    if attention is None:
+        return []
+    strength = attention.sum(axis=(1, 2))
+    lit = np.flatnonzero(strength)
+    if len(lit) <= at_most:
+        return lit.tolist()
+    chosen: dict[int, None] = {}
+    for event in sorted(result.events, key=lambda e: -e.score):
+        first = min(segment_index(event.start_seconds, result.segment_seconds), len(attention) - 1)
+        end = max(math.ceil(event.end_seconds / result.segment_seconds - 1e-6), first + 1)
+        best = first + int(np.argmax(strength[first:end]))
+        if strength[best] > 0 and len(chosen) < at_most:
+            chosen[best] = None
+    rest = [int(t) for t in lit if int(t) not in chosen]
+    missing = at_most - len(chosen)
+    evenly = [rest[i] for i in np.linspace(0, len(rest) - 1, missing).astype(int)] if missing else []
+    return sorted({*chosen, *evenly})
+
+
+class _Sights:
+    """Keeps the picture nearest to the middle of each segment that is to be shown."""
+
+    def __init__(self, result: Localization, chunk_seconds: float) -> None:
+        self.segments = sight_segments(result)
+        self.per_chunk = max(math.ceil(_SIGHTS_A_SEGMENT * chunk_seconds / result.segment_seconds), 1)
+        self._middles = np.array([(t + 0.5) * result.segment_seconds for t in self.segments])
+        self._half = result.segment_seconds / 2
+        self._chunk_seconds = chunk_seconds
+        self._best: dict[int, tuple[float, Frame]] = {}
+
+    def add(self, chunk: MediaSegment) -> None:
+        start, end = chunk.start_seconds, chunk.start_seconds + self._chunk_seconds
+        moments = start + np.arange(self.per_chunk) * self._chunk_seconds / self.per_chunk
+        first, last = np.searchsorted(self._middles, [start - self._half, end + self._half])
+        for i in range(first, last):
+            distances = abs(moments - self._middles[i])
+            nearest = int(distances.argmin())
+            distance = float(distances[nearest])
+            if distance < self._half and distance < self._best.get(i, (math.inf,))[0]:
+                self._best[i] = distance, Frame(float(moments[nearest]), chunk.pictures[_SIGHTS][nearest].copy())
+
+    def found(self) -> tuple[Sight, ...]:
+        return tuple(Sight(self.segments[i], frame) for i, (_, frame) in sorted(self._best.items()))
 
 
 class _Envelope:

@@ -1,4 +1,4 @@
-"""Events drawn into frames: the names of those that are on now, and a bar of the whole timeline."""
+"""Events drawn into frames: where they are, the names of those that are on now, and a bar of the whole timeline."""
 
 import bisect
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from avel.events import Event, Localization, Modality
-from avel.outputs import timeline
+from avel.events import Event, Localization, Modality, segment_index
+from avel.outputs import heat, timeline
 
 MAX_NAMES = 4
 
@@ -45,6 +45,8 @@ class Overlay:
         self._moments = sorted({moment for e in result.events for moment in (e.start_seconds, e.end_seconds)})
         self._between = 0  # the labels change where an event starts or ends, and are kept in between
         self._labels: Image.Image | None = None
+        self._segment = -1  # the veil changes from segment to segment
+        self._veil: npt.NDArray[np.float32] | None = None
 
     def draw(self, picture: Picture, seconds: float) -> None:
         """Draw into a frame.
@@ -53,6 +55,7 @@ class Overlay:
             picture: (H, W, 3) RGB, changed in place.
             seconds: the frame's time.
         """
+        self._draw_heat(picture, seconds)
         between = bisect.bisect_right(self._moments, seconds)
         if between != self._between:
             now = [e for e in self.result.events if e.start_seconds <= seconds < e.end_seconds]
@@ -64,6 +67,18 @@ class Overlay:
         x = self._x(seconds)
         half = max(self.bar // 6, 1)
         picture[top + self.pad - 1 : top + self.pad + self.bar + 1, max(x - half, 0) : x + half] = 255
+
+    def _draw_heat(self, picture: Picture, seconds: float) -> None:
+        attention = self.result.attention
+        if attention is None:
+            return
+        segment = min(segment_index(seconds, self.result.segment_seconds), len(attention) - 1)
+        if segment != self._segment:
+            is_lit = bool(attention[segment].any())
+            self._segment = segment
+            self._veil = heat.veil(attention[segment], (self.width, self.height)) if is_lit else None
+        if self._veil is not None:
+            picture[:] = heat.lay_over(picture, self._veil)
 
     def _x(self, seconds: float) -> int:
         share = min(max(seconds / self.result.duration_seconds, 0.0), 1.0)

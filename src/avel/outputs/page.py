@@ -13,12 +13,15 @@ import numpy as np
 from PIL import Image
 
 from avel.events import Event, Localization, by_start
-from avel.outputs import timeline
-from avel.outputs.evidence import Evidence, Frame
+from avel.outputs import heat, timeline
+from avel.outputs.evidence import Evidence, Frame, Sight
 
 MAX_TABLE_ROWS = 500
 PLAYABLE_SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".ogv", ".mkv"}
 """Of videos that a browser may be able to play."""
+
+MAX_HEAT_SEGMENTS = 4000
+"""Of more segments with events the video is played without its veil, to keep the page small."""
 
 _SCORE_HEIGHT = 100
 _JPEG_QUALITY = 80
@@ -51,6 +54,9 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
     frames = [_frame(frame) for frame in evidence.frames]
     environment.filters |= {"percent": percent, "clock": clock}
     scores = timeline.scores(result)
+    lines = {"event": scores.both}
+    if scores.heard is not None and scores.seen is not None:
+        lines = {"heard": scores.heard, "seen": scores.seen}
     lanes = timeline.lanes(result)
     events = by_start(result.events)
     return environment.get_template("report.html.j2").render(
@@ -70,28 +76,39 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
         lanes=lanes,
         lanes_left_out=len({e.category for e in events}) - len(lanes),
         rows=[
-            {"category": category, "heard": _area(scores.edges, scores.heard[category], result.duration_seconds)}
-            | {"seen": _area(scores.edges, scores.seen[category], result.duration_seconds)}
-            | {"both": _agreement(scores, category, result.duration_seconds)}
-            | {"notes": _note(result, category)}
+            {"category": category, "notes": _note(result, category), "counts": _counting(scores, category, result)}
+            | {
+                "lines": {
+                    name: _area(scores.edges, of[category], result.duration_seconds) for name, of in lines.items()
+                }
+            }
             for category in scores.categories
         ],
+        lines=list(lines),
         hover={
             "duration": result.duration_seconds,
+            "segment": result.segment_seconds,
             "edges": [round(float(edge), 3) for edge in scores.edges],
-            "heard": [_hundredths(scores.heard[category]) for category in scores.categories],
-            "seen": [_hundredths(scores.seen[category]) for category in scores.categories],
+            "scores": {
+                name: [_hundredths(of[category]) for category in scores.categories] for name, of in lines.items()
+            },
+            "heat": _heat(result),
         },
+        sights=[_sight(result, sight) for sight in evidence.sights],
         unheard=timeline.unreadable(result, "audio"),
         unseen=timeline.unreadable(result, "visual"),
         unjudged=timeline.unreadable(result, *evidence.kinds),
         events=events[:MAX_TABLE_ROWS],
         events_left_out=max(len(events) - MAX_TABLE_ROWS, 0),
         words=timeline.MODALITY_WORDS,
+        modalities=timeline.modalities(result),
         classes={"audio-visual": "both", "audio": "heard", "visual": "seen"},
         threshold=timeline.THRESHOLD,
         score_height=_SCORE_HEIGHT,
         colors={"heard": timeline.HEARD_COLOR, "seen": timeline.SEEN_COLOR, "both": timeline.BOTH_COLOR},
+        heat_colors=heat.COLORS,
+        heat_opacity=heat.OPACITY,
+        full_share=heat.FULL_SHARE,
         video_link=_video_link(result, folder),
         band_title=lambda group: _band_title(group, clock),
     )
@@ -141,18 +158,46 @@ def _area(edges: "np.typing.NDArray[np.float64]", values: timeline.Columns, dura
     return "".join(parts)
 
 
-def _agreement(scores: timeline.Scores, category: str, duration_seconds: float) -> str:
-    """The area under both scores where both reach the threshold."""
-    both = np.fmin(scores.heard[category], scores.seen[category])
-    both[np.isnan(scores.heard[category]) | np.isnan(scores.seen[category])] = 0
+def _counting(scores: timeline.Scores, category: str, result: Localization) -> str:
+    """The area under the scores where they reach the threshold."""
     parts = []
-    for start, end, value in zip(scores.edges[:-1], scores.edges[1:], both, strict=True):
+    for start, end, value in zip(scores.edges[:-1], scores.edges[1:], scores.both[category], strict=True):
         if value >= timeline.THRESHOLD:
             top = f"{_SCORE_HEIGHT * (1 - float(value)):.1f}"
-            parts.append(
-                f"M{_x(start, duration_seconds)},{_SCORE_HEIGHT}V{top}H{_x(end, duration_seconds)}V{_SCORE_HEIGHT}Z"
-            )
+            left, right = (_x(seconds, result.duration_seconds) for seconds in (start, end))
+            parts.append(f"M{left},{_SCORE_HEIGHT}V{top}H{right}V{_SCORE_HEIGHT}Z")
     return "".join(parts)
+
+
+def _sight(result: Localization, sight: Sight) -> dict[str, Any]:
+    assert result.attention is not None
+    assert sight.frame.pixels is not None
+    pixels = sight.frame.pixels
+    veil = heat.veil(result.attention[sight.segment], (pixels.shape[1], pixels.shape[0]))
+    segment = result.segments[sight.segment]
+    return {
+        "source": _data_uri(heat.lay_over(pixels, veil)),
+        "seconds": sight.frame.seconds,
+        "start": segment.start_seconds,
+        "category": segment.category,
+        "score": segment.score,
+    }
+
+
+def _heat(result: Localization) -> dict[str, Any] | None:
+    """Heat of the segments of events, for a veil over the video while it plays; one byte a part of the picture."""
+    attention = result.attention
+    if attention is None:
+        return None
+    lit = np.flatnonzero(attention.any(axis=(1, 2)))
+    if len(lit) > MAX_HEAT_SEGMENTS:
+        return None
+    maps = {int(t): (255 * heat.heat(attention[t])).round().astype(np.uint8).tobytes() for t in lit}
+    return {
+        "rows": attention.shape[1],
+        "columns": attention.shape[2],
+        "segments": {t: base64.b64encode(of).decode("ascii") for t, of in maps.items()},
+    }
 
 
 def _x(seconds: float, duration_seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A result as one picture: frames, waveform, event bands and scores over one time axis."""
+"""A result as one picture: frames, waveform, where the model looks, event bands and scores over one time axis."""
 
 import textwrap
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from avel.events import Localization, Modality
-from avel.outputs import timeline
+from avel.outputs import heat, timeline
 from avel.outputs.evidence import STRIP_ASPECT, Evidence, Frame, gather
 
 DPI = 150
@@ -47,6 +47,9 @@ _INK, _SOFT, _FAINT, _LINE, _WELL, _VOID, _HATCH = (
 _HEARD: dict[str, Any] = {"color": timeline.HEARD_COLOR, "linewidth": 1.2}
 _SEEN: dict[str, Any] = {"color": timeline.SEEN_COLOR, "linewidth": 1.2, "linestyle": (0, (4, 2))}
 _BOTH: dict[str, Any] = {"color": timeline.BOTH_COLOR, "linewidth": 7, "alpha": 0.25, "solid_capstyle": "butt"}
+_EVENT: dict[str, Any] = {"color": timeline.BOTH_COLOR, "linewidth": 1.2}
+_WIDEST_SIGHT = 1.5
+_CAPTION, _SIGHT_GAP = 0.3, 0.06
 _HATCHES: dict[Modality, str | None] = {"audio-visual": None, "audio": "////", "visual": "\\\\\\\\"}
 
 
@@ -69,6 +72,7 @@ def draw(result: Localization, evidence: Evidence | None = None) -> Figure:
         2 * _MARGIN + _TITLE + _LINE_HEIGHT * len(summary) + _LEGEND + _STRIP + _WAVE + _AXIS + 3 * _GAP + 2 * _PART
         + (sum(lane_heights) if lanes else _LANE_LEAST) + _GAP * max(len(lanes), 1)
         + (_SCORES + _GAP) * len(scores.categories)
+        + (_sight_height(evidence) + _CAPTION + _GAP if evidence.sights else 0)
     )  # fmt: skip
     sheet = _Sheet(result, height)
     sheet.title(summary)
@@ -76,13 +80,16 @@ def draw(result: Localization, evidence: Evidence | None = None) -> Figure:
     sheet.strip(evidence)
     sheet.wave(evidence)
     sheet.axis()
+    if evidence.sights:
+        sheet.sights(evidence)
     sheet.part("Events")
     for lane, lane_height in zip(lanes, lane_heights, strict=True):
         sheet.lane(lane, lane_height, unjudged)
     if not lanes:
         sheet.nothing("no event", _LANE_LEAST)
     if scores.categories:
-        sheet.part("Scores", [("heard", _HEARD), ("seen", _SEEN), ("both", _BOTH)])
+        alone = [("heard", _HEARD), ("seen", _SEEN)] if timeline.tells_modalities(result) else [("event", _EVENT)]
+        sheet.part("Scores", [*alone, ("both" if len(alone) == 2 else "counts", _BOTH)])
     for category in scores.categories:
         sheet.scores(scores, category, unjudged)
     return sheet.figure
@@ -116,7 +123,8 @@ class _Sheet:
 
     def legend(self, evidence: Evidence) -> None:
         x, y = _MARGIN + _LABELS, self.top + _LEGEND / 2 - 0.03
-        for modality, word in timeline.MODALITY_WORDS.items():
+        for modality in timeline.modalities(self.result):
+            word = timeline.MODALITY_WORDS[modality]
             patch = _band(modality, (x / _WIDTH, 1 - (y + 0.05) / self.height), 0.26 / _WIDTH, 0.1 / self.height)
             patch.set_transform(self.figure.transFigure)
             self.figure.add_artist(patch)
@@ -162,6 +170,33 @@ class _Sheet:
             self._text(x, self.top + 0.03, text, size=7.5, color=_SOFT, horizontalalignment=side)
         self.top += _AXIS
 
+    def sights(self, evidence: Evidence) -> None:
+        """Pictures of events with where the model looks, each with its time and category."""
+        attention = self.result.attention
+        assert attention is not None
+        height = _sight_height(evidence)
+        width = height * (evidence.aspect or 1)
+        x = _MARGIN + _LABELS
+        self._text(
+            x - 0.18, self.top + height / 2, "Where the\nmodel looks", size=8, horizontalalignment="right",
+            multialignment="right",
+        )  # fmt: skip
+        for sight in evidence.sights:
+            assert sight.frame.pixels is not None
+            pixels = sight.frame.pixels
+            veil = heat.veil(attention[sight.segment], (pixels.shape[1], pixels.shape[0]))
+            axes = self.figure.add_axes(
+                (x / _WIDTH, 1 - (self.top + height) / self.height, width / _WIDTH, height / self.height)
+            )
+            axes.imshow(heat.lay_over(pixels, veil), aspect="auto", interpolation="antialiased")
+            axes.set_axis_off()
+            clock = timeline.clock(sight.frame.seconds, timeline.clock_decimals(self.result))
+            category = _shortened(self.result.segments[sight.segment].category, max(round(width / 0.062), 6))
+            self._text(x, self.top + height + 0.09, clock, size=6.5, color=_SOFT)
+            self._text(x, self.top + height + 0.22, category, size=6.5)
+            x += width + _SIGHT_GAP
+        self.top += height + _CAPTION + _GAP
+
     def part(self, name: str, keys: Sequence[tuple[str, dict[str, Any]]] = ()) -> None:
         middle = self.top + _PART / 2
         x = _MARGIN + _LABELS
@@ -187,12 +222,15 @@ class _Sheet:
         axes = self._axes(_SCORES, category)
         axes.set_ylim(-0.04, 1.04)  # room for the width of lines
         _void(axes, unjudged)
-        heard, seen = scores.heard[category], scores.seen[category]
         axes.axhline(timeline.THRESHOLD, color=_FAINT, linewidth=0.6, linestyle=(0, (1, 3)))
-        both = np.where(np.minimum(heard, seen) >= timeline.THRESHOLD, np.minimum(heard, seen), np.nan)
-        axes.stairs(both, scores.edges, fill=True, color=timeline.BOTH_COLOR, alpha=0.2, linewidth=0)
-        axes.stairs(heard, scores.edges, baseline=None, **_HEARD)
-        axes.stairs(seen, scores.edges, baseline=None, **_SEEN)
+        both = scores.both[category]
+        counts = np.where(both >= timeline.THRESHOLD, both, np.nan)
+        axes.stairs(counts, scores.edges, fill=True, color=timeline.BOTH_COLOR, alpha=0.2, linewidth=0)
+        if scores.heard is not None and scores.seen is not None:
+            axes.stairs(scores.heard[category], scores.edges, baseline=None, **_HEARD)
+            axes.stairs(scores.seen[category], scores.edges, baseline=None, **_SEEN)
+        else:
+            axes.stairs(both, scores.edges, baseline=None, **_EVENT)
         axes.axhline(0, color=_LINE, linewidth=1, zorder=0)
 
     def nothing(self, why: str, height: float, label: str = "") -> None:
@@ -232,6 +270,12 @@ class _Sheet:
         # A file name may hold "$", which would start a formula.
         where = {"verticalalignment": "center"} | how
         self.figure.text(x / _WIDTH, 1 - y / self.height, text, fontsize=size, color=color, parse_math=False, **where)
+
+
+def _sight_height(evidence: Evidence) -> float:
+    """So that all of them fit side by side."""
+    width = min((_PLOT + _SIGHT_GAP) / len(evidence.sights) - _SIGHT_GAP, _WIDEST_SIGHT)
+    return width / (evidence.aspect or 1)
 
 
 def _band(modality: Modality, corner: tuple[float, float], width: float, height: float) -> Rectangle:

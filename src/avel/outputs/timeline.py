@@ -6,13 +6,13 @@ events also by their filling.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from avel.events import BACKGROUND, MODALITIES, Event, Localization, Modality, by_start
+from avel.events import BACKGROUND, MODALITIES, Event, Localization, Modality, Segment, by_start
 
 HEARD_COLOR = "#0072b2"
 SEEN_COLOR = "#d55e00"
@@ -91,18 +91,20 @@ class Scores:
 
     Attributes:
         edges: (N + 1,) seconds.
-        heard: by category, (N,) in [0, 1]; NaN where no sound could be read.
-        seen: by category, (N,) in [0, 1]; NaN where no picture could be read.
+        both: by category, (N,) in [0, 1], of what is both heard and seen; NaN where sound or picture could not be read.
+        heard: the same of what is heard, ``None`` when the model does not say it; NaN where no sound could be read.
+        seen: the same of what is seen; NaN where no picture could be read.
     """
 
     edges: npt.NDArray[np.float64]
-    heard: Mapping[str, Columns]
-    seen: Mapping[str, Columns]
+    both: Mapping[str, Columns]
+    heard: Mapping[str, Columns] | None
+    seen: Mapping[str, Columns] | None
 
     @property
     def categories(self) -> tuple[str, ...]:
         """The categories shown, in order."""
-        return tuple(self.heard)
+        return tuple(self.both)
 
 
 def lanes(result: Localization) -> list[Lane]:
@@ -116,27 +118,48 @@ def lanes(result: Localization) -> list[Lane]:
 
 
 def scores(result: Localization) -> Scores:
-    """Both taggers' scores of the categories that matter: those with events, then those that came near one."""
+    """Scores of the categories that matter: those with events, then those that came near one."""
     categories = _notable(result)
     segments = result.segments
-    shape = (len(segments), len(categories))
-    heard, seen = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for t, segment in enumerate(segments):
-        for values, table, valid in (
-            (segment.audio_scores, heard, segment.valid.audio),
-            (segment.visual_scores, seen, segment.valid.visual),
-        ):
-            table[t] = [values.get(category, 0.0) for category in categories] if valid else np.nan
     each = max(-(-len(segments) // MAX_COLUMNS), 1)
     firsts = np.arange(0, len(segments), each)
     edges = np.array([segments[t].start_seconds for t in firsts] + [s.end_seconds for s in segments[-1:]], np.float64)
-    if len(segments) and len(categories):
-        heard, seen = np.fmax.reduceat(heard, firsts), np.fmax.reduceat(seen, firsts)
+
+    def columns(of: Callable[[Segment], Mapping[str, float]], *kinds: str) -> dict[str, Columns]:
+        table = np.zeros((len(segments), len(categories)), np.float32)
+        for t, segment in enumerate(segments):
+            values = of(segment)
+            is_valid = all(getattr(segment.valid, kind) for kind in kinds)
+            table[t] = [values.get(category, 0.0) for category in categories] if is_valid else np.nan
+        if table.size:
+            table = np.fmax.reduceat(table, firsts)
+        return {category: table[:, c] for c, category in enumerate(categories)}
+
+    tells = tells_modalities(result)
     return Scores(
         edges=edges,
-        heard={category: heard[:, c] for c, category in enumerate(categories)},
-        seen={category: seen[:, c] for c, category in enumerate(categories)},
+        both=columns(_both, "audio", "visual"),
+        heard=columns(lambda s: s.audio_scores or {}, "audio") if tells else None,
+        seen=columns(lambda s: s.visual_scores or {}, "visual") if tells else None,
     )
+
+
+def tells_modalities(result: Localization) -> bool:
+    """Whether the model says what is heard and what is seen, each alone."""
+    return all(s.audio_scores is not None and s.visual_scores is not None for s in result.segments)
+
+
+def modalities(result: Localization) -> list[Modality]:
+    """What events of a result can be."""
+    return [m for m in MODALITIES if m == "audio-visual" or tells_modalities(result)]
+
+
+def _both(segment: Segment) -> Mapping[str, float]:
+    """Scores of what is both heard and seen; in results that do not hold them, the smaller of the two, as agreement."""
+    heard, seen = segment.audio_scores, segment.visual_scores
+    if segment.scores or heard is None or seen is None:
+        return segment.scores
+    return {category: min(score, seen[category]) for category, score in heard.items() if category in seen}
 
 
 def unreadable(result: Localization, *kinds: str) -> list[tuple[float, float]]:
@@ -254,10 +277,13 @@ def _notable(result: Localization) -> list[str]:
     chosen = [lane.category for lane in lanes(result)]
     peaks: dict[str, tuple[float, float]] = {}  # how near it came to both, then to either
     for segment in result.segments:
-        for category in {**segment.audio_scores, **segment.visual_scores}:
-            both = (segment.audio_scores.get(category, 0.0), segment.visual_scores.get(category, 0.0))
+        both = _both(segment)
+        either = {**both, **(segment.audio_scores or {}), **(segment.visual_scores or {})}
+        for category in either:
+            alone = ((segment.audio_scores or {}).get(category, 0.0), (segment.visual_scores or {}).get(category, 0.0))
+            of_both = both.get(category, 0.0)
             before = peaks.get(category, (0.0, 0.0))
-            peaks[category] = (max(before[0], min(both)), max(before[1], max(both)))
+            peaks[category] = (max(before[0], of_both), max(before[1], of_both, *alone))
     others = sorted((c for c in peaks if c not in chosen and c != BACKGROUND), key=lambda c: peaks[c], reverse=True)
     near = [c for c in others if peaks[c][0] >= NOTABLE_SCORE]
     few = others[: max(_FEWEST_SCORE_ROWS - len(chosen), 0)]
