@@ -1,0 +1,115 @@
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from avel.cli import training
+from avel.data.synthetic import SHAPES, make_shapes_clip
+from avel.errors import SettingsError
+
+app = typer.Typer()
+for command in (training.train, training.evaluate):
+    app.command()(command)
+
+QUICK = ("--model", "a", "--epochs", 2, "--device", "cpu", "--set", "threads=1", "--visual", "none")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "videos").mkdir()
+    rows = []
+    for i in range(6):
+        name = list(SHAPES)[i % 2]
+        make_shapes_clip(folder / "videos" / f"{i}.mp4", 3.0, [(name, 1, 3)], seed=i, width=32, height=32)
+        rows.append([f"{i}.mp4", 1, 3, name])
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["video", "start_seconds", "end_seconds", "category"], *rows])
+    with (folder / "weak.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["video", "category"], *([row[0], row[3]] for row in rows)])
+    return folder
+
+
+@pytest.fixture
+def avel():
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def text(result):
+    return " ".join(result.stderr.split())
+
+
+def test_one_command_trains_on_labels(avel, folder, tmp_path):
+    run = tmp_path / "run"
+    arguments = ("--data", folder / "labels.csv", "--videos", folder / "videos")
+    result = avel("train", *arguments, "-o", run, *QUICK)
+    assert "6 labels of 2 categories in 6 videos" in text(result)
+    assert "6 videos extracted, 0 already there, 0 failed" in text(result)
+    assert "warning:" in text(result)
+    assert "fewer than 10 training events: red disc (1), green square (1)" in text(result)
+    assert "videos: 2 train, 2 val, 2 test" in text(result)
+    assert "where its segment accuracy is" in result.stdout
+    assert "true category, whole video (oracle)" in result.stdout
+    assert {path.name for path in run.iterdir()} == {
+        *("checkpoint.safetensors", "features", "log.csv", "result.html", "result.json", "settings.yaml"),
+        *("splits.csv", "state.safetensors"),
+    }
+    with pytest.raises(SettingsError, match="holds a run already"):
+        avel("train", *arguments, "-o", run, *QUICK)
+    again = avel("train", *arguments, "-o", run, *QUICK[:2], "--epochs", 3, *QUICK[4:], "--resume")
+    assert "0 videos extracted, 6 already there" in text(again)
+    assert "epoch 3/3" in text(again)
+    found = json.loads(avel("evaluate", run, *arguments, "--json", "--device", "cpu").stdout)
+    assert found["metrics"] == json.loads((run / "result.json").read_text())["metrics"]
+
+
+def test_labels_without_times_are_weak(avel, folder, tmp_path):
+    arguments = ("--videos", folder / "videos", "-o", tmp_path / "run", *QUICK)
+    result = avel("train", folder / "weak.csv", *arguments, "--segment-seconds", 1.5)
+    assert "labels have no times: training on labels of whole videos (task weak)" in text(result)
+    assert "where its video accuracy is" in result.stdout
+    assert "task: weak" in (tmp_path / "run" / "settings.yaml").read_text()
+
+
+def test_options_that_do_not_go_together(avel, folder, tmp_path):
+    labels, videos = folder / "labels.csv", folder / "videos"
+    out = ("-o", tmp_path / "run")
+    assert "Give the data once" in text(avel("train", *out, code=2))
+    assert "Give the data once" in text(avel("train", labels, "--data", labels, *out, code=2))
+    assert "is a file. For labels of your own add --videos DIR" in text(avel("train", labels, *out, code=2))
+    assert "--preset, --segment-seconds: only for labels of one's own" in text(
+        avel("train", folder, *out, "--preset", "fast", "--segment-seconds", 2, code=2)
+    )
+    assert "--annotations: for AVE's layout only" in text(
+        avel("train", labels, "--videos", videos, "--annotations", folder, *out, code=2)
+    )
+    assert "--store: only for labels of one's own" in text(
+        avel("evaluate", tmp_path / "x", folder, "--store", folder, code=2)
+    )
+
+
+@pytest.mark.slow
+def test_the_worked_example_beats_the_trivial_answers(avel, tmp_path, weight_file):
+    weight_file("efficientnet-lite0")
+    example = Path(__file__).parents[2] / "examples" / "own_data"
+    sys.path.insert(0, str(example))
+    import make_shapes
+
+    make_shapes.make(tmp_path, 24, 12.0)
+    run = tmp_path / "run"
+    settings = ("--settings", example / "shapes.yaml", "--epochs", 30, "--set", "threads=1", "--device", "cpu")
+    avel("train", "--data", tmp_path / "labels.csv", "--videos", tmp_path / "videos", "-o", run, *settings)
+    found = json.loads((run / "result.json").read_text())
+    trivial = max(one["segment_accuracy"] for one in found["baselines"].values())
+    assert found["metrics"]["segment_accuracy"] > trivial + 0.1
