@@ -11,6 +11,7 @@ from avel.data.synthetic import (
     make_clip,
     make_shapes_clip,
     picture_number,
+    shape_box,
     tone_waveform,
 )
 
@@ -80,3 +81,20 @@ def test_equal_seeds_give_equal_shapes_and_unknown_ones_are_refused(tmp_path):
     assert len(one) == len(same)
     with pytest.raises(ValueError, match="Unknown category 'cow'. There are: red disc, green square, blue stripes"):
         make_shapes_clip(tmp_path / "x.mkv", 1.0, [("cow", 0, 1)])
+
+
+@pytest.mark.parametrize("category", SHAPES)
+def test_shapes_are_at_the_place_that_they_are_given(tmp_path, category):
+    place, size = (0.7, 0.3), 0.4
+    events = [(category, 0.0, 1.0)]
+    path = make_shapes_clip(tmp_path / "a.mkv", 2.0, events, frame_rate=2, places=[place], size=size)
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    changed = np.abs(frames[0] - frames[-1]).max(axis=2) > 60
+    np.testing.assert_array_equal(np.abs(frames[1] - frames[-1]).max(axis=2) > 60, changed)  # it stays
+    rows, columns = np.nonzero(changed)
+    left, top, right, bottom = shape_box(place, size)
+    assert (columns.min() / 160, (columns.max() + 1) / 160) == pytest.approx((left, right), abs=0.08)
+    assert (rows.min() / 120, (rows.max() + 1) / 120) == pytest.approx((top, bottom), abs=0.02)
+    with pytest.raises(ValueError, match="There are 2 places for 1 shapes"):
+        make_shapes_clip(tmp_path / "b.mkv", 1.0, events, places=[place, place])

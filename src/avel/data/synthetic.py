@@ -75,6 +75,8 @@ def make_shapes_clip(
     frame_rate: int = 8,
     sample_rate: int = 16000,
     waveforms: Sequence[tuple[float, npt.NDArray[np.float32]]] = (),
+    places: Sequence[tuple[float, float]] | None = None,
+    size: float = 0.625,
 ) -> Path:
     """Write a clip whose events are shapes that sound.
 
@@ -90,19 +92,24 @@ def make_shapes_clip(
         frame_rate: pictures a second.
         sample_rate: in Hz.
         waveforms: other sounds, each with the second at which it starts: (S,) in [-1, 1].
+        places: middle (x, y) of each shape in shares of the picture's sides, first those of ``events``; shapes then
+            stay there, and `shape_box` says what they cover. Drawn at random, with movement, when ``None``.
+        size: of shapes, as a share of the picture's shorter side.
 
     Returns:
         ``path``.
 
     Raises:
-        ValueError: if there is no such category.
+        ValueError: if there is no such category, or not one place for each shape.
     """
     shown, heard = [*events, *seen_only], [*events, *heard_only]
     for category, _, _ in (*shown, *heard):
         if category not in SHAPES:
             raise ValueError(f"Unknown category {category!r}. There are: {', '.join(SHAPES)}.")
     random = np.random.default_rng(seed)
-    scene = _Scene(random, shown, width, height)
+    if places is not None and len(places) != len(shown):
+        raise ValueError(f"There are {len(places)} places for {len(shown)} shapes.")
+    scene = _Scene(random, shown, width, height, places, size)
     seconds = np.arange(round(duration_seconds * sample_rate)) / sample_rate
     sound = NOISE_AMPLITUDE * random.standard_normal(len(seconds))
     for category, start, end in heard:
@@ -131,19 +138,44 @@ def make_shapes_clip(
     return path
 
 
+def shape_box(
+    place: tuple[float, float], size: float = 0.625, width: int = 160, height: int = 120
+) -> tuple[float, float, float, float]:
+    """Where a shape of `make_shapes_clip` is: left, top, right, bottom in shares of the picture's sides.
+
+    Args:
+        place: its middle.
+        size: of shapes, as a share of the picture's shorter side.
+        width: of the picture.
+        height: of the picture.
+    """
+    x, y = place
+    half_width, half_height = size / 2 * min(width, height) / width, size / 2 * min(width, height) / height
+    return max(x - half_width, 0.0), max(y - half_height, 0.0), min(x + half_width, 1.0), min(y + half_height, 1.0)
+
+
 class _Scene:
     """Shapes that move before a dim background."""
 
     def __init__(
-        self, random: np.random.Generator, shown: Sequence[tuple[str, float, float]], width: int, height: int
+        self,
+        random: np.random.Generator,
+        shown: Sequence[tuple[str, float, float]],
+        width: int,
+        height: int,
+        places: Sequence[tuple[float, float]] | None,
+        size: float,
     ) -> None:
         self._shown = shown
         coarse = random.integers(20, 90, size=(4, 5, 3))
         self._background = np.kron(coarse, np.ones((-(-height // 4), -(-width // 5), 1)))[:height, :width]
         self._rows, self._columns = np.mgrid[:height, :width]
-        self._size = min(width, height) / 3.2
+        self._size = size / 2 * min(width, height)
         self._places = random.uniform(0.3, 0.7, size=(len(shown), 2)) * (height, width)
         self._speeds = random.uniform(-0.08, 0.08, size=(len(shown), 2)) * (height, width)
+        if places is not None:
+            self._places = np.array([(y, x) for x, y in places]).reshape(-1, 2) * (height, width)
+            self._speeds = np.zeros_like(self._places)
 
     def __call__(self, number: int, seconds: float) -> npt.NDArray[np.uint8]:
         picture = self._background.copy()
