@@ -24,7 +24,7 @@ mean or the maximum of both modalities; in ordinary co-attention the other modal
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -39,6 +39,8 @@ from avel.models.options import Dims, Options, Training
 from avel.models.recurrence import Step, scan
 
 DUAN = "Duan et al., WACV 2021"
+
+_VIDEOS_AT_ONCE = 4
 
 Variant = Literal["paper", "code"]
 Guide = Literal["joint", "other"]
@@ -200,11 +202,11 @@ class PaperAttention(nn.Module):
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """(B, T, d_a) and (B, T, d), both zero where padding, with T no more than N, to (B, T, d_a)."""
-        t = x.shape[1]
-        moved = self.affinity.weight[:t, :t] @ x / math.sqrt(guide.shape[2])
-        affinity = (guide.transpose(1, 2) @ moved).tanh_()  # C^T, (B, d, d_a)
-        maps = functional.relu(self.own.weight[:, :t] @ x + self.from_affinity.weight @ affinity)  # H, (B, k, d_a)
-        seen: Tensor = self.dropout(self.spread.weight[:t] @ maps)
+        t, x = x.shape[1], x.transpose(1, 2)  # (B, d_a, T)
+        moved = functional.linear(x, self.affinity.weight[:t, :t]) / math.sqrt(guide.shape[2])  # A^T W_j
+        from_affinity = _few_at_once(lambda m, j: self.from_affinity((m @ j).tanh_()), moved, guide)
+        maps = functional.relu(functional.linear(x, self.own.weight[:, :t]) + from_affinity)  # H^T, (B, d_a, k)
+        seen: Tensor = self.dropout(functional.linear(maps, self.spread.weight[:t]).transpose(1, 2))
         return seen
 
 
@@ -230,10 +232,12 @@ class CodeAttention(nn.Module):
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """(B, T, d_a) and (B, T, d), both zero where padding, with T no more than N, to (B, T, d_a)."""
         t = x.shape[1]
-        key = (self.key.weight[:t, :t] @ x + self.key.bias[:t, None]) / math.sqrt(guide.shape[2])
-        affinity = self.dropout((key.transpose(1, 2) @ guide).tanh_())  # C, (B, d_a, d)
-        seen: Tensor = self.dropout(functional.relu(self.out(functional.relu(torch.tanh(self.value(x) @ affinity)))))
-        return seen
+        key = functional.linear(x.transpose(1, 2), self.key.weight[:t, :t], self.key.bias[:t])  # (B, d_a, T)
+        seen = _few_at_once(
+            lambda k, j, v: v @ self.dropout((k @ j).tanh_()), key / math.sqrt(guide.shape[2]), guide, self.value(x)
+        )
+        added: Tensor = self.dropout(functional.relu(self.out(functional.relu(torch.tanh(seen)))))
+        return added
 
 
 class JointCoAttention(nn.Module):
@@ -344,6 +348,13 @@ class Jca(TwoModalityInput):
 def _first_states(*shape: int) -> nn.Parameter:
     """Glorot-uniform, as in the authors' code."""
     return nn.Parameter(nn.init.xavier_uniform_(torch.empty(*shape)))
+
+
+def _few_at_once(function: Callable[..., Tensor], *xs: Tensor) -> Tensor:
+    """A function of whole videos, of so few at once that their affinities stay in the processor's cache."""
+    if xs[0].device.type != "cpu" or torch.compiler.is_exporting():
+        return function(*xs)
+    return torch.cat([function(*some) for some in zip(*(torch.split(x, _VIDEOS_AT_ONCE) for x in xs), strict=True)])
 
 
 def _step_of(cell: nn.Module) -> Step:
