@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from avel.evaluation.leaderboard import Line
     from avel.evaluation.papers import Row
     from avel.evaluation.reproduce import RowResult
+    from avel.features.recipe import Recipe
     from avel.training.data import LocalizationData
     from avel.training.loop import Epoch
     from avel.training.own import LabelledData, VideoLabelling
@@ -153,12 +154,14 @@ def train(
             opened = _open(path, annotations, features_of)
         else:
             _refuse({"--annotations": annotations, "--features-of": features_of})
+            store = store or output / FEATURES_FOLDER
+            recipe = _own_recipe(store, preset, backbones)
             labelling = _read_labels(path, videos, labels_format, frames_per_second)
-            asked_for = labelling.asks_for(segment_seconds or 1.0)
+            asked_for = labelling.asks_for(recipe.segment_seconds)
             chosen = settings_for(model, file=settings, flags=flags, asked_for=asked_for)
             _say_what_was_chosen(labelling, chosen, asked_for)
             loop.check_folder(output, chosen, resume)
-            opened = _open_own(labelling, store or output / FEATURES_FOLDER, chosen, preset, backbones)
+            opened = _open_own(labelling, store, chosen, recipe)
             output.mkdir(parents=True, exist_ok=True)
             (output / SPLITS_FILE).write_text(splits_csv(opened), encoding="utf-8")
         with _epochs(chosen.epochs) as progress:
@@ -370,22 +373,24 @@ def _say_what_was_chosen(
         say("events of several categories overlap: each gets a score and a threshold of its own (multi_label)")
 
 
+def _own_recipe(store: Path, preset: str | None, options: "Mapping[str, Any]") -> "Recipe":
+    """How features are made: as asked for, else as those that are there, else fast."""
+    from avel.cli.features import recipe_of
+    from avel.features.store import FeatureStore
+
+    if preset is None and not (store / "store.json").exists():
+        preset = "fast"
+    return recipe_of(store, preset, options) or FeatureStore(store).recipe
+
+
 def _open_own(
-    labelling: "VideoLabelling",
-    store: Path,
-    settings: "TrainingSettings",
-    preset: str | None,
-    backbones: "Mapping[str, Any]",
+    labelling: "VideoLabelling", store: Path, settings: "TrainingSettings", recipe: "Recipe"
 ) -> "LabelledData":
     """Extract what is missing, and split."""
-    from avel.cli.features import recipe_of
     from avel.training.own import open_labelled, split_videos
 
     split_videos(labelling, settings)
-    if preset is None and not (store / "store.json").exists():
-        preset = "fast"
-    names = {name: backbones[name] for name in ("visual", "audio")}
-    _extract(labelling, store, recipe_of(store, preset, {**names, "segment_seconds": backbones["segment_seconds"]}))
+    _extract(labelling, store, recipe)
     opened = open_labelled(labelling, store, settings)
     for warning in opened.warnings:
         say(f"[yellow]warning:[/yellow] {escape(labelling.source)}: {escape(warning)}")
@@ -394,7 +399,7 @@ def _open_own(
     return opened
 
 
-def _extract(labelling: "VideoLabelling", store: Path, recipe: Any) -> None:
+def _extract(labelling: "VideoLabelling", store: Path, recipe: "Recipe") -> None:
     from avel.cli.features import extraction_progress
     from avel.features.run import extract_many
 
