@@ -70,7 +70,7 @@ def pointing(attention: npt.ArrayLike, boxes: Sequence[Box | None]) -> Pointing:
     has_box = np.array([box is not None for box in boxes], np.bool_)
     table = np.zeros((0, 4))  # hit, inside, random, middle
     for t in np.flatnonzero(is_lit & has_box):
-        box = boxes[t]
+        box = boxes[int(t)]
         assert box is not None
         shares = covered(box, *shape)
         hit = shares > 0
