@@ -41,7 +41,7 @@ from avel.models.recurrence import scan
 
 XUAN = "Xuan et al., AAAI 2020"
 
-_SMALLEST_NORM = 1e-8
+_SMALLEST_SQUARE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,7 @@ class CosineAttention(nn.Module):
         v = functional.relu(self.project_visual(visual))  # (..., R, d)
         a = functional.relu(self.project_audio(audio))[..., None]  # (..., d, 1)
         product = (v @ a)[..., 0].float()  # (..., R)
-        norms = _norm(v, -1) * _norm(a, -2)
-        weights = torch.softmax(product / norms.clamp(min=_SMALLEST_NORM) / self.temperature, dim=-1)
+        weights = torch.softmax(product / (_norm(v, -1) * _norm(a, -2)) / self.temperature, dim=-1)
         return (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :], weights
 
 
@@ -384,8 +383,8 @@ _OTHER = {"visual": "audio", "audio": "visual"}
 
 
 def _norm(x: Tensor, dim: int) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(x, dim=dim, dtype=torch.float32)
-    return norm
+    """Euclidean norm, never 0, in float32; in bfloat16 several times as fast as torch's, whose gradient is float32."""
+    return (x * x).sum(dim=dim, dtype=torch.float32).clamp(min=_SMALLEST_SQUARE).sqrt()
 
 
 def _without_padded_segments(scores: Tensor, valid: Tensor) -> Tensor:
