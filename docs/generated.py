@@ -1,0 +1,303 @@
+"""Parts of pages that are made from the program when the site is built, so that they cannot differ from it.
+
+MkDocs loads this file as a hook. A line ``{{ NAME }}`` of a page becomes what `PARTS` gives under that name.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import griffe
+import typer
+from typer.cli import get_docs_for_click
+
+from avel.backbones import weights
+from avel.cli.main import app
+from avel.data.categories import ave_categories
+from avel.evaluation.papers import PAPERS, Paper, Row
+from avel.features.recipe import PRESETS
+from avel.models import registry
+from avel.models.options import MAX_HIDDEN_DIMS, Options
+from avel.training.settings import TrainingSettings
+
+ROOT = Path(__file__).parent.parent
+NONE = "–"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Fill a page in (MkDocs calls this).
+
+    Raises:
+        KeyError: if there is no such part.
+    """
+    return re.sub(r"^\{\{ (\w+) \}\}$", lambda found: PARTS[found[1]](), markdown, flags=re.M)
+
+
+def command_line() -> str:
+    """Every command with its arguments and options, by Typer's own generator."""
+    command: Any = typer.main.get_command(app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="avel")
+    return re.sub(r"^# `avel`\n", "", text)
+
+
+def models() -> str:
+    """A row a model."""
+    return _table(
+        ("model", "what it is", "from", "supervised", "weakly supervised"),
+        (
+            (
+                f"[`{name}`](#{_anchor(name)})",
+                registry.entry(name).description,
+                registry.entry(name).paper,
+                _published(name, weak=False),
+                _published(name, weak=True),
+            )
+            for name in registry.available_models()
+        ),
+    )
+
+
+def model_options() -> str:
+    """A section a model: what it looks at, how it is trained unless told otherwise, and its options."""
+    sections = []
+    for name in registry.available_models():
+        entry = registry.entry(name)
+        options = registry.options_of(name)
+        sections += [
+            f"### `{name}` {{ #{_anchor(name)} }}",
+            f"{entry.description[0].upper()}{entry.description[1:]} ({entry.paper}). Looks at "
+            f"{' and '.join(entry.modalities)}. Trained with: {_recipe(entry.training)}.",
+            _table(("option", "default", "allowed", "what it is"), _option_rows(options)),
+        ]
+    return "\n\n".join(sections)
+
+
+def published() -> str:
+    """Every table of every paper: the published numbers that `avel reproduce` stands beside its own."""
+    sections = []
+    for paper in PAPERS.values():
+        sections.append(f"### {paper.title}\n\n`avel reproduce {paper.name} --data DIR`")
+        for number in paper.tables:
+            rows = [row for row in paper.rows if row.table == number]
+            sections.append(f"Table {number}, accuracy in %:")
+            sections.append(
+                _table(
+                    ("row", "published", "model", "settings"),
+                    ((row.name, _number(row.paper), f"`{row.model}`", _settings(row)) for row in rows),
+                )
+            )
+    return "\n\n".join(sections)
+
+
+def papers() -> str:
+    """A row a paper that can be reproduced."""
+    return _table(
+        ("name", "paper", "tables", "rows"),
+        ((f"`{p.name}`", p.title, ", ".join(map(str, p.tables)), str(len(p.rows))) for p in PAPERS.values()),
+    )
+
+
+def weight_files() -> str:
+    """The catalogue of weight files."""
+    return _table(
+        ("name", "size", "licence", "what it is", "fetched from"),
+        (
+            (
+                f"`{name}`",
+                f"{entry.size_bytes / 1e6:.1f} MB",
+                entry.licence,
+                entry.description,
+                "; ".join(dict.fromkeys(_where(source) for source in entry.sources)),
+            )
+            for name, entry in weights.catalogue().items()
+        ),
+    )
+
+
+def presets() -> str:
+    """The recipes that have a name."""
+    return _table(
+        ("preset", "visual", "audio", "precision", "stored as"),
+        (
+            (f"`{name}`", ", ".join(r.visual), ", ".join(r.audio), r.precision, r.stored_as)
+            for name, r in PRESETS.items()
+        ),
+    )
+
+
+def categories() -> str:
+    """AVE's event categories, and what the taggers can say of each."""
+    return _table(
+        ("event category", "can be heard", "can be seen", "note"),
+        (
+            (
+                category.name,
+                "yes" if category.audio else "no",
+                {"class": "yes", "proxy": "by what stands for it"}[category.visual_evidence]
+                if category.visual
+                else "no",
+                category.note or NONE,
+            )
+            for category in ave_categories()
+        ),
+    )
+
+
+def measurements() -> str:
+    """What was measured of the default localizer, from the benchmarks' result files."""
+    taggers = ("yamnet", "embedded")
+    found = {name: _benchmark(f"localization_{name}.json")["summary"] for name in taggers}
+    return _table(
+        ("on the labelled clips", *taggers),
+        ((what, *(found[name][what] for name in taggers)) for what in found["yamnet"]),
+    )
+
+
+def speed() -> str:
+    """How long the default localizer takes, from the benchmark's result file."""
+    result = _benchmark("localize_speed.json")
+    ratio = result["wall_ratio"]
+    return _table(
+        ("one 10 s clip of 1280x720", "measured"),
+        (
+            ("wall time, in times of decoding it with `ffmpeg -f null`", f"{ratio['median']:.2f}"),
+            ("the same, smallest and largest of the repetitions", f"{ratio['min']:.2f} to {ratio['max']:.2f}"),
+            ("loading the networks, once", f"{result['start_up_seconds']:.1f} s"),
+            ("largest memory", f"{result['peak_memory_mb_here']} MB"),
+            ("machine", f"{result['machine']['cores']} cores, {', '.join(result['machine']['cpu_features'])}"),
+        ),
+    )
+
+
+def training_settings() -> str:
+    """Every setting of a training with its default."""
+    told = _attributes(TrainingSettings)
+    defaults = TrainingSettings().to_dict()
+    return _table(
+        ("setting", "default", "what it is"),
+        ((f"`{name}`", _code(value), told[name]) for name, value in defaults.items()),
+    )
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "command_line": command_line,
+    "models": models,
+    "model_options": model_options,
+    "published": published,
+    "papers": papers,
+    "weight_files": weight_files,
+    "presets": presets,
+    "categories": categories,
+    "measurements": measurements,
+    "speed": speed,
+    "training_settings": training_settings,
+}
+
+
+def _published(model: str, *, weak: bool) -> str:
+    """What papers report of a model with its own options; the same number of several papers stands once."""
+    found: dict[str, list[str]] = {}
+    for paper in PAPERS.values():
+        for row in paper.rows:
+            if row.model == model and row.paper is not None and not row.is_matching and _is_plain(row, weak):
+                protocol = f", {_weak_labels(row)}" if weak else ""
+                found.setdefault(f"{row.paper:.1f}{protocol}", []).append(_short(paper))
+    return "; ".join(f"{number} ({', '.join(dict.fromkeys(by))})" for number, by in found.items()) or NONE
+
+
+def _is_plain(row: Row, weak: bool) -> bool:
+    options = registry.options_of(row.model, **row.settings.get("options", {}))
+    return (row.settings.get("task") == "weak") is weak and options == registry.options_of(row.model)
+
+
+def _weak_labels(row: Row) -> str:
+    labels: str = row.settings.get("weak_labels", registry.entry(row.model).training.weak_labels)
+    return labels
+
+
+def _short(paper: Paper) -> str:
+    """``Lin and Wang 2020`` of ``Lin and Wang, ACCV 2020``."""
+    authors, _, rest = paper.title.partition(",")
+    return f"{authors} {rest.split()[-1]}"
+
+
+def _settings(row: Row) -> str:
+    flat = [(name, value) for name, value in row.settings.items() if name != "options"]
+    flat += [(f"options.{name}", value) for name, value in row.settings.get("options", {}).items()]
+    return ", ".join(f"`{name}={_plain(value)}`" for name, value in flat) or NONE
+
+
+def _option_rows(options: Options) -> Iterable[Sequence[str]]:
+    told = _attributes(type(options))
+    kinds = get_type_hints(type(options))
+    for field in dataclasses.fields(options):
+        yield (
+            f"`{field.name}`",
+            _code(getattr(options, field.name)),
+            _allowed(field.name, kinds[field.name], options),
+            told.get(field.name, NONE),
+        )
+
+
+def _allowed(name: str, kind: Any, options: Options) -> str:
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(kind))
+    if kind is bool:
+        return "`true`, `false`"
+    if kind is int:
+        return f"1 to {options.limits.get(name, MAX_HIDDEN_DIMS)}"
+    if name in options.ranges:
+        low, high = options.ranges[name]
+        return f"{low:g} to {high:g}"
+    return "0 to below 1"
+
+
+def _recipe(training: Any) -> str:
+    """What matters most of how a paper trained its model."""
+    names = ("optimizer", "learning_rate", "schedule", "batch_size", "epochs", "loss")
+    return ", ".join(f"`{name}={_plain(getattr(training, name))}`" for name in names)
+
+
+def _attributes(cls: type) -> dict[str, str]:
+    """What a class and those that it is made from say of their attributes."""
+    told: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        for section in griffe.Docstring(base.__doc__ or "").parse("google", warnings=False):
+            if section.kind is griffe.DocstringSectionKind.attributes:
+                told |= {item.name: " ".join(item.description.split()) for item in section.value}
+    return {name: re.sub(r"``(.+?)``", r"`\1`", text) for name, text in told.items()}
+
+
+def _where(source: Any) -> str:
+    if isinstance(source, weights.PackageSource):
+        return f"package index (`{source.package}`)"
+    return f"<{source.url}>"
+
+
+def _benchmark(name: str) -> Any:
+    return json.loads((ROOT / "benchmarks" / name).read_text(encoding="utf-8"))
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1f}"
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool | list) else str(value)
+
+
+def _code(value: Any) -> str:
+    text = _plain(list(value) if isinstance(value, tuple) else value)
+    return f"`{text}`" if text else "empty"
+
+
+def _anchor(model: str) -> str:
+    return f"model-{model.replace('+', '-and-')}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

@@ -1,0 +1,197 @@
+import ast
+import dataclasses
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import typer
+
+from avel.backbones.registry import audio_backbone
+from avel.cli.main import app
+from avel.data.categories import class_indices, load_categories
+from avel.evaluation.papers import PAPERS
+from avel.models import registry
+from avel.training.settings import TrainingSettings
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = {str(path.relative_to(DOCS)): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
+FENCE = re.compile(r"^```(\w+)(.*?)\n(.*?)^```$", flags=re.M | re.S)
+PYTHON = [
+    (page, code) for page, text in PAGES.items() for language, _, code in FENCE.findall(text) if language == "python"
+]
+COMMANDS = sorted(
+    {
+        (page, command.partition("#")[0].strip())
+        for page, text in PAGES.items()
+        for command in (
+            *re.findall(r"^\$ (?:\S+=\S+ )*(avel .*)$", text, flags=re.M),
+            *re.findall(r"`(avel [a-z].*?)`", text),
+        )
+    }
+)
+
+
+@pytest.fixture
+def generated(monkeypatch):
+    pytest.importorskip("griffe", reason="the docs' packages are not installed (pip install -e '.[docs]')")
+    monkeypatch.syspath_prepend(DOCS)
+    return importlib.import_module("generated")
+
+
+def resolves(name):
+    """Whether a dotted name is a module or something within one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("name", "there"), [("avel.events.Event", True), ("avel.events.Evemt", False)])
+def test_a_name_resolves_only_if_it_is_there(name, there):
+    assert resolves(name) is there
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_name_of_a_page_is_there(page):
+    named = {
+        *re.findall(r"^::: (\S+)", PAGES[page], flags=re.M),
+        *re.findall(r"\]\[(avel\.[\w.]+)\]", PAGES[page]),
+        *re.findall(r"`(avel\.[a-z_]\w*(?:\.\w+)*)(?:\(.*?\))?`", PAGES[page]),
+    }
+    assert [name for name in sorted(named) if not resolves(name)] == []
+
+
+@pytest.mark.parametrize(("page", "code"), PYTHON, ids=[page for page, _ in PYTHON])
+def test_every_import_of_a_code_block_is_there(page, code):
+    names = []
+    for node in ast.walk(ast.parse(textwrap.dedent(code))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "avel":
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "avel":
+            names.append(f"avel.{node.attr}")
+    assert [name for name in names if not resolves(name)] == []
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}: {command}" for page, command in COMMANDS])
+def test_every_command_and_its_options_are_there(page, command):
+    words = shlex.split(command)[1:]
+    found = typer.main.get_command(app)
+    while words and hasattr(found, "commands") and words[0] in found.commands:
+        found = found.commands[words.pop(0)]
+    given = [word.partition("=")[0] for word in words if word.startswith("-") and word != "-"]
+    known = {"--help", *(flag for param in found.params for flag in (*param.opts, *param.secondary_opts))}
+    assert not (hasattr(found, "commands") and words and words[0].islower()), f"no command {words[:1]}"
+    assert [flag for flag in given if flag not in known] == []
+
+
+def test_every_part_is_used_and_every_part_used_is_there(generated):
+    used = {name for text in PAGES.values() for name in re.findall(r"\{\{ (\w+) \}\}", text)}
+    assert used == set(generated.PARTS)
+
+
+def test_an_unknown_part_is_an_error(generated):
+    with pytest.raises(KeyError, match="nothing"):
+        generated.on_page_markdown("text\n{{ nothing }}\ntext")
+
+
+def test_a_part_stands_in_place_of_its_line(generated):
+    page = generated.on_page_markdown("before\n\n{{ papers }}\n\nafter")
+    assert page == f"before\n\n{generated.papers()}\n\nafter"
+
+
+def test_the_zoo_has_every_model_with_its_published_numbers(generated):
+    rows = dict(re.findall(r"^\| \[`(\S+)`\]\(\S+\) (\|.*)$", generated.models(), flags=re.M))
+    assert tuple(rows) == registry.available_models()
+    supervised, weak = rows["a+v-att"].strip("|").split(" | ")[-2:]
+    # Tian et al., ECCV 2018, Table 1, and what Xuan et al., AAAI 2020, report of it in their Table 2
+    assert supervised.startswith("72.7 (Tian et al. 2018")
+    assert "74.7 (Xuan et al. 2020)" in supervised
+    assert weak.startswith("66.7, one-hot (Tian et al. 2018")
+    assert "73.1, proportion (Xuan et al. 2020)" in weak
+
+
+def test_numbers_of_other_options_are_not_those_of_the_model(generated):
+    (row,) = re.findall(r"^\| \[`dmrn`\].*$", generated.models(), flags=re.M)
+    assert "73.1" in row
+    assert "68.0" not in row
+
+
+@pytest.mark.parametrize("name", registry.available_models())
+def test_every_option_of_a_model_is_explained(generated, name):
+    (section,) = re.findall(rf"^### `{re.escape(name)}` .*?(?=^###|\Z)", generated.model_options(), flags=re.M | re.S)
+    told = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", section, flags=re.M))
+    assert list(told) == [field.name for field in dataclasses.fields(registry.options_of(name))]
+    assert generated.NONE not in told.values()
+
+
+def test_published_tables_have_every_row(generated):
+    text = generated.published()
+    for paper in PAPERS.values():
+        for row in paper.rows:
+            assert f"| {row.name} | {generated.NONE if row.paper is None else row.paper} | `{row.model}` |" in text
+
+
+def test_every_setting_is_explained(generated):
+    told = re.findall(r"^\| `(\w+)` \| .+? \| \S.+ \|$", generated.training_settings(), flags=re.M)
+    assert told == list(TrainingSettings().to_dict())
+
+
+def test_the_command_line_has_every_command_and_keeps_brackets(generated):
+    text = generated.command_line()
+    assert set(re.findall(r"^## `avel (\w+)`$", text, flags=re.M)) == set(typer.main.get_command(app).commands)
+    assert "Length of a segment in seconds. [default: 1]" in text
+
+
+def test_the_example_of_own_categories_can_be_loaded(tmp_path, weight_file):
+    from avel.backbones.registry import visual_backbone
+
+    weight_file("efficientnet-lite0")
+    (toml,) = [code for language, _, code in FENCE.findall(PAGES["howto/categories.md"]) if language == "toml"]
+    (tmp_path / "categories.toml").write_text(toml, encoding="utf-8")
+    heard, seen = audio_backbone("embedded").labels, visual_backbone("efficientnet-lite0").labels
+    for category in load_categories(tmp_path / "categories.toml"):
+        assert class_indices(category.audio, heard, category.name)
+        assert class_indices(category.visual, seen, category.name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("localizer_weights")
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
+    for package in ("mkdocs", "material", "mkdocstrings_handlers.python", "markdown_exec"):
+        pytest.importorskip(package, reason="the docs' packages are not installed (pip install -e '.[docs]')")
+    nowhere = "http://127.0.0.1:9"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env={**os.environ, "AVEL_OFFLINE": "1", **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), nowhere)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    built = {str(p.relative_to(tmp_path / "site")): p.read_text("utf-8") for p in (tmp_path / "site").rglob("*.html")}
+    assert set(built) == {"404.html", *(page.replace(".md", ".html") for page in PAGES)}
+    loads = r'<(?:script|link|img|iframe|source|video)\b[^>]*?\s(?:src|href)="?((?:https?:)?//[^\s">]+)'
+    assert {page: found for page, text in built.items() if (found := re.findall(loads, text))} == {}
+    # What the tutorials' code printed, without the colours of the code
+    printed = {page: re.sub(r"<[^>]+>", "", text) for page, text in built.items()}
+    assert "0.0 to 3.0 s  Male speech, man speaking  (audio-visual" in printed["tutorials/localize.html"]
+    assert "Summary(done=2, skipped=0, failures=())" in printed["tutorials/features.html"]
+    assert "a+v on split test of FOLDER/labels.csv: 3 clips, 30 segments" in printed["tutorials/train.html"]
+    assert "cannot be seen: [" in printed["tutorials/results.html"]
