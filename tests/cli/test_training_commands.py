@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 from tiny_ave import write_ave_folder
 
 app = typer.Typer()
-for command in (training.train, training.evaluate, training.models, training.reproduce):
+for command in (training.train, training.evaluate, training.reproduce):
     app.command()(command)
 
 QUICK = ("--epochs", 2, "--device", "cpu", "--set", "threads=1")
@@ -90,14 +90,6 @@ def test_wrong_settings(avel, folder, tmp_path):
     assert "A setting is given as NAME=VALUE" in result.stderr
     result = avel("train", folder, "-o", tmp_path / "run", "--features-of", "x", code=2)
     assert "Unknown preset 'x'" in result.stderr
-
-
-def test_models_are_listed(avel):
-    listed = json.loads(avel("models", "--json").stdout)
-    by_name = {model["name"]: model for model in listed}
-    assert by_name["dmrn"]["options"]["position"] == "late"
-    assert by_name["a"]["modalities"] == ["audio"]
-    assert "dmrfe" in avel("models").stdout
 
 
 def test_reproduce_prints_the_paper_beside_ours(avel, folder, tmp_path):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import avel
-from avel.cli import data, features, training, weights
+from avel.cli import data, features, models, training, weights
 from avel.cli.console import fail
 from avel.cli.localize import localize
 from avel.errors import AvelError
@@ -23,8 +23,8 @@ app.command()(localize)
 app.command()(features.extract)
 app.command()(training.train)
 app.command()(training.evaluate)
-app.command()(training.models)
 app.command()(training.reproduce)
+app.add_typer(models.app, name="models")
 app.add_typer(features.app, name="features", no_args_is_help=True)
 app.add_typer(data.app, name="data", no_args_is_help=True)
 app.add_typer(weights.app, name="weights", no_args_is_help=True)

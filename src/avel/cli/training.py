@@ -1,7 +1,6 @@
-"""``avel train``, ``avel evaluate``, ``avel models`` and ``avel reproduce``."""
+"""``avel train``, ``avel evaluate`` and ``avel reproduce``."""
 
 import contextlib
-import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -223,21 +222,6 @@ def evaluate(
             _print_evaluation(found)
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
-    """List the models that can be trained, their options, and how their papers trained them."""
-    from avel.models import registry
-
-    if as_json:
-        print(json.dumps([_model(name) for name in registry.available_models()], indent=2, ensure_ascii=False))
-        return
-    table = Table("model", "what it is", "from", "options", title_justify="left")
-    for name in registry.available_models():
-        model = _model(name)
-        options = ", ".join(f"{option}={value}" for option, value in model["options"].items())
-        table.add_row(name, *(escape(text) for text in (model["description"], model["paper"], options)))
-    Console().print(table)
-
-
 def reproduce(
     paper: Annotated[
         str, typer.Argument(help="tian2018, xuan2020, lin2020, duan2021, liang2024, or all for one leaderboard.")
@@ -444,20 +428,6 @@ def _changes(texts: list[str] | None) -> dict[str, Any]:
         else:
             changes[name] = value
     return changes
-
-
-def _model(name: str) -> dict[str, Any]:
-    from avel.models import registry
-
-    entry = registry.entry(name)
-    return {
-        "name": name,
-        "description": entry.description,
-        "paper": entry.paper,
-        "modalities": list(entry.modalities),
-        "options": dataclasses.asdict(registry.options_of(name)),
-        "training": dataclasses.asdict(entry.training),
-    }
 
 
 @contextlib.contextmanager

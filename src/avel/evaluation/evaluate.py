@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -66,6 +66,30 @@ class Evaluation:
             "baselines": {name: metrics.to_dict() for name, metrics in self.baselines.items()},
             "warnings": list(self.warnings),
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` made.
+
+        Raises:
+            ValueError: if it is not that.
+        """
+        try:
+            read = Metrics.from_dict if "segment_accuracy" in data["metrics"] else MultiLabelMetrics.from_dict
+            return cls(
+                metrics=read(data["metrics"]),
+                baselines={name: read(metrics) for name, metrics in data["baselines"].items()},  # type: ignore[arg-type]
+                categories=tuple(data["categories"]),
+                split=data["split"],
+                data=data["data"],
+                model=data["model"],
+                parameters=data["parameters"],
+                about=data["about"],
+                warnings=tuple(data["warnings"]),
+                unit=data.get("unit", "segment"),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"Not an evaluation of avel: {error!r}.") from error
 
 
 def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *, device: str = "auto") -> Evaluation:

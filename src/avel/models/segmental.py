@@ -133,7 +133,7 @@ class EdTcn(TwoModalityInput):
 
 def _largest_of_pairs(x: Tensor) -> Tensor:
     """(..., 2 N) to (..., N); as max_pool1d, which exports for one length only."""
-    return x.unflatten(-1, (-1, 2)).amax(dim=-1)
+    return torch.unflatten(x, -1, (-1, 2)).amax(dim=-1)
 
 
 class Ssn(TwoModalityInput):

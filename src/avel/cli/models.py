@@ -1,0 +1,97 @@
+"""``avel models``: those that can be trained, and trained ones."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from avel.cli.console import say, usage_errors
+
+app = typer.Typer()
+
+CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Of avel train, or its run's folder.")]
+
+
+@app.callback(invoke_without_command=True)
+def models(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the models that can be trained; with a command, tell of a trained one or export it."""
+    if context.invoked_subcommand is not None:
+        return
+    from avel.models import registry
+
+    if as_json:
+        print(json.dumps([_model(name) for name in registry.available_models()], indent=2, ensure_ascii=False))
+        return
+    table = Table("model", "what it is", "from", "options", title_justify="left")
+    for name in registry.available_models():
+        model = _model(name)
+        options = ", ".join(f"{option}={value}" for option, value in model["options"].items())
+        table.add_row(name, *(escape(text) for text in (model["description"], model["paper"], options)))
+    Console().print(table)
+
+
+@app.command("card")
+def models_card(
+    checkpoint: CheckpointArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
+) -> None:
+    """Tell what a trained model predicts, what it was trained on, how good it is, and its limits."""
+    from avel.evaluation.card import card
+
+    found = card(_file(checkpoint))
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print(found.to_markdown())
+
+
+@app.command("export")
+def models_export(
+    checkpoint: CheckpointArgument,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help=".onnx (ONNX) or .xml (OpenVINO IR, with a .bin).")
+    ],
+) -> None:
+    """Write a trained model for other runtimes, compared with PyTorch before it is written.
+
+    Needs: pip install 'avel[export]'
+    """
+    with usage_errors():
+        from avel.export import TOLERANCE, export
+
+        written = export(_file(checkpoint), output)
+    for path in written.paths:
+        print(path)
+    segments = "any number of segments" if written.segments is None else f"{written.segments} segments, the rest padded"
+    say(
+        f"from {', '.join(written.inputs)} of {segments} to {', '.join(written.outputs)}; largest difference to "
+        f"PyTorch {written.difference:.1e} (allowed: {TOLERANCE:.0e})"
+    )
+
+
+def _file(checkpoint: Path) -> Path:
+    from avel.training.loop import CHECKPOINT_FILE
+
+    return checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint
+
+
+def _model(name: str) -> dict[str, Any]:
+    from avel.models import registry
+
+    entry = registry.entry(name)
+    return {
+        "name": name,
+        "description": entry.description,
+        "paper": entry.paper,
+        "modalities": list(entry.modalities),
+        "options": dataclasses.asdict(registry.options_of(name)),
+        "training": dataclasses.asdict(entry.training),
+    }

@@ -1,0 +1,294 @@
+"""A trained model for other runtimes: ONNX, and OpenVINO's intermediate representation (IR).
+
+A file takes B videos of T segments and gives float32, as `avel.models.base.LocalizationModel` does. Both numbers are
+free, but for models that step through the segments one by one (CMAN): their T is that of the training, and shorter
+videos are padded.
+
+==========  =======================  ==========================================================================
+input       ``visual``               (B, T, R, D_v) float32, features of regions; only if the model looks at it
+input       ``audio``                (B, T, D_a) float32, features of the sound; only if the model looks at it
+input       ``valid``                (B, T) bool, False where a segment is only padding
+output      ``logits``               (B, T, C), the last class is background
+outputs     ``spatial_attention``... what else the model shows, see `avel.models.base.ModelOutput`
+==========  =======================  ==========================================================================
+
+What it was trained on travels in the file under `KEYS`, each as JSON text: ONNX keeps it in ``metadata_props``, an IR
+in its runtime information under ``avel``.
+"""
+
+import contextlib
+import importlib.util
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from avel.errors import ModelError
+from avel.models import registry
+from avel.models.base import LocalizationModel
+from avel.outputs.atomic import replacing
+from avel.training import checkpoint
+
+if TYPE_CHECKING:
+    from avel.training.checkpoint import CheckpointInfo
+
+OPSET = 20
+"""Of the ONNX file; the first with all that the models need is 18, and 20 is understood by runtimes since 2023."""
+
+TOLERANCE = 1e-4
+"""Largest difference to PyTorch: of each number, divided by 1 plus its size."""
+
+KEYS = ("avel", "categories", "segment_seconds", "num_segments", "thresholds", "features")
+"""What a file says of itself: ``avel`` is all that the checkpoint says, the others are parts of it for easy reading."""
+
+SHAPES = ((1, 1), (1, 10), (3, 7), (2, 23))
+"""B and T that an exported file is compared with PyTorch at, with all segments valid and with holes."""
+
+Run = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, npt.NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        paths: the file, or of an IR both files.
+        inputs: names.
+        outputs: names.
+        segments: T that the file takes; ``None`` for any.
+        difference: the largest one to PyTorch that was found, at most `TOLERANCE`.
+    """
+
+    paths: tuple[Path, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    segments: int | None
+    difference: float
+
+
+def export(path: str | Path, output: str | Path) -> Exported:
+    """Write a checkpoint's model as ONNX or OpenVINO IR, after the runtime's answers were compared with PyTorch's.
+
+    Args:
+        path: of the checkpoint.
+        output: ``.onnx``; or ``.xml``, beside which the weights are written as ``.bin``.
+
+    Raises:
+        ValueError: if ``output`` ends otherwise.
+        ModelError: if the checkpoint cannot be read, the model cannot be exported, the packages of ``avel[export]`` are
+            missing, or the file does not compute what PyTorch does; nothing is written then.
+        OutputError: if it cannot be written.
+    """
+    output = Path(output)
+    suffix = output.suffix.lower()
+    if suffix not in (".onnx", ".xml"):
+        raise ValueError(f"{output}: a model is exported as .onnx (ONNX) or .xml (OpenVINO IR).")
+    _need_packages()
+    model, info = checkpoint.load(path)
+    graph = _Graph(model, info).eval()
+    with tempfile.TemporaryDirectory(prefix="avel-") as folder:
+        onnx_file = Path(folder) / "model.onnx"
+        _write_onnx(graph, info, onnx_file, str(path))
+        written = onnx_file if suffix == ".onnx" else _write_ir(onnx_file, info)
+        run = _onnxruntime(written) if suffix == ".onnx" else _openvino(written, graph.outputs)
+        difference = _largest_difference(graph, run)
+        if not difference <= TOLERANCE:
+            raise ModelError(
+                f"{path}: its model '{info.model}' computes something else once exported: a difference of "
+                f"{difference:.1e}, allowed is {TOLERANCE:.0e}. Please report it with the model's name and options."
+            )
+        targets = [(written, output)]
+        if suffix == ".xml":
+            targets.insert(0, (written.with_suffix(".bin"), output.with_suffix(".bin")))
+        for source, target in targets:
+            with replacing(target) as temporary:
+                temporary.write_bytes(source.read_bytes())
+    return Exported(
+        tuple(target for _, target in reversed(targets)), graph.inputs, graph.outputs, graph.segments, difference
+    )
+
+
+def metadata(info: "CheckpointInfo") -> dict[str, str]:
+    """What stands under `KEYS`."""
+    values = {
+        "categories": list(info.categories),
+        "segment_seconds": info.segment_seconds,
+        "num_segments": info.num_segments,
+        "thresholds": list(info.thresholds),
+        "features": info.features.to_dict(),
+    }
+    return {"avel": info.to_json(), **{name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}}
+
+
+class _Graph(nn.Module):
+    """A model from named inputs to named outputs, those that the file has."""
+
+    def __init__(self, model: LocalizationModel, info: "CheckpointInfo") -> None:
+        super().__init__()
+        self.model = model
+        self.dims = info.dims
+        looks_at = registry.entry(info.model).modalities
+        self.inputs = (*(name for name in ("visual", "audio") if name in looks_at), "valid")
+        self.segments: int | None = None
+        self.outputs: tuple[str, ...] = ()
+        with torch.inference_mode():
+            shown = model(*self._all(self.example(1, 2))).shown
+        self.outputs = ("logits", *shown)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        output = self.model(*self._all(inputs))
+        return (output.logits, *(output.shown[name].float() for name in self.outputs[1:]))
+
+    def example(self, videos: int, segments: int, *, holes: bool = False) -> tuple[Tensor, ...]:
+        """Inputs drawn at random."""
+        random = torch.Generator().manual_seed(0)
+        shapes = {
+            "visual": (videos, segments, self.dims.regions, self.dims.visual_dims),
+            "audio": (videos, segments, self.dims.audio_dims),
+        }
+        drawn = [torch.randn(shapes[name], generator=random) for name in self.inputs[:-1]]
+        valid = torch.rand(videos, segments, generator=random) > (0.4 if holes else -1.0)
+        return (*drawn, valid)
+
+    def _all(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        given = dict(zip(self.inputs, inputs, strict=True))
+        valid = given["valid"]
+        # A modality that the model does not look at is no input; PyTorch's model takes anything of the right shape.
+        visual = given.get("visual", torch.zeros(*valid.shape, self.dims.regions, self.dims.visual_dims))
+        return visual, given.get("audio", torch.zeros(*valid.shape, self.dims.audio_dims)), valid
+
+
+def _need_packages() -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            raise ModelError(f"Exporting needs the package {name}. Run: pip install 'avel[export]'")
+
+
+def _write_onnx(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -> None:
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                _captured(graph, info.num_segments),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=graph.inputs,
+                output_names=graph.outputs,
+            )
+    except Exception as error:  # a model can be anything, and so can what the exporter raises of it
+        raise ModelError(
+            f"{where}: its model '{info.model}' cannot be exported: {_first_line(error)}. "
+            "`avel models` lists others; avel itself runs it all the same."
+        ) from error
+    assert program is not None
+    ClearMetadataAndDocStringPass()(program.model)  # where each line of code lies on this machine
+    program.model.metadata_props.update(metadata(info))
+    program.save(path)
+
+
+def _captured(graph: _Graph, num_segments: int) -> torch.export.ExportedProgram:
+    """The graph of any number of segments, or of the training's where the model steps through them one by one.
+
+    Not by `torch.onnx.export` alone: where that fails, it goes on by other means to a model of the example's length.
+    """
+    videos, segments = torch.export.Dim("videos"), torch.export.Dim("segments")
+
+    def capture(dynamic: dict[int, torch.export.Dim], example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+        return torch.export.export(
+            graph,
+            example,
+            dynamic_shapes=(tuple(dynamic for _ in graph.inputs),),
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+
+    try:
+        return capture({0: videos, 1: segments}, graph.example(3, 10))
+    except Exception:  # torch has no exception of its own for it; what else is wrong comes again below
+        graph.segments = num_segments
+        return capture({0: videos}, graph.example(3, num_segments))
+
+
+def _write_ir(onnx_file: Path, info: "CheckpointInfo") -> Path:
+    import openvino
+
+    model = openvino.convert_model(onnx_file)
+    for name, value in metadata(info).items():
+        model.set_rt_info(value, ["avel", name])
+    path = onnx_file.with_suffix(".xml")
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return path
+
+
+def _onnxruntime(path: Path) -> Run:
+    import onnxruntime  # type: ignore[import-untyped]
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def _openvino(path: Path, outputs: tuple[str, ...]) -> Run:
+    import openvino
+
+    # Some processors would compute in bfloat16 otherwise, which says nothing of the file.
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(inputs: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+        found = compiled(dict(inputs))
+        return {name: found[name] for name in outputs}
+
+    return run
+
+
+def _largest_difference(graph: _Graph, run: Run) -> float:
+    largest = 0.0
+    for videos, any_segments in SHAPES:
+        segments = graph.segments or any_segments
+        for holes in (False, True):
+            inputs = graph.example(videos, segments, holes=holes)
+            with torch.inference_mode():
+                expected = graph(*inputs)
+            found = run({name: tensor.numpy() for name, tensor in zip(graph.inputs, inputs, strict=True)})
+            for name, one in zip(graph.outputs, expected, strict=True):
+                right = one.numpy()
+                if found[name].shape != right.shape:
+                    return float("inf")
+                differences = np.abs(found[name] - right) / (1 + np.abs(right))
+                largest = max(largest, float(differences.max(initial=0.0)))  # NaN stays NaN and is refused
+                if np.isnan(differences).any():
+                    return float("nan")
+    return largest
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's own notices, which tell nothing to a user."""
+    names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+    before = {name: logging.getLogger(name).level for name in names}
+    try:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.__cause__ or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return (lines[0] if lines else type(cause).__name__).rstrip(".")
