@@ -137,7 +137,7 @@ def test_attention_is_a_map_where_an_event_is_and_nothing_elsewhere(clip, tmp_pa
 
 def test_regions_that_form_no_grid_and_models_without_attention_give_no_map(clip, short, tmp_path):
     localizer = avel.Localizer(write_checkpoint(tmp_path / "a.safetensors", **SMALL), loader=load)
-    assert "The 4 regions of mean-colours form no grid, so there is no map of where." in localizer.notices
+    assert "Regions of mean-colours (4) form no grid, so there is no map of where." in localizer.notices
     assert localizer(short).attention is None
     plain = avel.Localizer(write_checkpoint(tmp_path / "b.safetensors", "a+v", lstm_dims=4), loader=load_grid)
     assert plain.notices == ()

@@ -158,7 +158,8 @@ def decode(
 def _decided(scores: npt.NDArray[np.floating], is_there: npt.NDArray[np.bool_]) -> Scores:
     """Scores of 0.5 or more where a category is there and of less elsewhere, whatever rounding did."""
     less = np.nextafter(np.float32(0.5), np.float32(0))
-    return np.where(is_there, np.maximum(scores, 0.5), np.minimum(scores, less)).astype(np.float32)
+    decided: Scores = np.where(is_there, np.maximum(scores, 0.5), np.minimum(scores, less)).astype(np.float32)
+    return decided
 
 
 def _runs(mask: npt.NDArray[np.bool_]) -> list[Span]:

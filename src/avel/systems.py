@@ -241,7 +241,7 @@ class Trained(System):
             grid = next(iter(grids)) if len(grids) == 1 else None
             if grid is None:
                 names = ", ".join(backbone.name for backbone in self.backbones.visual)
-                notices.append(f"The {dims.regions} regions of {names} form no grid, so there is no map of where.")
+                notices.append(f"Regions of {names} ({dims.regions}) form no grid, so there is no map of where.")
         return grid, tuple(notices)
 
     def inputs(self, batch: FeatureBatch) -> dict[str, npt.NDArray[Any]]:

@@ -179,7 +179,7 @@ def test_a_checkpoint_finds_events(trained, minute, tmp_path):
     path, _ = trained
     result = invoke("localize", minute, "--model", path, "-o", tmp_path / "out", "--format", "json,csv,srt,vtt")
     assert result.exit_code == 0, result.output
-    assert "notice: The 4 regions of mean-colours form no grid" in " ".join(result.stderr.split())
+    assert "notice: Regions of mean-colours (4) form no grid" in " ".join(result.stderr.split())
     written = json.loads((tmp_path / "out" / "minute.json").read_text())
     assert written["model"]["name"] == "a+v-att"
     assert written["segments"][0]["audio_scores"] is None
