@@ -53,6 +53,8 @@ KEYS = ("avel", "categories", "segment_seconds", "num_segments", "thresholds", "
 SHAPES = ((1, 1), (1, 10), (3, 7), (2, 23))
 """B and T that an exported file is compared with PyTorch at, with all segments valid and with holes."""
 
+_AXES = ("videos", "segments")
+
 Run = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, npt.NDArray[Any]]]
 
 
@@ -192,6 +194,8 @@ def _write_onnx(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -
             "`avel models` lists others; avel itself runs it all the same."
         ) from error
     assert program is not None
+    sizes = program.model.graph.inputs[-1].shape or ()
+    program.rename_axes({size: name for size, name in zip(sizes, _AXES, strict=True) if not isinstance(size, int)})
     ClearMetadataAndDocStringPass()(program.model)  # where each line of code lies on this machine
     program.model.metadata_props.update(metadata(info))
     program.save(path)
@@ -202,7 +206,7 @@ def _captured(graph: _Graph, num_segments: int) -> torch.export.ExportedProgram:
 
     Not by `torch.onnx.export` alone: where that fails, it goes on by other means to a model of the example's length.
     """
-    videos, segments = torch.export.Dim("videos"), torch.export.Dim("segments")
+    videos, segments = (torch.export.Dim(name) for name in _AXES)
 
     def capture(dynamic: dict[int, torch.export.Dim], example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
         return torch.export.export(

@@ -1,0 +1,153 @@
+import importlib.util
+import json
+from dataclasses import asdict
+
+import numpy as np
+import openvino
+import pytest
+import torch
+
+from avel import export as exporting
+from avel.errors import ModelError
+from avel.export import KEYS, TOLERANCE, export
+from avel.models import registry
+from avel.models.avel import AudioOnly, AvelOptions
+from avel.models.entry import Entry
+from avel.models.options import Dims
+from avel.training import checkpoint
+from avel.training.checkpoint import CheckpointInfo
+from avel.training.features import FeatureRecord
+
+needs_packages = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
+    reason="needs avel[export]",
+)
+
+DIMS = Dims(visual_dims=6, regions=4, audio_dims=5, num_categories=2)
+SMALL = {"lstm_dims": 8, "head_dims": 8, "attention_dims": 8, "fusion_dims": 8, "first_dims": 8, "more_dims": 4}
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(name, **more):
+        torch.manual_seed(0)
+        known = asdict(registry.entry(name).options())
+        options = {option: value for option, value in SMALL.items() if option in known}
+        model = registry.build(name, DIMS, **options)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(std=0.5)  # SSN's start so small that everything would be equal
+        features = FeatureRecord(4, 6, 5, visual=("vgg19",), audio=("vggish",))
+        info = CheckpointInfo(name, options, DIMS, ("Bark", "Goat"), features, **{"num_segments": 3, **more})
+        path = tmp_path / f"{name}.safetensors"
+        checkpoint.save(path, model, info)
+        return path
+
+    return write
+
+
+def drawn(videos, segments):
+    """Features with padding, which holds what must not matter."""
+    valid = torch.rand(videos, segments) > 0.3
+    visual = torch.randn(videos, segments, 4, 6).masked_fill(~valid[..., None, None], torch.nan)
+    return {"visual": visual, "audio": torch.randn(videos, segments, 5), "valid": valid}
+
+
+def compare(path, run, segments=(1, 3, 12)):
+    model, _ = checkpoint.load(path)
+    for count in segments:
+        for videos in (1, 4):
+            given = drawn(videos, count)
+            with torch.inference_mode():
+                expected = model(**given)
+            found = run({name: tensor.numpy() for name, tensor in given.items()})
+            assert set(found) == {"logits", *expected.shown}
+            for name, values in {"logits": expected.logits, **expected.shown}.items():
+                np.testing.assert_allclose(found[name], values.numpy(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@needs_packages
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["v", "a+v-att", "dmrn", "ed-tcn", "ssn", "cman"])
+def test_onnx_computes_what_pytorch_does(name, save, tmp_path):
+    import onnx
+    import onnxruntime
+
+    path, output = save(name), tmp_path / "new" / "model.onnx"
+    written = export(path, output)
+    assert written.paths == (output,)
+    assert 0 <= written.difference <= TOLERANCE
+    fixed = {"cman": 3}.get(name)
+    assert written.segments == fixed
+    session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
+    assert {one.name: one.shape[1] for one in session.get_inputs()} == dict.fromkeys(
+        written.inputs, fixed or "segments"
+    )
+    names = [one.name for one in session.get_outputs()]
+    assert names == list(written.outputs)
+
+    def run(given):
+        return dict(zip(names, session.run(names, {name: given[name] for name in written.inputs}), strict=True))
+
+    compare(path, run, segments=(fixed,) if fixed else (1, 3, 12))
+    found = onnx.load(output)
+    onnx.checker.check_model(found, full_check=True)
+    assert found.opset_import[0].version == exporting.OPSET
+    said = {entry.key: entry.value for entry in found.metadata_props}
+    assert {key: said[key] for key in KEYS} == exporting.metadata(checkpoint.read_info(path))
+    assert json.loads(said["categories"]) == ["Bark", "Goat"]
+    assert b"avel/models" not in output.read_bytes()  # no place of this machine
+
+
+@needs_packages
+@pytest.mark.slow
+def test_openvino_computes_what_pytorch_does(save, tmp_path):
+    path = save("a+v-att", thresholds=(0.4, 0.6))
+    written = export(path, tmp_path / "model.xml")
+    assert [one.name for one in written.paths] == ["model.xml", "model.bin"]
+    core = openvino.Core()
+    model = core.read_model(written.paths[0])
+    said = {key: model.get_rt_info(["avel", key]).value for key in KEYS}
+    assert said == exporting.metadata(checkpoint.read_info(path))
+    assert json.loads(said["thresholds"]) == [0.4, 0.6]
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compare(path, lambda given: {name: compiled(given)[name] for name in written.outputs})
+
+
+@needs_packages
+@pytest.mark.slow
+def test_a_file_that_computes_something_else_is_not_written(save, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "TOLERANCE", 0.0)
+    with pytest.raises(ModelError, match=r"its model 'a' computes something else once exported: a difference of .*e-0"):
+        export(save("a"), tmp_path / "model.onnx")
+    assert [one.name for one in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+class Branching(AudioOnly):
+    """Goes one way or another by what it is given, which no graph does."""
+
+    def score(self, visual, audio, valid, shown):
+        return super().score(visual, audio if audio.sum() > 0 else -audio, valid, shown)
+
+
+@needs_packages
+@pytest.mark.slow
+def test_a_model_that_cannot_be_exported_is_named(save, tmp_path, monkeypatch):
+    entry = Entry("branching", "nobody", AvelOptions, Branching, modalities=("audio",))
+    monkeypatch.setattr(registry, "MODELS", {**registry.MODELS, "branching": entry})
+    with pytest.raises(
+        ModelError, match="branching.safetensors: its model 'branching' cannot be exported: .*avel itself"
+    ):
+        export(save("branching"), tmp_path / "model.onnx")
+    assert [one.name for one in tmp_path.iterdir()] == ["branching.safetensors"]
+
+
+def test_another_format(save, tmp_path):
+    with pytest.raises(ValueError, match=r"model.pt: a model is exported as .onnx \(ONNX\) or .xml \(OpenVINO IR\)"):
+        export(save("a"), tmp_path / "model.pt")
+
+
+def test_missing_packages_are_named(save, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"Exporting needs the package onnx. Run: pip install 'avel\[export\]'"):
+        export(save("a"), tmp_path / "model.onnx")
