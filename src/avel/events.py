@@ -250,7 +250,7 @@ def _top(scores: Mapping[str, float] | None, count: int) -> dict[str, float] | N
 
 def _sparse(attention: "npt.NDArray[np.float32]") -> dict[str, Any]:
     """The segments where it is not zero, by their number."""
-    lit = attention.any(axis=(1, 2)).nonzero()[0]
+    lit = [t for t, grid in enumerate(attention) if grid.any()]
     return {
         "rows": attention.shape[1],
         "columns": attention.shape[2],
