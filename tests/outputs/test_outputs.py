@@ -1,12 +1,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from avel.errors import MediaError, OutputError
 from avel.events import Localization
-from avel.outputs import FORMATS, TEXT_FORMATS, render, unique_stems, write, write_all
+from avel.outputs import FORMATS, TEXT_FORMATS, format_of, render, unique_stems, write, write_all
 from avel.outputs.atomic import replacing
 
 
@@ -18,7 +20,7 @@ def test_format_comes_from_the_suffix(tmp_path, result):
 
 
 def test_unknown_formats_are_named_with_those_that_exist(tmp_path, result):
-    supported = "Supported formats are json, csv, srt, vtt, html, png, mp4"
+    supported = "Supported formats are json, csv, srt, vtt, elan, audacity, label-studio, coco, html, png, mp4"
     with pytest.raises(ValueError, match=f"Unknown format 'gif'. {supported}"):
         write(result, tmp_path / "a.gif")
     with pytest.raises(ValueError, match=f"Unknown format ''. {supported}"):
@@ -31,9 +33,20 @@ def test_unknown_formats_are_named_with_those_that_exist(tmp_path, result):
 
 
 def test_all_formats_land_beside_each_other(tmp_path, dog):
+    dog = replace(dog, attention=np.full((len(dog.segments), 2, 2), 0.25, np.float32))
     paths = write_all(dog, tmp_path / "new" / "folder", list(FORMATS))
-    assert [p.name for p in paths] == [f"dog_bark_02754.{name}" for name in FORMATS]
+    assert [p.name for p in paths] == [f"dog_bark_02754.{one.suffix}" for one in FORMATS.values()]
+    assert [format_of(p) for p in paths] == list(FORMATS)
     assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == sorted(p.name for p in paths)
+
+
+def test_the_longest_suffix_tells_the_format():
+    assert format_of("a.json") == "json"
+    assert format_of("folder/a.COCO.json") == "coco"
+    assert format_of("a.label-studio.json") == "label-studio"
+    assert format_of("a.txt") == "audacity"
+    assert format_of("a.json/b") is None
+    assert format_of("json") is None
 
 
 def test_stem_can_be_chosen(tmp_path, result):
@@ -42,7 +55,7 @@ def test_stem_can_be_chosen(tmp_path, result):
 
 def test_a_vanished_video_stops_only_the_formats_that_show_it(tmp_path, make):
     gone = make(tmp_path / "gone.mp4")
-    assert len(write_all(gone, tmp_path / "out", TEXT_FORMATS)) == 4
+    assert len(write_all(gone, tmp_path / "out", TEXT_FORMATS)) == 7
     for name in ("html", "png"):
         with pytest.raises(MediaError, match="gone.mp4: the video is no longer there"):
             write(gone, tmp_path / f"x.{name}")
@@ -109,7 +122,7 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
 def test_a_file_name_that_is_no_unicode(tmp_path, make):
     odd = make(os.fsdecode(b"caf\xe9.mp4"))
     for name in TEXT_FORMATS:
-        write(odd, tmp_path / f"a.{name}").read_text(encoding="utf-8")
+        write(odd, tmp_path / f"a.{FORMATS[name].suffix}").read_text(encoding="utf-8")
     assert Localization.from_json(tmp_path / "a.json").video == odd.video
 
 

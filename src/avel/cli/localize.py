@@ -45,7 +45,9 @@ def localize(
     formats: Annotated[
         str | None,
         typer.Option(
-            "--format", help="Any of json,csv,srt,vtt,html,png,mp4, with commas. [default: json, or OUTPUT's]"
+            "--format",
+            help="Any of json,csv,srt,vtt,elan,audacity,label-studio,coco,html,png,mp4, with commas. "
+            "[default: json, or OUTPUT's]",
         ),
     ] = None,
     model: Annotated[
@@ -99,7 +101,7 @@ class _Target:
     """Where results go, as ``-o`` and ``--format`` ask for."""
 
     def __init__(self, output: Path | None, formats: str | None, videos: list[str], paths: list[str]) -> None:
-        from avel.outputs import FORMATS, TEXT_FORMATS, unique_stems
+        from avel.outputs import FORMATS, TEXT_FORMATS, format_of, unique_stems
 
         self.output = output
         self.videos = videos
@@ -109,11 +111,11 @@ class _Target:
                 raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
         self.to_stdout = output == STDOUT or (output is None and bool(self.formats))
         self.to_table = output is None and not self.formats
-        suffix = output.suffix.lstrip(".").lower() if output is not None else ""
-        self.to_file = output is not None and not output.is_dir() and not self.to_stdout and suffix in FORMATS
-        if self.to_file and (len(videos) > 1 or self.formats not in ([], [suffix])):
+        of_file = None if output is None or self.to_stdout or output.is_dir() else format_of(output)
+        self.to_file = of_file is not None
+        if self.to_file and (len(videos) > 1 or self.formats not in ([], [of_file])):
             raise ValueError(f"{output} is one file; for several videos or formats give a folder.")
-        self.formats = self.formats or [suffix if self.to_file else "json"]
+        self.formats = self.formats or [of_file or "json"]
         if self.to_stdout and (len(self.formats) > 1 or self.formats[0] not in TEXT_FORMATS):
             raise ValueError(
                 f"Standard output takes one of {', '.join(TEXT_FORMATS)}; give a folder with -o for others."

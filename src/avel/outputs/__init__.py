@@ -1,26 +1,43 @@
-"""Writing a result: JSON, CSV, SRT, VTT, HTML, PNG, MP4."""
+"""Writing a result: JSON, CSV, subtitles, HTML, PNG, MP4, and for ELAN, Audacity, Label Studio and COCO's tools."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avel.errors import AvelError, OutputError
 from avel.events import Localization
 from avel.outputs.atomic import replacing, write_text
-from avel.outputs.text import TEXT_WRITERS
+from avel.outputs.labels import audacity_text, elan_text, label_studio_text
+from avel.outputs.text import csv_text, json_text, srt_text, vtt_text
 
 if TYPE_CHECKING:
     from avel.outputs.evidence import Evidence
 
-__all__ = ["FORMATS", "TEXT_FORMATS", "render", "unique_stems", "write", "write_all"]
+__all__ = ["FORMATS", "TEXT_FORMATS", "Format", "format_of", "render", "unique_stems", "write", "write_all"]
 
 Gather = Callable[[], "Evidence"]
 Writer = Callable[[Localization, Path, Gather], None]
 
 
-def _text(name: str) -> Writer:
-    return lambda result, path, _: write_text(path, TEXT_WRITERS[name](result))
+@dataclass(frozen=True)
+class Format:
+    """A way to write a result.
+
+    Attributes:
+        suffix: of its files, without the first dot.
+        write: writes a file.
+        text: gives the result as text, where nothing but the result is needed.
+    """
+
+    suffix: str
+    write: Writer
+    text: Callable[[Localization], str] | None = None
+
+
+def _text(suffix: str, text: Callable[[Localization], str]) -> Format:
+    return Format(suffix, lambda result, path, _: write_text(path, text(result)), text)
 
 
 def _html(result: Localization, path: Path, gather: Gather) -> None:
@@ -44,16 +61,40 @@ def _mp4(result: Localization, path: Path, _: Gather) -> None:
         save(result, temporary)
 
 
-FORMATS: Mapping[str, Writer] = {
-    **{name: _text(name) for name in TEXT_WRITERS},
-    "html": _html,
-    "png": _png,
-    "mp4": _mp4,
-}
-"""Format name, which is also the file's suffix, to what writes it."""
+def _coco(result: Localization, path: Path, _: Gather) -> None:
+    from avel.media.reader import probe
+    from avel.outputs.boxes import coco_text
 
-TEXT_FORMATS = tuple(TEXT_WRITERS)
+    info = probe(result.video)
+    if info.width is None or info.height is None:
+        raise OutputError(f"{result.video}: has no picture, so there are no boxes in it. Choose another format.")
+    write_text(path, coco_text(result, info.width, info.height))
+
+
+FORMATS: Mapping[str, Format] = {
+    "json": _text("json", json_text),
+    "csv": _text("csv", csv_text),
+    "srt": _text("srt", srt_text),
+    "vtt": _text("vtt", vtt_text),
+    "elan": _text("eaf", elan_text),
+    "audacity": _text("txt", audacity_text),
+    "label-studio": _text("label-studio.json", label_studio_text),
+    "coco": Format("coco.json", _coco),
+    "html": Format("html", _html),
+    "png": Format("png", _png),
+    "mp4": Format("mp4", _mp4),
+}
+"""What a result can be written as, by name."""
+
+TEXT_FORMATS = tuple(name for name, one in FORMATS.items() if one.text is not None)
 """Formats that `render` gives; they need nothing but the result."""
+
+
+def format_of(path: str | Path) -> str | None:
+    """The format that a file's name asks for by its end: ``clip.eaf``, ``clip.coco.json``; ``None`` for none."""
+    file = Path(path).name.lower()
+    fitting = [name for name, one in FORMATS.items() if file.endswith(f".{one.suffix}")]
+    return max(fitting, key=lambda name: len(FORMATS[name].suffix), default=None)
 
 
 def write(result: Localization, path: str | Path, format: str | None = None) -> Path:  # noqa: A002
@@ -73,14 +114,14 @@ def write(result: Localization, path: str | Path, format: str | None = None) -> 
         MediaError: if the format needs the video and it is no longer there.
     """
     path = Path(path)
-    name = format or path.suffix.lower().removeprefix(".")
+    name = format or format_of(path) or path.suffix.lower().removeprefix(".")
     _check([name])
     _write(result, path, name, _gatherer(result))
     return path
 
 
 def write_all(result: Localization, folder: str | Path, formats: Sequence[str], stem: str | None = None) -> list[Path]:
-    """Write a result in several formats as ``folder/stem.format``; the video is read again at most twice.
+    """Write a result in several formats as ``folder/stem.suffix``; the video is read again at most twice.
 
     When one format fails the others are written all the same.
 
@@ -104,7 +145,7 @@ def write_all(result: Localization, folder: str | Path, formats: Sequence[str], 
     paths: list[Path] = []
     failures: list[AvelError] = []
     for name in dict.fromkeys(formats):
-        path = Path(folder) / f"{stem}.{name}"
+        path = Path(folder) / f"{stem}.{FORMATS[name].suffix}"
         try:
             _write(result, path, name, gather)
             paths.append(path)
@@ -127,9 +168,10 @@ def render(result: Localization, format: str) -> str:  # noqa: A002
     Raises:
         ValueError: if there is no such text format.
     """
-    if format not in TEXT_WRITERS:
+    text = FORMATS[format].text if format in FORMATS else None
+    if text is None:
         raise ValueError(f"Unknown text format {format!r}. Supported text formats are {', '.join(TEXT_FORMATS)}.")
-    return TEXT_WRITERS[format](result)
+    return text(result)
 
 
 def unique_stems(videos: Iterable[str | Path]) -> list[str]:
@@ -161,7 +203,7 @@ def _write(result: Localization, path: Path, name: str, gather: Gather) -> None:
     video = Path(result.video)
     if path.exists() and video.exists() and path.samefile(video):
         raise OutputError(f"Cannot write {path}: it is the video itself. Choose another folder or name.")
-    FORMATS[name](result, path, gather)
+    FORMATS[name].write(result, path, gather)
 
 
 def _gatherer(result: Localization) -> Gather:

@@ -45,14 +45,6 @@ def vtt_text(result: Localization) -> str:
     return "WEBVTT\n\n" + "\n".join(cues)
 
 
-TEXT_WRITERS: dict[str, Callable[[Localization], str]] = {
-    "json": json_text,
-    "csv": csv_text,
-    "srt": srt_text,
-    "vtt": vtt_text,
-}
-
-
 def timestamp(milliseconds: int, decimal: str) -> str:
     """``HH:MM:SS.mmm``, with more hour digits where needed."""
     seconds, milliseconds = divmod(milliseconds, 1000)
