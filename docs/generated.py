@@ -21,6 +21,7 @@ from avel.evaluation.papers import PAPERS, Paper, Row
 from avel.features.recipe import PRESETS
 from avel.models import registry
 from avel.models.options import MAX_HIDDEN_DIMS, Options
+from avel.outputs import FORMATS, TEXT_FORMATS
 from avel.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parent.parent
@@ -146,6 +147,17 @@ def categories() -> str:
     )
 
 
+def formats() -> str:
+    """What a result can be written as."""
+    return _table(
+        ("format", "files", "can be printed"),
+        (
+            (f"`{name}`", f"`NAME.{one.suffix}`", "yes" if name in TEXT_FORMATS else "no")
+            for name, one in FORMATS.items()
+        ),
+    )
+
+
 def measurements() -> str:
     """What was measured of the default localizer, from the benchmarks' result files."""
     taggers = ("yamnet", "embedded")
@@ -191,6 +203,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "weight_files": weight_files,
     "presets": presets,
     "categories": categories,
+    "formats": formats,
     "measurements": measurements,
     "speed": speed,
     "training_settings": training_settings,
