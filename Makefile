@@ -10,14 +10,19 @@ INSTALLED = $(VENV)/.installed
 # Weights that the tests use; a test whose weights cannot be had is skipped and says so.
 TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark yamnet vgg19
 
-.PHONY: demo test check format benchmarks constraints clean
+.PHONY: demo test check docs format constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/avel localize examples/hello.ogv -o demo/report.html
 
 test: $(INSTALLED)
 	-$(BIN)/avel weights fetch $(TEST_WEIGHTS)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
+
+# The tutorials run while the site is built; then site/index.html can be opened from the disk.
+docs: $(INSTALLED)
+	-$(BIN)/avel weights fetch efficientnet-lite0 blazeface-back face-landmark
+	AVEL_OFFLINE=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -32,12 +37,12 @@ constraints: $(INSTALLED)
 	$(BIN)/pip freeze --exclude-editable --exclude avel | sed 's/+cpu$$//' > constraints.txt
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "avel needs Python 3.11 or later, found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,int8,cluster]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,export,int8,cluster]'
 	@touch $@

@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Audio-visual event localization: what can be both seen and heard in a video, and when.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # else what stands in brackets, such as a default, is taken for a style and not shown
 )
 app.command()(localize)
 app.command()(features.extract)
