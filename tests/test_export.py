@@ -68,7 +68,7 @@ def compare(path, run, segments=(1, 3, 12)):
 
 @needs_packages
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["v", "a+v-att", "dmrn", "ed-tcn", "ssn", "cman"])
+@pytest.mark.parametrize("name", ["v", "a+v-att", "dmrn", "ed-tcn", "ssn", "avsdn", "cman"])
 def test_onnx_computes_what_pytorch_does(name, save, tmp_path):
     import onnx
     import onnxruntime

@@ -1,8 +1,8 @@
 """A trained model for other runtimes: ONNX, and OpenVINO's intermediate representation (IR).
 
 A file takes B videos of T segments and gives float32, as `avel.models.base.LocalizationModel` does. Both numbers are
-free, but for models that step through the segments one by one (CMAN): their T is that of the training, and shorter
-videos are padded.
+free, but for some models, such as CMAN and JCA, which step through the segments one by one or cut them into windows:
+their T is that of the training, and shorter videos are padded.
 
 ==========  =======================  ==========================================================================
 input       ``visual``               (B, T, R, D_v) float32, features of regions; only if the model looks at it
@@ -97,17 +97,8 @@ def export(path: str | Path, output: str | Path) -> Exported:
     _need_packages()
     model, info = checkpoint.load(path)
     graph = _Graph(model, info).eval()
-    with tempfile.TemporaryDirectory(prefix="avel-") as folder:
-        onnx_file = Path(folder) / "model.onnx"
-        _write_onnx(graph, info, onnx_file, str(path))
-        written = onnx_file if suffix == ".onnx" else _write_ir(onnx_file, info)
-        run = _onnxruntime(written) if suffix == ".onnx" else _openvino(written, graph.outputs)
-        difference = _largest_difference(graph, run)
-        if not difference <= TOLERANCE:
-            raise ModelError(
-                f"{path}: its model '{info.model}' computes something else once exported: a difference of "
-                f"{difference:.1e}, allowed is {TOLERANCE:.0e}. Please report it with the model's name and options."
-            )
+    with tempfile.TemporaryDirectory(prefix="avel-") as folder, _quiet():
+        written, difference = _written(graph, info, Path(folder) / f"model{suffix}", str(path))
         targets = [(written, output)]
         if suffix == ".xml":
             targets.insert(0, (written.with_suffix(".bin"), output.with_suffix(".bin")))
@@ -175,24 +166,54 @@ def _need_packages() -> None:
             raise ModelError(f"Exporting needs the package {name}. Run: pip install 'avel[export]'")
 
 
-def _write_onnx(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -> None:
+def _written(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -> tuple[Path, float]:
+    """Write a file that computes what PyTorch does: of any number of segments, or else of the training's.
+
+    Some models step through the segments one by one, or cut them into windows, which a graph does for one number only.
+    """
+    complaint, cause = "", None
+    for graph.segments in (None, info.num_segments):
+        try:
+            _write_onnx(graph, info, path.with_suffix(".onnx"))
+            if path.suffix == ".xml":
+                _write_ir(path.with_suffix(".onnx"), info)
+            run = _onnxruntime(path) if path.suffix == ".onnx" else _openvino(path, graph.outputs)
+            difference = _largest_difference(graph, run)
+        except Exception as error:  # a model can be anything, and so can what exporters and runtimes raise of it
+            complaint, cause = f"cannot be exported: {_first_line(error)}", error
+            continue
+        if difference <= TOLERANCE:
+            return path, difference
+        complaint, cause = (
+            (f"computes something else once exported: a difference of {difference:.1e}, allowed is {TOLERANCE:.0e}"),
+            None,
+        )
+    raise ModelError(
+        f"{where}: its model '{info.model}' {complaint}. `avel models` lists others; avel itself runs it all the same."
+    ) from cause
+
+
+def _write_onnx(graph: _Graph, info: "CheckpointInfo", path: Path) -> None:
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
-    try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                _captured(graph, info.num_segments),
-                dynamo=True,
-                verbose=False,
-                opset_version=OPSET,
-                input_names=graph.inputs,
-                output_names=graph.outputs,
-            )
-    except Exception as error:  # a model can be anything, and so can what the exporter raises of it
-        raise ModelError(
-            f"{where}: its model '{info.model}' cannot be exported: {_first_line(error)}. "
-            "`avel models` lists others; avel itself runs it all the same."
-        ) from error
+    axes = dict(zip((0,) if graph.segments else (0, 1), map(torch.export.Dim, _AXES), strict=False))
+    with torch.no_grad():
+        # Not by torch.onnx.export alone: where this fails, it goes on by other means to a model of the example's size.
+        captured = torch.export.export(
+            graph,
+            graph.example(3, graph.segments or 10),
+            dynamic_shapes=(tuple(axes for _ in graph.inputs),),
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+        program = torch.onnx.export(
+            captured,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=graph.inputs,
+            output_names=graph.outputs,
+        )
     assert program is not None
     sizes = program.model.graph.inputs[-1].shape or ()
     program.rename_axes({size: name for size, name in zip(sizes, _AXES, strict=True) if not isinstance(size, int)})
@@ -201,44 +222,21 @@ def _write_onnx(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -
     program.save(path)
 
 
-def _captured(graph: _Graph, num_segments: int) -> torch.export.ExportedProgram:
-    """The graph of any number of segments, or of the training's where the model steps through them one by one.
-
-    Not by `torch.onnx.export` alone: where that fails, it goes on by other means to a model of the example's length.
-    """
-    videos, segments = (torch.export.Dim(name) for name in _AXES)
-
-    def capture(dynamic: dict[int, torch.export.Dim], example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
-        return torch.export.export(
-            graph,
-            example,
-            dynamic_shapes=(tuple(dynamic for _ in graph.inputs),),
-            strict=False,
-            prefer_deferred_runtime_asserts_over_guards=True,
-        )
-
-    try:
-        return capture({0: videos, 1: segments}, graph.example(3, 10))
-    except Exception:  # torch has no exception of its own for it; what else is wrong comes again below
-        graph.segments = num_segments
-        return capture({0: videos}, graph.example(3, num_segments))
-
-
-def _write_ir(onnx_file: Path, info: "CheckpointInfo") -> Path:
+def _write_ir(onnx_file: Path, info: "CheckpointInfo") -> None:
     import openvino
 
     model = openvino.convert_model(onnx_file)
     for name, value in metadata(info).items():
         model.set_rt_info(value, ["avel", name])
-    path = onnx_file.with_suffix(".xml")
-    openvino.save_model(model, path, compress_to_fp16=False)
-    return path
+    openvino.save_model(model, onnx_file.with_suffix(".xml"), compress_to_fp16=False)
 
 
 def _onnxruntime(path: Path) -> Run:
     import onnxruntime  # type: ignore[import-untyped]
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it cannot compute, it raises
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 

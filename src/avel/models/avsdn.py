@@ -62,7 +62,7 @@ def _fused(fusion: nn.Module, audio: Tensor, visual: Tensor) -> Tensor:
     """A state of both modalities (2, B, H) from one of each."""
     num_directions = audio.shape[0]
     fused: Tensor = fusion(*(state.transpose(0, 1).flatten(1) for state in (audio, visual)))[0]  # (B, 2 H)
-    return fused.to(audio.dtype).view(len(fused), num_directions, -1).transpose(0, 1).contiguous()
+    return fused.to(audio.dtype).view(fused.shape[0], num_directions, -1).transpose(0, 1).contiguous()
 
 
 class Avsdn(TwoModalityInput):
