@@ -42,7 +42,7 @@ class Form:
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Any:
         """The model's output in its precision."""
         with torch.autocast("cpu", self.precision, enabled=self.precision != torch.float32):
-            return self.run(visual.to(self.precision), audio, valid)
+            return self.run(visual, audio, valid)
 
     def step(self, visual: Tensor, audio: Tensor, valid: Tensor, labels: Tensor) -> None:
         """Forward, backward and update."""
@@ -68,7 +68,7 @@ def seconds(action: Callable[[], Any]) -> float:
 
 def measure(name: str, repeats: int, compiled: bool) -> dict[str, Any]:
     random = torch.Generator().manual_seed(0)
-    visual = torch.rand(CLIPS, SEGMENTS, 49, 512, generator=random)
+    pictures = torch.rand(CLIPS, SEGMENTS, 49, 512, generator=random)
     audio = torch.rand(CLIPS, SEGMENTS, 128, generator=random)
     valid = torch.ones(CLIPS, SEGMENTS, dtype=torch.bool)
     labels = torch.nn.functional.one_hot(torch.randint(29, (CLIPS, SEGMENTS), generator=random), 29).float()
@@ -79,24 +79,30 @@ def measure(name: str, repeats: int, compiled: bool) -> dict[str, Any]:
         forms["half"] = forms["ours"]
     if compiled:
         forms["compiled"] = Form(name, chosen, compiled=True)
-    plain = forms["plain"].infer(visual, audio, valid)
+    # As the data come in training: in the precision that is computed in, made beside the computing.
+    visual = {form: pictures.to(made.precision) for form, made in forms.items()}
+    plain = forms["plain"].infer(visual["plain"], audio, valid)
     result: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in forms["plain"].model.parameters()),
         "precision": str(chosen).removeprefix("torch."),
     }
     differences = {
-        form: float((forms[form].infer(visual, audio, valid) - plain).abs().max()) for form in forms if form != "plain"
+        form: float((forms[form].infer(visual[form], audio, valid) - plain).abs().max())
+        for form in forms
+        if form != "plain"
     }
     infer: dict[str, list[float]] = {}
     train: dict[str, list[float]] = {}
     for _ in range(repeats + 1):
         for form in ("plain", "half", "compiled"):
             if form in forms:
-                infer.setdefault(form, []).append(seconds(lambda f=form: forms[f].infer(visual, audio, valid)))
+                infer.setdefault(form, []).append(seconds(lambda f=form: forms[f].infer(visual[f], audio, valid)))
     for _ in range(repeats + 1):
         for form in ("plain", "ours", "compiled"):
             if form in forms:
-                train.setdefault(form, []).append(seconds(lambda f=form: forms[f].step(visual, audio, valid, labels)))
+                train.setdefault(form, []).append(
+                    seconds(lambda f=form: forms[f].step(visual[f], audio, valid, labels))
+                )
     fastest = {form: min(times[1:]) for form, times in train.items()}
     inference = {form: min(times[1:]) for form, times in infer.items()}
     result["training_step_ms"] = {form: round(1000 * value, 1) for form, value in fastest.items()}

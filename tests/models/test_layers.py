@@ -5,7 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avel.models.layers import AudioGuidedAttention, BiLSTM, RegionConv3d, check_inputs, without_padding
+from avel.models.layers import (
+    AudioGuidedAttention,
+    BiLSTM,
+    RegionConv3d,
+    check_inputs,
+    mean_over_regions,
+    without_padding,
+)
 
 
 def sigmoid(x):
@@ -213,3 +220,11 @@ def test_without_padding_clears_nan():
 def test_wrong_input(visual, audio, valid, message):
     with pytest.raises(ValueError, match=message):
         check_inputs(torch.zeros(visual), torch.zeros(audio), valid, (4, 6, 5))
+
+
+def test_the_mean_over_regions_in_both_precisions() -> None:
+    x = torch.rand(2, 3, 49, 8)
+    assert torch.allclose(mean_over_regions(x), x.mean(dim=2), atol=1e-6)
+    half = mean_over_regions(x.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert torch.allclose(half.float(), x.mean(dim=2), atol=4e-3)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import AttentionForm, AudioGuidedAttention, BiLSTM, mlp_head, without_padding
+from avel.models.layers import AttentionForm, AudioGuidedAttention, BiLSTM, mean_over_regions, mlp_head, without_padding
 from avel.models.options import Dims, Options
 
 TIAN = "Tian et al., ECCV 2018"
@@ -73,7 +73,7 @@ class VisualPooling(nn.Module):
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Pool; the attention's weights go into ``shown``."""
         if self.attention is None:
-            return visual.mean(dim=2)
+            return mean_over_regions(visual)
         pooled, weights = self.attention(visual, audio)
         shown["spatial_attention"] = without_padding(weights, valid)
         attended: Tensor = pooled

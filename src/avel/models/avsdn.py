@@ -20,7 +20,7 @@ from avel.models.avel import AvelOptions
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.fusion import DMRN
-from avel.models.layers import BiLSTM, mlp_head
+from avel.models.layers import BiLSTM, mean_over_regions, mlp_head
 from avel.models.options import Dims, Training
 
 WEAK_OF_LIN_AND_WANG = Training(pooling="max", backgrounds="mismatched")
@@ -79,7 +79,7 @@ class Avsdn(TwoModalityInput):
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""
-        logits: Tensor = self.network(visual.mean(dim=2), audio, valid)
+        logits: Tensor = self.network(mean_over_regions(visual), audio, valid)
         return logits
 
 

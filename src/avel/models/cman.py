@@ -35,7 +35,7 @@ from torch.nn import functional
 from avel.models.avel import AvelOptions
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import mlp_head, without_padding
+from avel.models.layers import mean_over_regions, mlp_head, without_padding
 from avel.models.options import Dims, Training
 from avel.models.recurrence import scan
 
@@ -338,7 +338,7 @@ class Cman(TwoModalityInput):
 
     def _pooled(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         if self.spatial_attention is None:
-            return visual.mean(dim=2)
+            return mean_over_regions(visual)
         pooled, weights = self.spatial_attention(visual, audio)
         shown["spatial_attention"] = without_padding(weights, valid)
         attended: Tensor = pooled

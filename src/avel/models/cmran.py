@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import without_padding
+from avel.models.layers import mean_over_regions, without_padding
 from avel.models.options import Dims, Options, Training
 
 XU = "Xu et al., ACM MM 2020"
@@ -136,7 +136,7 @@ class SpatialChannelAttention(nn.Module):
         Returns:
             (..., D_v) attended visual features, and (..., R) weights, 0 or more, whose sum is 1.
         """
-        seen = functional.relu(self.channel_visual(visual)).mean(dim=-2)  # the audio is the same in all regions
+        seen = mean_over_regions(functional.relu(self.channel_visual(visual)))  # the audio is the same in all regions
         squeezed = functional.relu(self.squeeze(functional.relu(self.channel_audio(audio)) * seen))
         gate = torch.sigmoid(self.excite(squeezed))  # (..., D_v)
         if self.channel_gate == "residual":

@@ -31,7 +31,7 @@ from avel.models.cmran import (
     mean_over_time,
 )
 from avel.models.entry import Entry
-from avel.models.layers import AudioGuidedAttention, without_padding
+from avel.models.layers import AudioGuidedAttention, mean_over_regions, without_padding
 from avel.models.options import Dims, Training
 
 LIANG = "Liang et al., 2024"
@@ -165,7 +165,7 @@ class Diia(TwoModalityInput):
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""
         if self.pooling is None:
-            pooled = visual.mean(dim=2)
+            pooled = mean_over_regions(visual)
         else:
             pooled, weights = self.pooling(visual, audio)
             shown["spatial_attention"] = without_padding(weights, valid)

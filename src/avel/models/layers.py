@@ -55,6 +55,11 @@ def without_padding(x: Tensor, valid: Tensor) -> Tensor:
     return x.masked_fill(~valid.view(*valid.shape, *[1] * (x.ndim - 2)), 0.0)
 
 
+def mean_over_regions(x: Tensor) -> Tensor:
+    """(..., R, D) to (..., D). PyTorch's mean of bfloat16 takes ten times as long on a processor as its sum."""
+    return x.sum(dim=-2) / x.shape[-2]
+
+
 def mlp_head(input_dims: int, hidden_dims: int, num_classes: int) -> nn.Sequential:
     """ReLU, Linear, ReLU, Linear, as the head of Tian et al.'s released code; Glorot-uniform weights, as there."""
     head = nn.Sequential(nn.ReLU(), nn.Linear(input_dims, hidden_dims), nn.ReLU(), nn.Linear(hidden_dims, num_classes))

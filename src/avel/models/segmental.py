@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import without_padding
+from avel.models.layers import mean_over_regions, without_padding
 from avel.models.options import Dims, Options
 
 Features = Literal["visual", "both"]
@@ -69,7 +69,7 @@ class SsnOptions(Options):
 
 
 def _segment_features(visual: Tensor, audio: Tensor, features: Features) -> Tensor:
-    pooled = visual.mean(dim=2)
+    pooled = mean_over_regions(visual)
     return pooled if features == "visual" else torch.cat([pooled, audio], dim=-1)
 
 
