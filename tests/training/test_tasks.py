@@ -146,3 +146,11 @@ def test_balanced_weights_of_videos() -> None:
     task = Weak()
     balanced = task.balanced(task.target(LABELS), VALID)
     assert balanced.weights == pytest.approx((1.0, 1.0, 1.0, 1.0))
+
+
+def test_a_video_has_a_category_as_much_as_its_best_segment() -> None:
+    logits = torch.tensor([[2.0, -1.0, 0.0], [3.0, 4.0, 2.0]])
+    several = Weak(multi_label=True)
+    assert several.of_video(logits).tolist() == [2.0, 2.0, 0.0]
+    assert torch.equal(several.scores(several.of_video(logits)), several.scores(logits).amax(dim=0))
+    assert Weak().of_video(logits).tolist() == [2.5, 1.5, 1.0]

@@ -412,7 +412,7 @@ def judged(
 ) -> Judged:
     """What a split's clips are judged by.
 
-    Where labels have no times, all clips of a video are pooled as the task pools them for its loss.
+    Where labels have no times, all clips of a video count as one segment, see `Task.of_video`.
 
     Args:
         data: the data set.
@@ -428,8 +428,7 @@ def judged(
     pooled, true = [], []
     for clips in data.by_video(split):
         inside = found.valid[clips]
-        segments = found.logits[clips][inside][None]  # (1, segments of the video, C)
-        pooled.append(task.pool(segments, torch.ones(segments.shape[:2], dtype=torch.bool)))
+        pooled.append(task.of_video(found.logits[clips][inside])[None])
         true.append(found.labels[clips][inside][:1])  # a video's label is that of all of its segments
     return Judged(torch.stack(pooled), torch.stack(true), torch.ones(len(pooled), 1, dtype=torch.bool))
 

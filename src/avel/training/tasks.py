@@ -91,6 +91,17 @@ class Task(ABC):
     def pool(self, logits: Tensor, valid: Tensor) -> Tensor:
         """(B, T, C) logits of segments to (B, C) logits of videos; padding does not count."""
 
+    def of_video(self, logits: Tensor) -> Tensor:
+        """(T, C) logits of a video's segments to the (C,) that the video is judged by where labels have no times.
+
+        In multi-label a video has a category as much as the segment that has it most, so that a threshold chosen on
+        videos says of segments what it says of videos. Otherwise they are pooled as for the loss.
+        """
+        if self.multi_label:
+            odds = logits[:, :-1] - logits[:, -1:]
+            return torch.cat([odds.amax(dim=0), odds.new_zeros(1)])
+        return self.pool(logits[None], torch.ones(1, len(logits), dtype=torch.bool, device=logits.device))[0]
+
     @abstractmethod
     def counted(self, target: Tensor, valid: Tensor) -> Tensor:
         """(M, C) rows of a batch's target over which the loss is a mean."""
