@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from avel.errors import ModelError
 from avel.models import registry
-from avel.models.base import LocalizationModel
+from avel.models.base import LocalizationModel, shown_by
 from avel.outputs.atomic import replacing
 from avel.training import checkpoint
 
@@ -132,10 +132,7 @@ class _Graph(nn.Module):
         looks_at = registry.entry(info.model).modalities
         self.inputs = (*(name for name in ("visual", "audio") if name in looks_at), "valid")
         self.segments: int | None = None
-        self.outputs: tuple[str, ...] = ()
-        with torch.inference_mode():
-            shown = model(*self._all(self.example(1, 2))).shown
-        self.outputs = ("logits", *shown)
+        self.outputs = ("logits", *shown_by(model, info.dims))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         output = self.model(*self._all(inputs))

@@ -21,7 +21,7 @@ from avel.features.run import Loader, load_backbones
 from avel.models import registry
 from avel.models.base import LocalizationModel
 from avel.systems import System, Taggers, Trained
-from avel.training.loop import CHECKPOINT_FILE
+from avel.training.checkpoint import path_of
 from avel.windows import Arrays, slide
 
 DEFAULT_MODEL = "agreement"
@@ -295,8 +295,6 @@ def _gated(attention: npt.NDArray[np.float32] | None, segments: Sequence[Segment
 
 def _checkpoint(model: str | Path) -> Path:
     path = Path(model)
-    if path.is_dir():
-        return path / CHECKPOINT_FILE
     if not path.exists():
         trained = str(model) in registry.available_models()
         hint = (
@@ -306,7 +304,7 @@ def _checkpoint(model: str | Path) -> Path:
             f"Unknown model {str(model)!r}. Available models are {DEFAULT_MODEL}, and any checkpoint of avel train by "
             f"its path.{hint}"
         )
-    return path
+    return path_of(path)
 
 
 def _categories(categories: str | Path | Sequence[Category] | None) -> tuple[Category, ...]:

@@ -28,7 +28,7 @@ from avel.features.run import Backbones, Loader
 from avel.features.store import BackboneEntry
 from avel.models import registry
 from avel.models.agreement import Agreement
-from avel.models.base import FeatureNeeds, LocalizationModel, ModelOutput
+from avel.models.base import FeatureNeeds, LocalizationModel, ModelOutput, category_odds, shown_by
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 from avel.training.features import FeatureRecord, differences
@@ -167,7 +167,7 @@ class Taggers(System):
 
     def _answers(self, output: ModelOutput) -> dict[str, torch.Tensor]:
         return {
-            "events": torch.sigmoid(output.logits[..., :-1] - output.logits[..., -1:]),
+            "events": torch.sigmoid(category_odds(output.logits)),
             "audio": output.shown["audio_scores"],
             "visual": output.shown["visual_scores"],
         }
@@ -231,12 +231,8 @@ class Trained(System):
             only, other = ("sound", "picture") if self.looks_at == ("audio",) else ("picture", "sound")
             notices.append(f"The model {self.name} judges by the {only} alone and never looks at the {other}.")
         dims = self.info.dims
-        probe = {
-            "visual": np.zeros((1, dims.regions, dims.visual_dims), np.float32),
-            "audio": np.zeros((1, dims.audio_dims), np.float32),
-        }
         grid = None
-        if "attention" in self.answer(probe, np.ones(1, np.bool_)):
+        if "spatial_attention" in shown_by(self.model, dims):
             grids = {backbone.grid for backbone in self.backbones.visual}
             grid = next(iter(grids)) if len(grids) == 1 else None
             if grid is None:
@@ -247,16 +243,14 @@ class Trained(System):
     def inputs(self, batch: FeatureBatch) -> dict[str, npt.NDArray[Any]]:
         """See `System`; zeros of a modality that the model does not look at, as at training."""
         count, dims = len(batch.audio_valid), self.info.dims
-        nothing = {
-            "visual": np.zeros((count, dims.regions, dims.visual_dims), np.float32),
-            "audio": np.zeros((count, dims.audio_dims), np.float32),
-        }
+        shapes = {"visual": (count, dims.regions, dims.visual_dims), "audio": (count, dims.audio_dims)}
+        nothing = {m: np.zeros(shape, np.float32) for m, shape in shapes.items() if m not in self.looks_at}
         return {**nothing, **super().inputs(batch)}
 
     def _answers(self, output: ModelOutput) -> dict[str, torch.Tensor]:
         logits = output.logits
         if self.info.multi_label:
-            answers = {"probabilities": torch.sigmoid(logits[..., :-1] - logits[..., -1:])}
+            answers = {"probabilities": torch.sigmoid(category_odds(logits))}
         else:
             answers = {"probabilities": torch.softmax(logits, dim=-1)}
         if "spatial_attention" in output.shown:

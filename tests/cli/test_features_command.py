@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import typer
@@ -15,19 +16,11 @@ app.add_typer(features.app, name="features")
 
 
 @pytest.fixture
-def avel(weight_file):
+def avel(weight_file, run_command):
     """Run a command with small networks that are at hand."""
     for name in ("efficientnet-lite0", "yamnet"):
         weight_file(name)
-
-    def run(*arguments, code=0):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return run
+    return partial(run_command, app)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from avel.cli.main import app
 from avel.errors import ModelError
@@ -17,15 +17,8 @@ from avel.training.features import FeatureRecord
 
 
 @pytest.fixture
-def avel():
-    def run(*arguments, code=0):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return run
+def avel(run_command):
+    return partial(run_command, app)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from avel.cli import training
 from avel.errors import ModelError, SettingsError
@@ -27,15 +27,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def avel():
-    def run(*arguments, code=0):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    return run
+def avel(run_command):
+    return partial(run_command, app)
 
 
 def test_train_then_evaluate(avel, folder, tmp_path):

@@ -98,7 +98,7 @@ def test_resumed_equals_uninterrupted(data: LocalizationData, tmp_path: Path, mo
     train(dataclasses.replace(settings, epochs=2), data, tmp_path / "parts")
     parts = train(settings, data, tmp_path / "parts", resume=True)
     assert_equal(tmp_path / "whole", tmp_path / "parts")
-    assert weights(tmp_path / "whole", loop.CHECKPOINT_FILE).keys()
+    assert weights(tmp_path / "whole", checkpoint.CHECKPOINT_FILE).keys()
     assert _without_seconds(whole.history) == _without_seconds(parts.history)
     assert parts.best_epoch == whole.best_epoch
 
@@ -162,8 +162,8 @@ def test_training_starts_from_another_models_weights(data: LocalizationData, tmp
     settings = small(model="dmrn", options=options, start_from=str(first.checkpoint), learning_rate=1e-12, epochs=1)
     train(settings, data, tmp_path / "second")
     before, after = (
-        weights(tmp_path / "first", loop.CHECKPOINT_FILE),
-        weights(tmp_path / "second", loop.CHECKPOINT_FILE),
+        weights(tmp_path / "first", checkpoint.CHECKPOINT_FILE),
+        weights(tmp_path / "second", checkpoint.CHECKPOINT_FILE),
     )
     name = "audio_lstm.lstm.weight_ih_l0"
     torch.testing.assert_close(before[name], after[name], atol=1e-9, rtol=0)
@@ -180,7 +180,7 @@ def test_refuses_a_folder_with_another_run(data: LocalizationData, tmp_path: Pat
 def test_refuses_a_state_of_something_else(data: LocalizationData, tmp_path: Path) -> None:
     train(small(epochs=1), data, tmp_path / "run")
     state = tmp_path / "run" / loop.STATE_FILE
-    state.write_bytes((tmp_path / "run" / loop.CHECKPOINT_FILE).read_bytes())
+    state.write_bytes((tmp_path / "run" / checkpoint.CHECKPOINT_FILE).read_bytes())
     with pytest.raises(ModelError, match="state.safetensors: not a safetensors file, damaged, or of another model"):
         train(small(), data, tmp_path / "run", resume=True)
 

@@ -45,8 +45,9 @@ def models_card(
 ) -> None:
     """Tell what a trained model predicts, what it was trained on, how good it is, and its limits."""
     from avel.evaluation.card import card
+    from avel.training.checkpoint import path_of
 
-    found = card(_file(checkpoint))
+    found = card(path_of(checkpoint))
     if as_json:
         print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -66,8 +67,9 @@ def models_export(
     """
     with usage_errors():
         from avel.export import TOLERANCE, export
+        from avel.training.checkpoint import path_of
 
-        written = export(_file(checkpoint), output)
+        written = export(path_of(checkpoint), output)
     for path in written.paths:
         print(path)
     segments = "any number of segments" if written.segments is None else f"{written.segments} segments, the rest padded"
@@ -75,12 +77,6 @@ def models_export(
         f"from {', '.join(written.inputs)} of {segments} to {', '.join(written.outputs)}; largest difference to "
         f"PyTorch {written.difference:.1e} (allowed: {TOLERANCE:.0e})"
     )
-
-
-def _file(checkpoint: Path) -> Path:
-    from avel.training.loop import CHECKPOINT_FILE
-
-    return checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -200,9 +200,9 @@ def evaluate(
         if split not in ("train", "val", "test"):
             raise ValueError(f"Unknown split {split!r}. Splits are train, val and test.")
         from avel.evaluation.evaluate import evaluate as measure
-        from avel.training.loop import CHECKPOINT_FILE
+        from avel.training.checkpoint import path_of
 
-        path = checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint
+        path = path_of(checkpoint)
         where = _data_path(data, data_option)
         opened: LocalizationData
         if videos is None:

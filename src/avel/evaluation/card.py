@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from avel.errors import ModelError
 from avel.evaluation.evaluate import Evaluation
 from avel.evaluation.metrics import Metrics
 from avel.evaluation.report import columns, percent, rows
 from avel.models import registry
+from avel.models.base import shown_by
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 
@@ -103,21 +102,15 @@ def card(path: str | Path) -> Card:
     """
     path = Path(path)
     model, info = checkpoint.load(path)
-    dims = info.dims
-    with torch.inference_mode():
-        output = model(
-            torch.zeros(1, 1, dims.regions, dims.visual_dims),
-            torch.zeros(1, 1, dims.audio_dims),
-            torch.ones(1, 1, dtype=torch.bool),
-        )
+    shows = shown_by(model, info.dims)
     evaluation, complaint = _evaluation(path.with_name(RESULT_FILE), info)
     return Card(
         path=path,
         info=info,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        shows=tuple(output.shown),
+        shows=shows,
         evaluation=evaluation,
-        limits=tuple(_limits(info, tuple(output.shown), evaluation, complaint)),
+        limits=tuple(_limits(info, shows, evaluation, complaint)),
     )
 
 

@@ -40,7 +40,14 @@ from avel.models.avel import AvelOptions
 from avel.models.avsdn import WEAK_OF_LIN_AND_WANG, SequenceToSequence
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import AudioGuidedAttention, BiLSTM, RegionConv3d, mlp_head, without_padding
+from avel.models.layers import (
+    AudioGuidedAttention,
+    BiLSTM,
+    RegionConv3d,
+    attended_regions,
+    mlp_head,
+    without_padding,
+)
 from avel.models.options import Dims
 
 Visual = Literal["av-transformer", "mlp", "conv3d", "lstm"]
@@ -306,7 +313,7 @@ class InstanceAttention(TwoModalityInput):
         regions = self.represent(visual, mapped_audio, valid)
         weights = self.weigh(regions, audio, mapped_audio)
         shown["spatial_attention"] = without_padding(weights, valid)
-        attended = (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :]  # Eq. 4
+        attended = attended_regions(weights, visual)  # Eq. 4
         logits: Tensor = self.classifier(attended, audio, valid)
         return logits
 

@@ -59,16 +59,7 @@ class VisualPooling(nn.Module):
 
     def __init__(self, dims: Dims, options: AttentionOptions | None) -> None:
         super().__init__()
-        self.attention = None
-        if options is not None:
-            self.attention = AudioGuidedAttention(
-                dims.visual_dims,
-                dims.audio_dims,
-                options.attention_dims,
-                options.attention_hidden_dims,
-                options.attention,
-                dims.regions,
-            )
+        self.attention = None if options is None else AudioGuidedAttention.of(dims, options)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Pool; the attention's weights go into ``shown``."""

@@ -7,6 +7,7 @@ made the features is said in `FeatureNeeds`, and whoever calls the model joins t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from avel.models.layers import all_valid, check_inputs, without_padding
@@ -41,6 +42,11 @@ class ModelOutput:
 
     logits: Tensor
     shown: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def category_odds(logits: Tensor) -> Tensor:
+    """(..., C) logits to (..., C - 1), of each category against background; their sigmoid is a score by itself."""
+    return logits[..., :-1] - logits[..., -1:]
 
 
 TaskLoss = Callable[[ModelOutput, Tensor, Tensor], Tensor]
@@ -84,6 +90,17 @@ class LocalizationModel(nn.Module):
             A scalar.
         """
         return task_loss(output, target, valid)
+
+
+def shown_by(model: LocalizationModel, dims: Dims) -> tuple[str, ...]:
+    """Names of what a model shows besides its logits, found by asking it of one segment of zeros."""
+    with torch.inference_mode():
+        output = model(
+            torch.zeros(1, 1, dims.regions, dims.visual_dims),
+            torch.zeros(1, 1, dims.audio_dims),
+            torch.ones(1, 1, dtype=torch.bool),
+        )
+    return tuple(output.shown)
 
 
 class TwoModalityInput(LocalizationModel):

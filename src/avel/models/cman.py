@@ -35,7 +35,7 @@ from torch.nn import functional
 from avel.models.avel import AvelOptions
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import mean_over_regions, mlp_head, without_padding
+from avel.models.layers import attended_regions, mean_over_regions, mean_over_time, mlp_head, without_padding
 from avel.models.options import Dims, Training
 from avel.models.recurrence import scan
 
@@ -125,7 +125,7 @@ class CosineAttention(nn.Module):
         a = functional.relu(self.project_audio(audio))[..., None]  # (..., d, 1)
         product = (v @ a)[..., 0].float()  # (..., R)
         weights = torch.softmax(product / (_norm(v, -1) * _norm(a, -2)) / self.temperature, dim=-1)
-        return (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :], weights
+        return attended_regions(weights, visual), weights
 
 
 class SelfAttention(nn.Module):
@@ -154,7 +154,7 @@ class SelfAttention(nn.Module):
         """(B, T, D), zero where padding, to (B, T, D) and the weights (B, T, T), whose rows have the sum 1."""
         query, key = self.query(x), self.key(x)
         if self.query_context is not None and self.key_context is not None:
-            mean = x.sum(dim=1, keepdim=True) / valid.sum(dim=1).clamp(min=1)[:, None, None]  # (B, 1, D)
+            mean = mean_over_time(x, valid)[:, None]  # (B, 1, D)
             query, key = self.query_context(query, mean), self.key_context(key, mean)
         scores = query @ key.transpose(1, 2) / math.sqrt(x.shape[2])
         weights = torch.softmax(_without_padded_segments(scores.float(), valid), dim=-1)

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import mean_over_regions, without_padding
+from avel.models.layers import attended_regions, max_over_time, mean_over_regions, without_padding
 from avel.models.options import Dims, Options, Training
 
 XU = "Xu et al., ACM MM 2020"
@@ -145,8 +145,7 @@ class SpatialChannelAttention(nn.Module):
         heard = functional.relu(self.spatial_audio(audio)) * self.spatial_score.weight[0]  # (..., D)
         scores = (regions @ heard[..., None].to(regions.dtype))[..., 0] + self.spatial_score.bias
         weights = torch.softmax(torch.tanh(scores.float()), dim=-1)  # (..., R)
-        attended = (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :] * gate
-        return attended, weights
+        return attended_regions(weights, visual) * gate, weights
 
 
 class AttentionBlock(nn.Module):
@@ -284,17 +283,6 @@ class Cmran(TwoModalityInput):
             scaled = torch.sigmoid(relevance)[..., None] * categories[:, None]  # (B, T, C)
             return task_loss(replace(output, logits=without_padding(scaled, valid)), target, valid)
         return task_loss(output, target, valid)
-
-
-def max_over_time(x: Tensor, valid: Tensor) -> Tensor:
-    """(B, T, D) to (B, D), the largest of the valid segments; zero where there is none."""
-    largest = x.masked_fill(~valid[..., None], torch.finfo(x.dtype).min).amax(dim=1)
-    return torch.where(valid.any(dim=1)[:, None], largest, 0.0)
-
-
-def mean_over_time(x: Tensor, valid: Tensor) -> Tensor:
-    """(B, T, D) to (B, D), the mean of the valid segments; zero where there is none."""
-    return without_padding(x, valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1)[:, None].to(x.dtype)
 
 
 def decision_logits(categories: Tensor, relevance: Tensor, num_categories: int) -> Tensor:

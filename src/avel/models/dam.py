@@ -92,14 +92,7 @@ class Dam(TwoModalityInput):
         super().__init__(dims)
         self.event_region = options.event_region
         size = options.event_dims
-        self.attention = AudioGuidedAttention(
-            dims.visual_dims,
-            dims.audio_dims,
-            options.attention_dims,
-            options.attention_hidden_dims,
-            options.attention,
-            dims.regions,
-        )
+        self.attention = AudioGuidedAttention.of(dims, options)
         self.local_visual = _local(dims.visual_dims, size)
         self.local_audio = _local(dims.audio_dims, size)
         self.visual_event, self.audio_event = EventFeature(size), EventFeature(size)

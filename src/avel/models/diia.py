@@ -28,10 +28,9 @@ from avel.models.cmran import (
     SpatialChannelAttention,
     SpatialChannelOptions,
     check_heads,
-    mean_over_time,
 )
 from avel.models.entry import Entry
-from avel.models.layers import AudioGuidedAttention, mean_over_regions, without_padding
+from avel.models.layers import AudioGuidedAttention, mean_over_regions, mean_over_time, without_padding
 from avel.models.options import Dims, Training
 
 LIANG = "Liang et al., 2024"

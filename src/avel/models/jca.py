@@ -295,14 +295,7 @@ class Jca(TwoModalityInput):
         features = options.feature_dims
         unimodal = options.recurrence if options.unimodal_recurrence else None
         self.audio_representation = Representation(dims.audio_dims, options, unimodal, options.recurrent_dropout)
-        self.attention = AudioGuidedAttention(
-            dims.visual_dims,
-            features,
-            options.attention_dims,
-            options.attention_hidden_dims,
-            options.attention,
-            dims.regions,
-        )
+        self.attention = AudioGuidedAttention.of(dims, options, features)
         self.map_attended = nn.Linear(dims.visual_dims, features)
         self.visual_representation = Representation(features, options, unimodal, options.recurrent_dropout)
         self.recursions = nn.ModuleList(JointCoAttention(options) for _ in range(options.recursions))

@@ -5,12 +5,14 @@ such a segment reaches another one, not even a NaN.
 """
 
 import math
-from typing import Literal
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from avel.models.options import Dims
 
 AttentionForm = Literal["paper", "released"]
 States = tuple[Tensor, Tensor]
@@ -58,6 +60,22 @@ def without_padding(x: Tensor, valid: Tensor) -> Tensor:
 def mean_over_regions(x: Tensor) -> Tensor:
     """(..., R, D) to (..., D). PyTorch's mean of bfloat16 takes ten times as long on a processor as its sum."""
     return x.sum(dim=-2) / x.shape[-2]
+
+
+def attended_regions(weights: Tensor, visual: Tensor) -> Tensor:
+    """(..., D), the regions (..., R, D) summed with the weights (..., R)."""
+    return (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :]
+
+
+def max_over_time(x: Tensor, valid: Tensor) -> Tensor:
+    """(B, T, D) to (B, D), the largest of the valid segments; zero where there is none."""
+    largest = x.masked_fill(~valid[..., None], torch.finfo(x.dtype).min).amax(dim=1)
+    return torch.where(valid.any(dim=1)[:, None], largest, 0.0)
+
+
+def mean_over_time(x: Tensor, valid: Tensor) -> Tensor:
+    """(B, T, D) to (B, D), the mean of the valid segments; zero where there is none."""
+    return without_padding(x, valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1)[:, None].to(x.dtype)
 
 
 def mlp_head(input_dims: int, hidden_dims: int, num_classes: int) -> nn.Sequential:
@@ -168,6 +186,22 @@ class BiLSTM(nn.Module):
         return out, out.gather(1, last.expand(x.shape[0], 1, size)).transpose(0, 1), cell
 
 
+class AttentionSizes(Protocol):
+    """Options of every model with `AudioGuidedAttention`; see there."""
+
+    @property
+    def attention(self) -> AttentionForm:
+        """``form``."""
+
+    @property
+    def attention_dims(self) -> int:
+        """``common_dims``."""
+
+    @property
+    def attention_hidden_dims(self) -> int:
+        """``hidden_dims``."""
+
+
 class AudioGuidedAttention(nn.Module):
     """Audio-guided visual attention (Tian et al., ECCV 2018, Eqs. 2-4).
 
@@ -214,6 +248,18 @@ class AudioGuidedAttention(nn.Module):
         for layer in (self.project_visual, self.project_audio, self.hidden_visual, self.hidden_audio, self.score):
             nn.init.xavier_uniform_(layer.weight)
 
+    @classmethod
+    def of(cls, dims: Dims, options: AttentionSizes, audio_dims: int | None = None) -> Self:
+        """That of a model's sizes and options; the sound has D_a features unless told otherwise."""
+        return cls(
+            dims.visual_dims,
+            dims.audio_dims if audio_dims is None else audio_dims,
+            options.attention_dims,
+            options.attention_hidden_dims,
+            options.attention,
+            dims.regions,
+        )
+
     def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Pool the regions that go with the sound.
 
@@ -229,8 +275,7 @@ class AudioGuidedAttention(nn.Module):
         from_audio = from_audio[..., None, :] if self.form == "paper" else from_audio[..., None]
         scores = self.score(torch.tanh(from_visual + from_audio))[..., 0]
         weights = torch.softmax(scores.float(), dim=-1)  # (..., R)
-        attended = (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :]
-        return attended, weights
+        return attended_regions(weights, visual), weights
 
 
 class RegionConv3d(nn.Module):

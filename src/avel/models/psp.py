@@ -153,14 +153,7 @@ class Psp(TwoModalityInput):
         heard_dims = dims.audio_dims if is_weak else size
         self.embed_audio = nn.Identity() if is_weak else _embedding(dims.audio_dims, size)
         self.embed_visual = nn.Linear(dims.visual_dims, size) if is_weak else _embedding(dims.visual_dims, size)
-        self.attention = AudioGuidedAttention(
-            dims.visual_dims,
-            heard_dims,
-            options.attention_dims,
-            options.attention_hidden_dims,
-            options.attention,
-            dims.regions,
-        )
+        self.attention = AudioGuidedAttention.of(dims, options, heard_dims)
         self.audio_lstm = BiLSTM(heard_dims, options.lstm_dims)
         self.visual_lstm = BiLSTM(size, options.lstm_dims)
         self.propagation = PositiveSamplePropagation(2 * options.lstm_dims, options)

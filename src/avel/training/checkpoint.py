@@ -27,9 +27,18 @@ from avel.training.features import FeatureRecord
 
 FORMAT = "avel checkpoint 1"
 KEY = "avel"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+"""In the folder of a run."""
+
 MAX_HEADER_BYTES = 16 << 20
 MAX_CATEGORIES = 100_000
 MAX_SEGMENTS = 100_000
+
+
+def path_of(given: str | Path) -> Path:
+    """The checkpoint that is meant by its path or by its run's folder; it need not be there."""
+    path = Path(given)
+    return path / CHECKPOINT_FILE if path.is_dir() else path
 
 
 @dataclass(frozen=True)

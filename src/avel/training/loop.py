@@ -39,14 +39,14 @@ from avel.models import registry
 from avel.models.base import LocalizationModel
 from avel.outputs.atomic import replacing
 from avel.training import checkpoint
-from avel.training.checkpoint import CheckpointInfo
+from avel.training.checkpoint import CHECKPOINT_FILE, CheckpointInfo
 from avel.training.data import Examples, LocalizationData
 from avel.training.processes import Processes, joined
 from avel.training.settings import TrainingSettings, from_mapping, read_yaml
 from avel.training.tasks import Task, task_of
 
 SETTINGS_FILE, LOG_FILE = "settings.yaml", "log.csv"
-CHECKPOINT_FILE, STATE_FILE = "checkpoint.safetensors", "state.safetensors"
+STATE_FILE = "state.safetensors"
 
 MAY_DIFFER = ("epochs", "device", "threads", "tensorboard", "few_events")
 """Settings that a resumed run may have other values of."""

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from avel.data.labels import WeakProtocol
 from avel.errors import SettingsError
-from avel.models.base import ModelOutput
+from avel.models.base import ModelOutput, category_odds
 
 if TYPE_CHECKING:
     from avel.training.settings import TrainingSettings
@@ -85,7 +85,7 @@ class Task(ABC):
 
     def scores(self, logits: Tensor) -> Tensor:
         """(..., C - 1) score in [0, 1] of each category in multi-label, from (..., C) logits."""
-        return torch.sigmoid(logits[..., :-1] - logits[..., -1:])
+        return torch.sigmoid(category_odds(logits))
 
     @abstractmethod
     def pool(self, logits: Tensor, valid: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class Task(ABC):
         videos says of segments what it says of videos. Otherwise they are pooled as for the loss.
         """
         if self.multi_label:
-            odds = logits[:, :-1] - logits[:, -1:]
+            odds = category_odds(logits)
             return torch.cat([odds.amax(dim=0), odds.new_zeros(1)])
         return self.pool(logits[None], torch.ones(1, len(logits), dtype=torch.bool, device=logits.device))[0]
 
@@ -133,7 +133,7 @@ class Task(ABC):
         weights = _tensor(self.weights, logits)
         if self.multi_label:
             return functional.binary_cross_entropy_with_logits(
-                logits[:, :-1] - logits[:, -1:], target[:, :-1], pos_weight=weights
+                category_odds(logits), target[:, :-1], pos_weight=weights
             )
         if self.loss_name == "multi-label-soft-margin":
             # Of probabilities where the loss expects logits: this is what the released code does.
