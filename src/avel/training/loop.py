@@ -478,7 +478,7 @@ def optimizer_of(settings: TrainingSettings, model: nn.Module) -> torch.optim.Op
     if settings.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=rate, weight_decay=decay)
+    return kind(parameters, lr=rate, weight_decay=decay, fused=True)  # one pass over the weights instead of eight
 
 
 def learning_rate(
