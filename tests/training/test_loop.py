@@ -74,6 +74,7 @@ def test_one_batch_is_learned_by_heart(data: LocalizationData, tmp_path: Path) -
         {"loss": "multi-label-soft-margin", "optimizer": "sgd", "schedule": "cosine"},
         {"model": "ed-tcn", "options": {}, "optimizer": "adamw", "weight_decay": 0.01, "schedule": "plateau"},
         {"model": "a", "options": {"lstm_dims": 4}, "precision": "bfloat16", "schedule": "milestones"},
+        {"model": "recommended", "options": {"model_dims": 8}, "label_smoothing": 0.1, "average_weights": 0.9},
     ],
 )
 def test_every_way_of_training_runs(data: LocalizationData, tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -90,10 +91,16 @@ def test_equal_seeds_give_equal_results_and_others_do_not(data: LocalizationData
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-@pytest.mark.parametrize("model", ["a+v-att", "ed-tcn"])  # ed-tcn draws a dropout
-def test_resumed_equals_uninterrupted(data: LocalizationData, tmp_path: Path, model: str) -> None:
-    options = SMALL["options"] if model == "a+v-att" else {}
-    settings = small(model=model, options=options, schedule="step", decay_iterations=5)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": "ed-tcn", "options": {}},  # draws a dropout
+        {"average_weights": 0.9, "label_smoothing": 0.1},
+    ],
+)
+def test_resumed_equals_uninterrupted(data: LocalizationData, tmp_path: Path, changes: dict[str, Any]) -> None:
+    settings = small(**changes, schedule="step", decay_iterations=5)
     whole = train(settings, data, tmp_path / "whole")
     train(dataclasses.replace(settings, epochs=2), data, tmp_path / "parts")
     parts = train(settings, data, tmp_path / "parts", resume=True)
@@ -133,6 +140,28 @@ def test_early_stop(data: LocalizationData, tmp_path: Path) -> None:
     result = train(small(epochs=50, learning_rate=1e-9, early_stop=3), data, tmp_path / "run")
     assert result.stopped_early
     assert len(result.history) == result.best_epoch + 3
+
+
+def test_averaged_weights_by_hand(data: LocalizationData, tmp_path: Path) -> None:
+    """With one step an epoch, the weights after each step are those of a run that ended there."""
+    steps = []
+    for epochs in (1, 2, 3):
+        train(small(epochs=epochs, batch_size=64), data, tmp_path / str(epochs))
+        steps.append(weights(tmp_path / str(epochs))["model.heads.0.1.weight"])
+    result = train(small(epochs=3, batch_size=64, average_weights=0.75), data, tmp_path / "averaged")
+    found = weights(tmp_path / "averaged")
+    expected = 0.75 * (0.75 * steps[0] + 0.25 * steps[1]) + 0.25 * steps[2]
+    torch.testing.assert_close(found["average.module.heads.0.1.weight"], expected)
+    assert torch.equal(found["model.heads.0.1.weight"], steps[2])
+    model, _ = checkpoint.load(result.checkpoint)
+    val = data.examples("val")
+    predicted = loop.predict(model, data, val)
+    assert segment_accuracy(predicted.classes, val.labels.argmax(-1), valid=predicted.valid) == result.accuracy
+
+
+def test_a_loss_of_its_own_is_not_smoothed(data: LocalizationData, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="label_smoothing: 'cmran' has a loss of its own. Leave it at 0"):
+        train(small(model="cmran", options={}, label_smoothing=0.1), data, tmp_path / "run")
 
 
 def test_literature_chooses_on_test(data: LocalizationData, tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_settings_choose_the_task() -> None:
 def test_settings_that_do_not_go_together() -> None:
     with pytest.raises(SettingsError, match="loss: with multi_label it is cross-entropy"):
         task_of(TrainingSettings(multi_label=True, loss="multi-label-soft-margin"))
+    with pytest.raises(SettingsError, match="label_smoothing: goes with the loss cross-entropy; got multi-label-soft"):
+        task_of(TrainingSettings(label_smoothing=0.1, loss="multi-label-soft-margin"))
     with pytest.raises(SettingsError, match="weak_labels: shares of classes that sum to 1 cannot be multi_label"):
         task_of(TrainingSettings(multi_label=True, task="weak", weak_labels="proportion"))
 
@@ -108,6 +110,19 @@ def test_multi_label_loss_by_a_loop(logits: torch.Tensor) -> None:
                 losses += [-math.log(p if TWO[b, t, c] else 1 - p)] if VALID[b, t] else []
     assert float(task.loss(ModelOutput(logits), task.target(TWO), VALID)) == pytest.approx(sum(losses) / len(losses))
     assert task.scores(logits)[0, 0, 1] == torch.sigmoid(logits[0, 0, 1] - logits[0, 0, 3])
+
+
+def test_smoothed_labels_by_hand(logits: torch.Tensor) -> None:
+    smoothed = Supervised(label_smoothing=0.2)
+    logs = torch.log_softmax(logits[VALID], dim=-1)
+    target = 0.8 * LABELS[VALID] + 0.2 / C
+    found = smoothed.loss(ModelOutput(logits), smoothed.target(LABELS), VALID)
+    torch.testing.assert_close(found, -(target * logs).sum(-1).mean())
+    several = Supervised(multi_label=True, label_smoothing=0.2)
+    scores = several.scores(logits)[VALID]
+    there = 0.8 * TWO[..., :-1][VALID] + 0.1
+    expected = -(there * scores.log() + (1 - there) * (1 - scores).log()).mean()
+    torch.testing.assert_close(several.loss(ModelOutput(logits), several.target(TWO), VALID), expected)
 
 
 def test_weak_multi_label_target_has_every_category_of_the_video() -> None:

@@ -125,6 +125,8 @@ class Training:
         epochs: passes over the training videos.
         weight_decay: of the optimizer.
         clip_gradient_norm: largest norm of the gradient; 0 leaves it as it is.
+        label_smoothing: see `avel.training.settings.TrainingSettings`.
+        average_weights: likewise.
         loss: ``cross-entropy``.
         pooling: of the weak task.
         weak_labels: of the weak task.
@@ -143,6 +145,8 @@ class Training:
     epochs: int = 300
     weight_decay: float = 0.0
     clip_gradient_norm: float = 0.0
+    label_smoothing: float = 0.0
+    average_weights: float = 0.0
     loss: Literal["cross-entropy"] = "cross-entropy"
     pooling: Literal["mean", "max"] = "mean"
     weak_labels: Literal["one-hot", "proportion"] = "one-hot"

@@ -24,12 +24,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from avel.data.annotations import Split
 from avel.errors import FeaturesError, SettingsError
@@ -208,9 +209,15 @@ class _Run:
                 f"multi_label: '{settings.model}' has a loss of its own, for classes that exclude each other. "
                 "Train it without multi_label, or another model."
             )
+        if settings.label_smoothing and type(self.model).loss is not LocalizationModel.loss:
+            raise SettingsError(f"label_smoothing: '{settings.model}' has a loss of its own. Leave it at 0.")
         if settings.start_from:
             checkpoint.take_over(self.model, settings.start_from)
         self.model.to(processes.device)
+        self.average: AveragedModel | None = None
+        if settings.average_weights:
+            averaging = get_ema_multi_avg_fn(settings.average_weights)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self.model, multi_avg_fn=averaging, use_buffers=True)
         self.optimizer = optimizer_of(settings, self.model)
         self.history: list[Epoch] = []
         self.last: Judged | None = None
@@ -223,7 +230,7 @@ class _Run:
 
     def train(self, resume: bool, progress: Progress | None) -> TrainingResult:
         if resume and (self.folder / STATE_FILE).exists():
-            self.history = load_state(self.folder / STATE_FILE, self.model, self.optimizer)
+            self.history = load_state(self.folder / STATE_FILE, self.model, self.optimizer, self.average)
         network: nn.Module = self.model
         if self.processes.count > 1:
             network = nn.parallel.DistributedDataParallel(self.model)
@@ -273,6 +280,8 @@ class _Run:
             if settings.clip_gradient_norm:
                 nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_gradient_norm)
             self.optimizer.step()
+            if self.average is not None:
+                self.average.update_parameters(self.model)
             total += loss.detach() * len(whole[iteration])
         mean = float(np.mean(processes.gather(float(total)))) / len(self.examples)
         if not math.isfinite(mean):
@@ -291,13 +300,20 @@ class _Run:
         count, processes = len(self.judged), self.processes
         mine = range(processes.rank, count, processes.count)
         part = Examples(*(getattr(self.judged, name)[mine] for name in ("visual_rows", "audio_rows", "labels")))
-        predicted = predict(self.model, self.data, part, device=processes.device, modalities=self.entry.modalities)
+        predicted = predict(self.kept, self.data, part, device=processes.device, modalities=self.entry.modalities)
         parts = processes.gather((predicted.logits, predicted.valid))
         logits, valid = (np.empty((count, *array.shape[1:]), array.dtype) for array in parts[0])
         for rank, (some_logits, some_valid) in enumerate(parts):
             logits[rank :: processes.count], valid[rank :: processes.count] = some_logits, some_valid
         self.last = judged(self.data, self.chosen_on, self.task, logits, self.judged.labels, valid)
         return accuracy_of(self.task, self.last)
+
+    @property
+    def kept(self) -> LocalizationModel:
+        """What is judged and saved: the model with its weights, or with their average."""
+        if self.average is None:
+            return self.model
+        return cast(LocalizationModel, self.average.module)
 
     def _learning_rate(self, iteration: int) -> float:
         return learning_rate(self.settings, iteration, self._iterations_per_epoch, self.history)
@@ -319,7 +335,7 @@ class _Run:
     def _save(self) -> None:
         """The state of this epoch, and the checkpoint when it is the best."""
         if self._best().epoch == len(self.history):
-            self.model.categories, self.model.needs = self.data.categories, self.data.record.needs
+            self.kept.categories, self.kept.needs = self.data.categories, self.data.record.needs
             info = CheckpointInfo(
                 model=self.settings.model,
                 options=self.options,
@@ -337,9 +353,9 @@ class _Run:
                     **self.data.notes,
                 },
             )
-            checkpoint.save(self.folder / CHECKPOINT_FILE, self.model, info)
+            checkpoint.save(self.folder / CHECKPOINT_FILE, self.kept, info)
         # After the checkpoint: a run that is killed between the two trains this epoch again, to the same result.
-        save_state(self.folder / STATE_FILE, self.model, self.optimizer, self.history)
+        save_state(self.folder / STATE_FILE, self.model, self.optimizer, self.history, self.average)
 
     def _thresholds(self) -> tuple[float, ...]:
         """Of the epoch that was just judged; none where classes exclude each other."""
@@ -518,10 +534,18 @@ def _plateaus(accuracies: Sequence[float], patience: int) -> int:
     return count
 
 
-def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, history: Sequence[Epoch]) -> None:
+def save_state(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: Sequence[Epoch],
+    average: nn.Module | None = None,
+) -> None:
     """Write what a run goes on from."""
     state = optimizer.state_dict()
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     for number, values in state["state"].items():
         tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -530,8 +554,10 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, h
         temporary.write_bytes(save(tensors, {checkpoint.KEY: json.dumps(content)}))
 
 
-def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Epoch]:
-    """Read what `save_state` wrote into a model and its optimizer; returns the history.
+def load_state(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
+) -> list[Epoch]:
+    """Read what `save_state` wrote into a model, its optimizer and its average; returns the history.
 
     Raises:
         ModelError: if the file is damaged or of another model.
@@ -542,6 +568,8 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     try:
         history = [Epoch(**epoch) for epoch in json.loads(metadata[checkpoint.KEY])["history"]]
         model.load_state_dict(_below("model.", tensors))
+        if average is not None:
+            average.load_state_dict(_below("average.", tensors))
         state = optimizer.state_dict()
         state["state"] = {}
         for name, tensor in _below("optimizer.", tensors).items():

@@ -31,6 +31,7 @@ CountOrNone = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
 # Not strict, since YAML reads 1e-3, without a point, as a word.
 Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 RateOrNone = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+ShareOrNone = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
@@ -74,6 +75,10 @@ class TrainingSettings:
         epochs: most passes over the training clips.
         early_stop: stop when the accuracy that chooses the epoch has not risen for so many epochs; 0 never stops.
         clip_gradient_norm: largest norm of the gradient; 0 leaves it as it is.
+        label_smoothing: share of a target that all classes get alike (Szegedy et al., CVPR 2016); in multi-label,
+            presence and absence. 0, as in the papers, is none.
+        average_weights: decay at each step of an exponential moving average of the weights, which is then what is
+            judged and kept (Polyak and Juditsky, SIAM 1992); 0, as in the papers, keeps the weights themselves.
         start_from: checkpoint whose weights the training starts from; ``""`` starts from random ones.
         seed: of the weights, the order of clips and everything else that is drawn.
         precision: ``bfloat16`` for the large products (autocast), ``float32``, or ``auto``: bfloat16 where the
@@ -110,6 +115,8 @@ class TrainingSettings:
     epochs: Count = 300
     early_stop: CountOrNone = 0
     clip_gradient_norm: RateOrNone = 0.0
+    label_smoothing: ShareOrNone = 0.0
+    average_weights: ShareOrNone = 0.0
     start_from: str = ""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
     precision: Precision = "auto"

@@ -54,11 +54,13 @@ class Task(ABC):
             released code has it.
         multi_label: whether segments may hold several categories.
         weights: of the loss, see `balanced`; none where all classes count alike.
+        label_smoothing: share of the target that all classes get alike; in multi-label, presence and absence.
     """
 
     loss_name: LossName = "cross-entropy"
     multi_label: bool = False
     weights: tuple[float, ...] = ()
+    label_smoothing: float = 0.0
 
     @abstractmethod
     def target(self, segment_labels: Tensor) -> Tensor:
@@ -132,13 +134,12 @@ class Task(ABC):
         logits = logits.float()
         weights = _tensor(self.weights, logits)
         if self.multi_label:
-            return functional.binary_cross_entropy_with_logits(
-                category_odds(logits), target[:, :-1], pos_weight=weights
-            )
+            there = target[:, :-1] * (1 - self.label_smoothing) + self.label_smoothing / 2
+            return functional.binary_cross_entropy_with_logits(category_odds(logits), there, pos_weight=weights)
         if self.loss_name == "multi-label-soft-margin":
             # Of probabilities where the loss expects logits: this is what the released code does.
             return functional.multilabel_soft_margin_loss(torch.softmax(logits, dim=-1), target, weight=weights)
-        return functional.cross_entropy(logits, target, weight=weights)
+        return functional.cross_entropy(logits, target, weight=weights, label_smoothing=self.label_smoothing)
 
 
 class Supervised(Task):
@@ -208,6 +209,8 @@ def task_of(settings: "TrainingSettings") -> Task:
     Raises:
         SettingsError: if they ask for what does not go together.
     """
+    if settings.label_smoothing and settings.loss != "cross-entropy":
+        raise SettingsError(f"label_smoothing: goes with the loss cross-entropy; got {settings.loss}.")
     if settings.multi_label and settings.loss != "cross-entropy":
         raise SettingsError(
             f"loss: with multi_label it is cross-entropy, the binary one of each category; got {settings.loss}."
@@ -218,8 +221,14 @@ def task_of(settings: "TrainingSettings") -> Task:
                 "weak_labels: shares of classes that sum to 1 cannot be multi_label; give one-hot, or leave "
                 "multi_label off."
             )
-        return Weak(settings.loss, settings.multi_label, labels=settings.weak_labels, pooling=settings.pooling)
-    return Supervised(settings.loss, settings.multi_label)
+        return Weak(
+            settings.loss,
+            settings.multi_label,
+            label_smoothing=settings.label_smoothing,
+            labels=settings.weak_labels,
+            pooling=settings.pooling,
+        )
+    return Supervised(settings.loss, settings.multi_label, label_smoothing=settings.label_smoothing)
 
 
 def _mean(logits: Tensor, valid: Tensor) -> Tensor:
