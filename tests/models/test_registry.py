@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import asdict
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -74,7 +75,8 @@ def variants():
             ("frames", ("intra", "inter")),
         ):
             if isinstance(defaults.get(option), str):
-                yield from ((name, {option: word}) for word in words)
+                allowed = get_args(get_type_hints(found.options)[option])
+                yield from ((name, {option: word}) for word in words if word in allowed)
         yield from ((name, {option: 2}) for option in ("blocks", "depth") if option in defaults)
         yield from ((name, {option: False}) for option in SWITCHES if option in defaults)
     for parts in (("visual", "spatial_attention", "co_attention"), ("audio", "co_attention"), ("co_attention",)):

@@ -10,7 +10,21 @@ from dataclasses import asdict
 from typing import Any
 
 from avel.errors import ModelError
-from avel.models import av_transformer, avel, avsdn, cam, cman, cmran, dam, diia, fusion, jca, psp, segmental
+from avel.models import (
+    av_transformer,
+    avel,
+    avsdn,
+    cam,
+    cman,
+    cmran,
+    dam,
+    diia,
+    fusion,
+    jca,
+    psp,
+    recommended,
+    segmental,
+)
 from avel.models.base import LocalizationModel
 from avel.models.entry import Entry
 from avel.models.options import Dims, Options, Training
@@ -30,6 +44,7 @@ MODELS: Mapping[str, Entry] = {
     **cmran.ENTRIES,
     **psp.ENTRIES,
     **diia.ENTRIES,
+    **recommended.ENTRIES,
 }
 
 

@@ -1,0 +1,151 @@
+"""avel's recommended model, which follows no paper; what it is built from was chosen on validation clips.
+
+With LN a LayerNorm, and [x, y] both joined:
+
+    v_i, a   = LN(region i), LN(sound)
+    w        = softmax_i((W_q a) . (W_k v_i) / sqrt(d))      audio-guided attention to the R regions, in one head
+    v        = relu(W_v [sum_i w_i v_i, mean_i v_i])
+    a        = relu(W_a a)
+    x        = W [v, a, v * a]                               v * a: what is both seen and heard
+    x        = x + DepthwiseConv(x)                          over three segments: which ones are neighbours
+    logits   = W_c Transformer(x)                            of the segments of a video
+
+Against the systems of the papers it has fewer weights per region, since pictures are few and soon learned by heart;
+normalized inputs, so that it learns from features of any scale, and sound as fast as pictures; and whole channels of
+both inputs are dropped in training. Its training averages weights and smooths labels, see
+`avel.training.settings.TrainingSettings`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avel.models.base import TwoModalityInput
+from avel.models.cmran import AttentionBlock, check_heads
+from avel.models.entry import Entry
+from avel.models.layers import attended_regions, mean_over_regions, without_padding
+from avel.models.options import Dims, Options, Training
+
+
+@dataclass(frozen=True)
+class RecommendedOptions(Options):
+    """Options of the recommended model.
+
+    Attributes:
+        pooling: of the regions: ``attention`` and their mean, or the ``mean`` alone.
+        attention_dims: d, to which both are mapped for the attention.
+        model_dims: features of a segment; a multiple of ``heads``.
+        heads: of the transformer, at most 64.
+        feedforward_dims: hidden units of each of its layers.
+        layers: of the transformer, at most 16.
+        dropout: share dropped after every map while training.
+        input_dropout: share of the features of pictures and of sound dropped in a whole video while training.
+
+    Raises:
+        ValueError: if ``model_dims`` is no such multiple, or as `Options`.
+    """
+
+    limits: ClassVar[Mapping[str, int]] = {"heads": 64, "layers": 16}
+
+    pooling: Literal["attention", "mean"] = "attention"
+    attention_dims: int = 128
+    model_dims: int = 256
+    heads: int = 4
+    feedforward_dims: int = 512
+    layers: int = 1
+    dropout: float = 0.2
+    input_dropout: float = 0.4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_heads(self.model_dims, heads=self.heads)
+
+
+class Recommended(TwoModalityInput):
+    """The recommended model, see the head of this module.
+
+    Shows ``spatial_attention`` unless it pools regions by their mean.
+
+    Args:
+        dims: sizes of the input.
+        options: see there.
+    """
+
+    def __init__(self, dims: Dims, options: RecommendedOptions) -> None:
+        super().__init__(dims)
+        size = options.model_dims
+        self.input_dropout = nn.Dropout(options.input_dropout)
+        self.normalize_visual, self.normalize_audio = nn.LayerNorm(dims.visual_dims), nn.LayerNorm(dims.audio_dims)
+        attends = options.pooling == "attention"
+        self.query = nn.Linear(dims.audio_dims, options.attention_dims) if attends else None
+        self.key = nn.Linear(dims.visual_dims, options.attention_dims, bias=False) if attends else None
+        self.map_visual = nn.Linear(dims.visual_dims * (1 + attends), size)
+        self.map_audio = nn.Linear(dims.audio_dims, size)
+        self.join = nn.Linear(3 * size, size)
+        self.neighbours = nn.Conv1d(size, size, 3, padding=1, groups=size)
+        self.blocks = nn.ModuleList(
+            AttentionBlock(size, options.heads, options.feedforward_dims, options.dropout)
+            for _ in range(options.layers)
+        )
+        self.dropout = nn.Dropout(options.dropout)
+        self.head = nn.Linear(size, dims.num_classes)
+
+    def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
+        """Logits (B, T, C); ``spatial_attention`` (B, T, R) is shown."""
+        visual = self._without_channels(self.normalize_visual(visual))
+        audio = self._without_channels(self.normalize_audio(audio))
+        v = self._map(self.map_visual, self._pool(visual, audio, valid, shown))
+        a = self._map(self.map_audio, audio)
+        x = without_padding(self.join(torch.cat([v, a, v * a], dim=-1)), valid)
+        x = x + self.neighbours(x.transpose(1, 2)).transpose(1, 2)
+        for block in self.blocks:
+            x, _ = block(x, x, x, valid)
+        logits: Tensor = self.head(self.dropout(x))
+        return logits
+
+    def _pool(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
+        """(B, T, R, D_v) to (B, T, D_v), or to (B, T, 2 D_v) with what is attended to first."""
+        mean = mean_over_regions(visual)
+        if self.query is None or self.key is None:
+            return mean
+        query = self.query(audio) / math.sqrt(self.query.out_features)
+        # The key's weights go to the few queries, not to the many regions: q . (W v) = (W^T q) . v.
+        wanted = query @ self.key.weight.to(query.dtype)  # (B, T, D_v)
+        scores = (visual @ wanted[..., None].to(visual.dtype))[..., 0]
+        weights = torch.softmax(scores.float(), dim=-1)
+        shown["spatial_attention"] = without_padding(weights, valid)
+        return torch.cat([attended_regions(weights, visual), mean], dim=-1)
+
+    def _map(self, linear: nn.Linear, x: Tensor) -> Tensor:
+        mapped: Tensor = self.dropout(functional.relu(linear(x)))
+        return mapped
+
+    def _without_channels(self, x: Tensor) -> Tensor:
+        """Drops whole features of a video, the same ones in all of its segments and regions, while training."""
+        if not self.training:
+            return x
+        kept: Tensor = self.input_dropout(x.new_ones(x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]))
+        return x * kept
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "recommended": Entry(
+        "avel's own: what is both seen and heard, regularized; the one to begin with",
+        "avel",
+        RecommendedOptions,
+        Recommended,
+        training=Training(
+            optimizer="adamw",
+            schedule="cosine",
+            batch_size=16,
+            epochs=20,
+            label_smoothing=0.1,
+            average_weights=0.99,
+        ),
+    ),
+}
