@@ -20,7 +20,7 @@ from avel.data.categories import ave_categories
 from avel.evaluation.papers import PAPERS, Paper, Row
 from avel.features.recipe import PRESETS
 from avel.models import registry
-from avel.models.options import MAX_HIDDEN_DIMS, Options
+from avel.models.options import MAX_HIDDEN_DIMS, Options, Training
 from avel.outputs import FORMATS, TEXT_FORMATS
 from avel.training.settings import TrainingSettings
 
@@ -269,8 +269,11 @@ def _allowed(name: str, kind: Any, options: Options) -> str:
 
 
 def _recipe(training: Any) -> str:
-    """What matters most of how a paper trained its model."""
-    names = ("optimizer", "learning_rate", "schedule", "batch_size", "epochs", "loss")
+    """What matters most of how a paper trained its model, and whatever else is not as usual."""
+    names = ["optimizer", "learning_rate", "schedule", "batch_size", "epochs", "loss"]
+    usual = dataclasses.asdict(Training())
+    unusual = {name for name, value in dataclasses.asdict(training).items() if value != usual[name]}
+    names += [name for name in usual if name in unusual and name not in (*names, "start_from")]
     return ", ".join(f"`{name}={_plain(getattr(training, name))}`" for name in names)
 
 

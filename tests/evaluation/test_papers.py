@@ -123,3 +123,12 @@ def test_numbers_of_duan():
     settings = settings_of(paper, paper.row("Ours"), Reproduction(released=True), 0)
     assert settings.options == {"variant": "code", "attention": "released"}
     assert settings.loss == "multi-label-soft-margin"
+
+
+def test_the_recommended_training_given_to_another_model_is_that_of_the_recommended_one():
+    paper = PAPERS["recommended"]
+    own, other = (
+        settings_of(paper, paper.row(name), Reproduction(), 0).to_dict()
+        for name in ("recommended", "A+V-att, trained as recommended")
+    )
+    assert {name for name in own if own[name] != other[name]} == {"model"}

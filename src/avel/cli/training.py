@@ -224,7 +224,10 @@ def evaluate(
 
 def reproduce(
     paper: Annotated[
-        str, typer.Argument(help="tian2018, xuan2020, lin2020, duan2021, liang2024, or all for one leaderboard.")
+        str,
+        typer.Argument(
+            help="tian2018, xuan2020, lin2020, duan2021, liang2024, recommended (avel's own), or all in one table."
+        ),
     ],
     data: Annotated[Path, typer.Option("--data", help="Folder in AVE's layout, or a feature store of AVE's videos.")],
     output: Annotated[
@@ -282,7 +285,7 @@ def reproduce(
         results = tables.reproduce(PAPERS[paper], opened, output, how, progress=tell)
     _print_tables(PAPERS[paper].title, results, protocol or "validation")
     for better, worse, difference in tables.expectations(PAPERS[paper], results):
-        holds = "as in the paper" if difference > 0 else "[yellow]not as in the paper[/yellow]"
+        holds = "as claimed" if difference > 0 else "[yellow]not as claimed[/yellow]"
         Console().print(f"{better} above {worse}: {difference:+.1f} points, {holds}", highlight=False)
 
 

@@ -1,0 +1,43 @@
+"""avel's own recommended model beside the papers' tables: itself, and what it is without one of its parts.
+
+There are no published numbers. The last rows give A+V-att of Tian et al. the same training, which tells how much of the
+difference is the model and how much the training.
+"""
+
+from typing import Any
+
+from avel.evaluation.papers.base import Paper, Row
+
+_PARTS: dict[str, dict[str, Any]] = {
+    "w/o attention to regions": {"options": {"pooling": "mean"}},
+    "w/o dropped features": {"options": {"input_dropout": 0.0}},
+    "w/o averaged weights": {"average_weights": 0.0},
+    "w/o smoothed labels": {"label_smoothing": 0.0},
+}
+_TRAINING = {
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "batch_size": 16,
+    "epochs": 20,
+    "label_smoothing": 0.1,
+    "average_weights": 0.99,
+}
+
+RECOMMENDED = Paper(
+    name="recommended",
+    title="avel's recommended model",
+    rows=(
+        Row(1, "recommended", None, "recommended"),
+        Row(1, "W-recommended", None, "recommended", {"task": "weak"}),
+        *(Row(2, f"recommended, {name}", None, "recommended", settings) for name, settings in _PARTS.items()),
+        Row(2, "A+V-att", None, "a+v-att"),
+        Row(2, "A+V-att, trained as recommended", None, "a+v-att", _TRAINING),
+    ),
+    expected=(
+        *(("recommended", f"recommended, {name}") for name in _PARTS),
+        ("recommended", "A+V-att, trained as recommended"),
+        ("recommended", "A+V-att"),
+        ("recommended", "W-recommended"),
+    ),
+    leaderboard=(("recommended (avel)", "recommended", "W-recommended"),),
+)
