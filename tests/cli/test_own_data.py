@@ -101,7 +101,7 @@ def test_the_worked_example_beats_the_trivial_answers(avel, tmp_path, weight_fil
 
     make_shapes.make(tmp_path, 24, 12.0)
     run = tmp_path / "run"
-    settings = ("--settings", example / "shapes.yaml", "--epochs", 30, "--set", "threads=1", "--device", "cpu")
+    settings = ("--set", "threads=1", "--device", "cpu")
     avel("train", "--data", tmp_path / "labels.csv", "--videos", tmp_path / "videos", "-o", run, *settings)
     found = json.loads((run / "result.json").read_text())
     trivial = max(one["segment_accuracy"] for one in found["baselines"].values())

@@ -150,13 +150,21 @@ def test_averaged_weights_by_hand(data: LocalizationData, tmp_path: Path) -> Non
         steps.append(weights(tmp_path / str(epochs))["model.heads.0.1.weight"])
     result = train(small(epochs=3, batch_size=64, average_weights=0.75), data, tmp_path / "averaged")
     found = weights(tmp_path / "averaged")
-    expected = 0.75 * (0.75 * steps[0] + 0.25 * steps[1]) + 0.25 * steps[2]
+    first, second = 2 / 11, 3 / 12  # (1 + n) / (10 + n), here below 0.75
+    expected = second * (first * steps[0] + (1 - first) * steps[1]) + (1 - second) * steps[2]
     torch.testing.assert_close(found["average.module.heads.0.1.weight"], expected)
     assert torch.equal(found["model.heads.0.1.weight"], steps[2])
     model, _ = checkpoint.load(result.checkpoint)
     val = data.examples("val")
     predicted = loop.predict(model, data, val)
     assert segment_accuracy(predicted.classes, val.labels.argmax(-1), valid=predicted.valid) == result.accuracy
+
+
+@pytest.mark.parametrize(("step", "decay"), [(1, 2 / 11), (20, 0.7), (10_000, 0.75)])
+def test_the_average_forgets_the_start(step: int, decay: float) -> None:
+    averaged, current = [torch.ones(2)], [torch.zeros(2)]
+    loop.averaging_of(0.75)(averaged, current, torch.tensor(step))
+    torch.testing.assert_close(averaged[0], torch.full((2,), decay))
 
 
 def test_a_loss_of_its_own_is_not_smoothed(data: LocalizationData, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def train(
     visual: Annotated[str | None, typer.Option(help="Visual backbones, with commas; none for no pictures.")] = None,
     audio: Annotated[str | None, typer.Option(help="Audio backbones, with commas; none for no sound.")] = None,
     segment_seconds: Annotated[float | None, typer.Option(help="Length of a segment in seconds. [default: 1]")] = None,
-    model: Annotated[str | None, typer.Option(help="As avel models lists them. [default: a+v-att]")] = None,
+    model: Annotated[str | None, typer.Option(help="As avel models lists them. [default: recommended]")] = None,
     settings: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     task: Annotated[str | None, typer.Option(help="supervised or weak. [default: supervised]")] = None,
     multi_label: Annotated[
@@ -99,9 +99,9 @@ def train(
         str | None,
         typer.Option(help="Epoch that is kept: validation, or literature: best on test. [default: validation]"),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most passes over the clips. [default: the paper's]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Clips in a batch. [default: the paper's]")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At the start. [default: the paper's]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most passes over the clips. [default: the model's]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Clips in a batch. [default: the model's]")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At the start. [default: the model's]")] = None,
     early_stop: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is drawn. [default: 0]")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, bfloat16 or float32. [default: auto]")] = None,
@@ -235,7 +235,7 @@ def reproduce(
     ] = Path("reproduce"),
     table: Annotated[list[int] | None, typer.Option(help="Number; may be repeated. [default: all]")] = None,
     seeds: Annotated[int, typer.Option(help="How many, from 0.")] = 3,
-    epochs: Annotated[int | None, typer.Option(help="Of localization. [default: the paper's]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of localization. [default: the model's]")] = None,
     matching_epochs: Annotated[
         int | None, typer.Option(help="Of cross-modality localization. [default: the authors']")
     ] = None,

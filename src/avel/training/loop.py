@@ -216,7 +216,7 @@ class _Run:
         self.model.to(processes.device)
         self.average: AveragedModel | None = None
         if settings.average_weights:
-            averaging = get_ema_multi_avg_fn(settings.average_weights)  # type: ignore[no-untyped-call]
+            averaging = averaging_of(settings.average_weights)
             self.average = AveragedModel(self.model, multi_avg_fn=averaging, use_buffers=True)
         self.optimizer = optimizer_of(settings, self.model)
         self.history: list[Epoch] = []
@@ -495,6 +495,20 @@ def optimizer_of(settings: TrainingSettings, model: nn.Module) -> torch.optim.Op
         return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(parameters, lr=rate, weight_decay=decay, fused=True)  # one pass over the weights instead of eight
+
+
+def averaging_of(decay: float) -> Callable[..., None]:
+    """Update of an exponential moving average of weights, for `AveragedModel`.
+
+    After the n-th step the decay is at most (1 + n) / (10 + n), so that the average of a short training is not one of
+    its random start.
+    """
+
+    def update(averaged: Any, current: Any, steps: Tensor | int) -> None:
+        count = int(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(averaged, current, steps)  # type: ignore[no-untyped-call]
+
+    return update
 
 
 def learning_rate(

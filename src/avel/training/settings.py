@@ -78,7 +78,8 @@ class TrainingSettings:
         label_smoothing: share of a target that all classes get alike (Szegedy et al., CVPR 2016); in multi-label,
             presence and absence. 0, as in the papers, is none.
         average_weights: decay at each step of an exponential moving average of the weights, which is then what is
-            judged and kept (Polyak and Juditsky, SIAM 1992); 0, as in the papers, keeps the weights themselves.
+            judged and kept (Polyak and Juditsky, SIAM 1992), less at the first steps; 0, as in the papers, keeps the
+            weights themselves.
         start_from: checkpoint whose weights the training starts from; ``""`` starts from random ones.
         seed: of the weights, the order of clips and everything else that is drawn.
         precision: ``bfloat16`` for the large products (autocast), ``float32``, or ``auto``: bfloat16 where the
@@ -88,7 +89,7 @@ class TrainingSettings:
         tensorboard: write TensorBoard's event files besides ``log.csv``.
     """
 
-    model: str = "a+v-att"
+    model: str = "recommended"
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     task: TaskName = "supervised"
     multi_label: Annotated[bool, Field(strict=True)] = False
