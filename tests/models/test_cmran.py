@@ -223,7 +223,7 @@ def test_learns_one_batch_with_its_own_loss(form, task, dims, batch):
     signal = functional.one_hot(classes, 4).float()
     visual = 0.2 * visual + functional.pad(signal, (0, 2))[..., None, :]
     audio = 0.2 * audio + functional.pad(signal, (0, 1))
-    target = task.target(signal)
+    target = task.target(signal, valid)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(80):
         loss = model.loss(model(visual, audio, valid), target, valid, task.loss)

@@ -99,7 +99,7 @@ def test_loss_takes_the_event_from_the_labels(event_region, dims, batch):
         region = torch.tensor([[1.0, 0, 1, 0], [1, 1, 1, 0]])
         expected = expected + relevance_loss(*model.look(v, a, region)[:2], target, valid)
     torch.testing.assert_close(model.loss(output, target, valid, Supervised().loss), expected)
-    videos = Weak().target(target)
+    videos = Weak().target(target, valid)
     torch.testing.assert_close(model.loss(output, videos, valid, Weak().loss), Weak().loss(output, videos, valid))
 
 

@@ -129,7 +129,7 @@ def test_pair_similarity_loss_by_hand():
 def test_loss_adds_similarity_where_segments_have_labels(dims, batch):
     visual, audio, valid = batch(3, 5)
     segments = functional.one_hot(torch.randint(4, (3, 5)), 4).float()
-    videos = Weak().target(segments)
+    videos = Weak().target(segments, valid)
     for form, weight in (("supervised", 100.0), ("supervised", 7.0), ("weak", 100.0)):
         model = small(dims, form=form, similarity_weight=weight).eval()
         output = model(visual, audio, valid)

@@ -10,6 +10,7 @@ from avel.training.settings import TrainingSettings
 from avel.training.tasks import Supervised, Weak, task_of
 
 B, T, C = 3, 5, 4
+EVERY = torch.ones(B, T, dtype=torch.bool)
 VALID = torch.tensor([[True] * 5, [True, True, True, False, False], [True, False, False, False, False]])
 
 
@@ -34,15 +35,17 @@ def test_supervised_loss_by_a_loop(logits: torch.Tensor) -> None:
                 probabilities = logits[b, t].exp() / logits[b, t].exp().sum()
                 expected -= float(probabilities[LABELS[b, t].argmax()].log())
                 count += 1
-    assert float(task.loss(ModelOutput(logits), task.target(LABELS), VALID)) == pytest.approx(expected / count)
+    assert float(task.loss(ModelOutput(logits), task.target(LABELS, EVERY), VALID)) == pytest.approx(expected / count)
 
 
 def test_weak_targets_by_hand() -> None:
-    assert Weak().target(LABELS).tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
-    shares = Weak(labels="proportion").target(LABELS)
+    assert Weak().target(LABELS, EVERY).tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
+    shares = Weak(labels="proportion").target(LABELS, EVERY)
     torch.testing.assert_close(shares, torch.tensor([[0.4, 0, 0, 0.6], [0, 0.6, 0, 0.4], [0, 0, 0, 1]]))
     two_events = one_hot([[0, 0, 0, 1, 3]])
-    assert Weak().target(two_events).tolist() == [[0.5, 0.5, 0, 0]]
+    assert Weak().target(two_events, EVERY[:1]).tolist() == [[0.5, 0.5, 0, 0]]
+    without_padding = Weak(labels="proportion").target(LABELS, VALID)
+    torch.testing.assert_close(without_padding, torch.tensor([[0.4, 0, 0, 0.6], [0, 1, 0, 0], [0, 0, 0, 1]]))
 
 
 def test_weak_pooling_by_a_loop(logits: torch.Tensor) -> None:
@@ -55,7 +58,7 @@ def test_weak_pooling_by_a_loop(logits: torch.Tensor) -> None:
 
 def test_weak_loss_is_cross_entropy_of_the_pooled_logits(logits: torch.Tensor) -> None:
     task = Weak(labels="proportion")
-    target = task.target(LABELS)
+    target = task.target(LABELS, EVERY)
     pooled = task.pool(logits, VALID)
     expected = -(target * (pooled - pooled.exp().sum(1, keepdim=True).log())).sum(1).mean()
     torch.testing.assert_close(task.loss(ModelOutput(logits), target, VALID), expected)
@@ -71,7 +74,7 @@ def test_released_loss_is_soft_margin_of_the_softmax(logits: torch.Tensor) -> No
 def test_padding_changes_no_loss(logits: torch.Tensor) -> None:
     for task in (Supervised(), Weak(), Weak(pooling="max")):
         other = logits.masked_fill(~VALID[..., None], 100.0)
-        target = task.target(LABELS)
+        target = task.target(LABELS, EVERY)
         assert task.loss(ModelOutput(logits), target, VALID) == task.loss(ModelOutput(other), target, VALID)
 
 
@@ -108,7 +111,9 @@ def test_multi_label_loss_by_a_loop(logits: torch.Tensor) -> None:
             for c in range(C - 1):
                 p = 1 / (1 + float((logits[b, t, -1] - logits[b, t, c]).exp()))
                 losses += [-math.log(p if TWO[b, t, c] else 1 - p)] if VALID[b, t] else []
-    assert float(task.loss(ModelOutput(logits), task.target(TWO), VALID)) == pytest.approx(sum(losses) / len(losses))
+    assert float(task.loss(ModelOutput(logits), task.target(TWO, EVERY), VALID)) == pytest.approx(
+        sum(losses) / len(losses)
+    )
     assert task.scores(logits)[0, 0, 1] == torch.sigmoid(logits[0, 0, 1] - logits[0, 0, 3])
 
 
@@ -116,42 +121,41 @@ def test_smoothed_labels_by_hand(logits: torch.Tensor) -> None:
     smoothed = Supervised(label_smoothing=0.2)
     logs = torch.log_softmax(logits[VALID], dim=-1)
     target = 0.8 * LABELS[VALID] + 0.2 / C
-    found = smoothed.loss(ModelOutput(logits), smoothed.target(LABELS), VALID)
+    found = smoothed.loss(ModelOutput(logits), smoothed.target(LABELS, EVERY), VALID)
     torch.testing.assert_close(found, -(target * logs).sum(-1).mean())
     several = Supervised(multi_label=True, label_smoothing=0.2)
     scores = several.scores(logits)[VALID]
     there = 0.8 * TWO[..., :-1][VALID] + 0.1
     expected = -(there * scores.log() + (1 - there) * (1 - scores).log()).mean()
-    torch.testing.assert_close(several.loss(ModelOutput(logits), several.target(TWO), VALID), expected)
+    torch.testing.assert_close(several.loss(ModelOutput(logits), several.target(TWO, EVERY), VALID), expected)
 
 
 def test_weak_multi_label_target_has_every_category_of_the_video() -> None:
     task = Weak(multi_label=True)
-    assert task.target(TWO[:1]).tolist() == [[1, 1, 0, 0]]
-    assert task.target(LABELS).tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
+    assert task.target(TWO[:1], EVERY[:1]).tolist() == [[1, 1, 0, 0]]
+    assert task.target(LABELS, EVERY).tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
 
 
 def test_balanced_weights_by_hand(logits: torch.Tensor) -> None:
     task = Supervised()
-    balanced = task.balanced(task.target(LABELS), VALID)
+    balanced = task.balanced(task.target(LABELS, EVERY), VALID)
     # Valid are 5 + 3 + 1 segments: 2 of class 0, 3 of class 1, none of class 2, 4 of background.
     assert balanced.weights == pytest.approx((9 / (3 * 2), 9 / (3 * 3), 1.0, 9 / (3 * 4)))
     plain = functional.cross_entropy(logits[VALID], LABELS[VALID], reduction="none")
     factors = torch.tensor(balanced.weights)[LABELS[VALID].argmax(-1)]
-    found = balanced.loss(ModelOutput(logits), task.target(LABELS), VALID)
+    found = balanced.loss(ModelOutput(logits), task.target(LABELS, EVERY), VALID)
     torch.testing.assert_close(found, (plain * factors).mean())
 
 
 def test_balanced_weights_in_multi_label_are_those_of_presence(logits: torch.Tensor) -> None:
     task = Supervised(multi_label=True)
-    every = torch.ones(B, T, dtype=torch.bool)
-    balanced = task.balanced(TWO, every)
+    balanced = task.balanced(TWO, EVERY)
     assert balanced.weights == pytest.approx((4.0, 1.5, 1.0))
     rows, target = (logits[..., :-1] - logits[..., -1:]).flatten(0, 1), TWO[..., :-1].flatten(0, 1)
     by_hand = -(
         target * 1.0 * torch.tensor(balanced.weights) * rows.sigmoid().log() + (1 - target) * (-rows).sigmoid().log()
     )
-    torch.testing.assert_close(balanced.loss(ModelOutput(logits), TWO, every), by_hand.mean())
+    torch.testing.assert_close(balanced.loss(ModelOutput(logits), TWO, EVERY), by_hand.mean())
     many = torch.zeros(1, 1000, C)
     many[..., -1], many[0, 0] = 1, torch.tensor([1.0, 0, 0, 0])
     assert task.balanced(many, torch.ones(1, 1000, dtype=torch.bool)).weights[0] == 100
@@ -159,7 +163,7 @@ def test_balanced_weights_in_multi_label_are_those_of_presence(logits: torch.Ten
 
 def test_balanced_weights_of_videos() -> None:
     task = Weak()
-    balanced = task.balanced(task.target(LABELS), VALID)
+    balanced = task.balanced(task.target(LABELS, EVERY), VALID)
     assert balanced.weights == pytest.approx((1.0, 1.0, 1.0, 1.0))
 
 

@@ -200,8 +200,9 @@ class _Run:
         if settings.multi_label and not self.judged.labels[..., :-1].any():
             raise FeaturesError(f"{data.name}: split {self.chosen_on} has no event, so no epoch can be chosen on it.")
         if settings.class_weights == "balanced":
-            target = self.task.target(torch.from_numpy(self.examples.labels))
-            self.task = self.task.balanced(target, torch.from_numpy(data.valid(self.examples)))
+            valid = torch.from_numpy(data.valid(self.examples))
+            target = self.task.target(torch.from_numpy(self.examples.labels), valid)
+            self.task = self.task.balanced(target, valid)
         torch.manual_seed(settings.seed)
         self.model = registry.build(settings.model, data.dims, **settings.options)
         if settings.multi_label and type(self.model).loss is not LocalizationModel.loss:
@@ -273,7 +274,8 @@ class _Run:
                 group["lr"] = self._learning_rate(iteration)
             with torch.autocast(processes.device.type, self.precision, enabled=self.precision != torch.float32):
                 output = network(batch.visual, batch.audio, batch.valid)
-            loss = self.model.loss(output, self.task.target(batch.labels), batch.valid, self.task.loss)
+            target = self.task.target(batch.labels, batch.valid)
+            loss = self.model.loss(output, target, batch.valid, self.task.loss)
             loss = loss * processes.weight(whole[iteration])
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

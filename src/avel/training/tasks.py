@@ -63,12 +63,13 @@ class Task(ABC):
     label_smoothing: float = 0.0
 
     @abstractmethod
-    def target(self, segment_labels: Tensor) -> Tensor:
+    def target(self, segment_labels: Tensor, valid: Tensor) -> Tensor:
         """What the loss compares with.
 
         Args:
             segment_labels: (B, T, C) one-hot; in multi-label, 1 for each category that is there and for background
                 where none is.
+            valid: (B, T) bool; False where a segment is only padding, whose label says nothing.
         """
 
     @abstractmethod
@@ -145,7 +146,7 @@ class Task(ABC):
 class Supervised(Task):
     """Segment labels at training (Tian et al., ECCV 2018, Section 4.1)."""
 
-    def target(self, segment_labels: Tensor) -> Tensor:
+    def target(self, segment_labels: Tensor, valid: Tensor) -> Tensor:
         """(B, T, C), the labels themselves."""
         return segment_labels
 
@@ -174,14 +175,14 @@ class Weak(Task):
     labels: WeakProtocol = "one-hot"
     pooling: Pooling = "mean"
 
-    def target(self, segment_labels: Tensor) -> Tensor:
+    def target(self, segment_labels: Tensor, valid: Tensor) -> Tensor:
         """(B, C), with sum 1: the share of segments of each class, or of each event category under ``one-hot``.
 
         In multi-label, 1 for each category of the video, or for background.
 
         Under ``one-hot``, a video without event is background. AVE has one category a video, which then has it all.
         """
-        share = segment_labels.mean(dim=1)  # (B, C)
+        share = _mean(segment_labels, valid)  # (B, C)
         if self.labels == "proportion":
             return share
         events = (share[:, :-1] > 0).to(share.dtype)
