@@ -213,6 +213,7 @@ def test_int8_is_quantized_once_and_kept() -> None:
     options = EngineOptions(device="cpu", precision="int8")
     network = small(options=options, calibration=calibration())
     assert network.record["precision"] == "int8"
+    assert network.record["quantization"] == {"calibration": "sha256:1", "keep_float": []}
     found = network(pictures(6))
     errors = [relative(f, e) for f, e in zip(found, plain(pictures(6)), strict=True)]
     assert all(0 < error < 0.03 for error in errors), errors

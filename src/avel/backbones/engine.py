@@ -26,7 +26,7 @@ import sys
 import uuid
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache, partial
@@ -102,13 +102,18 @@ class Calibration:
     prepare: "Callable[[torch.nn.Module], torch.nn.Module] | None" = None
     keep_float: tuple[str, ...] = ()
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What has to be known to quantize alike again."""
+        return {"calibration": self.digest, "keep_float": list(self.keep_float)}
+
 
 class Network(ABC):
     """A network that is ready to run.
 
     Attributes:
         record: ``name``, ``digest`` of its weights, ``engine`` and its ``engine_version``, ``device``, and the
-            ``precision`` that is really used.
+            ``precision`` that is really used; what is quantized here also has its ``quantization``.
     """
 
     def __init__(self, item_shape: tuple[int, ...], dtype: npt.DTypeLike, record: dict[str, Any]) -> None:
@@ -183,6 +188,7 @@ def from_torch(
     else:
         key = (*key, "int8", calibration.digest, *calibration.keep_float)
         graph = _cached(key, lambda: _quantized(make_module, item_shape, dtype, name, calibration))
+        return _OpenVinoNetwork(graph, name, digest, options, calibration.record)
     return _OpenVinoNetwork(graph, name, digest, options)
 
 
@@ -241,6 +247,7 @@ class _OpenVinoNetwork(Network):
         name: str,
         digest: str,
         options: EngineOptions,
+        quantization: Mapping[str, Any] | None = None,
     ) -> None:
         import openvino
 
@@ -275,6 +282,7 @@ class _OpenVinoNetwork(Network):
                 "engine_version": importlib.metadata.version("openvino"),
                 "device": "cpu",
                 "precision": "int8" if quantized else {"f16": "float16", "f32": "float32"}[used],
+                **({} if quantization is None else {"quantization": dict(quantization)}),
             },
         )
 
