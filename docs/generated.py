@@ -6,6 +6,7 @@ MkDocs loads this file as a hook. A line ``{{ NAME }}`` of a page becomes what `
 import dataclasses
 import json
 import re
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -184,6 +185,41 @@ def speed() -> str:
     )
 
 
+def composed() -> str:
+    """What `avel reproduce` measured on composed clips, a table for each paper, from the benchmark's result file."""
+    rows = _benchmark("composed_clips.json")["schedules"][0]["rows"]
+    sections = []
+    for name, paper in PAPERS.items():
+        of_paper = [row for row in rows if row["paper"] == name]
+        if of_paper:
+            head = ("table", "row", "accuracy", "seeds")
+            cells = (
+                (str(row["table"]), row["row"], _mean_and_std(row["accuracies"]), str(len(row["accuracies"])))
+                for row in of_paper
+            )
+            sections.append(f"**{paper.title}**\n\n{_table(head, cells)}")
+    return "\n\n".join(sections)
+
+
+def composed_longer() -> str:
+    """The same for the longer schedule, the rows of Table 1 of Tian et al."""
+    _, longer = _benchmark("composed_clips.json")["schedules"]
+    rows = {row["row"]: row["accuracies"] for row in longer["rows"] if row["paper"] == "tian2018"}
+    return _table(
+        ("", "supervised", "weakly supervised, one-hot"),
+        (
+            (name, _mean_and_std(found), _mean_and_std(rows[f"W-{name}"]) if f"W-{name}" in rows else "")
+            for name, found in rows.items()
+            if not name.startswith("W-")
+        ),
+    )
+
+
+def _mean_and_std(accuracies: Sequence[float]) -> str:
+    mean = statistics.fmean(accuracies)
+    return f"{mean:.1f}" if len(accuracies) < 2 else f"{mean:.1f} ± {statistics.stdev(accuracies):.1f}"
+
+
 def training_settings() -> str:
     """Every setting of a training with its default."""
     told = _attributes(TrainingSettings)
@@ -206,6 +242,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "formats": formats,
     "measurements": measurements,
     "speed": speed,
+    "composed": composed,
+    "composed_longer": composed_longer,
     "training_settings": training_settings,
 }
 
