@@ -51,7 +51,8 @@ def main() -> None:
     }
     # Its times would be of a machine that did other work besides; `models.py` and `training.py` measure time.
     path = Path(__file__).with_suffix(".json")
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(result, ensure_ascii=False).replace('{"paper"', '\n{"paper"')  # a row a line
+    path.write_text(text + "\n", encoding="utf-8")
     print(f"written to {path.name}")
 
 
