@@ -146,6 +146,15 @@ def test_published_tables_have_every_row(generated):
             assert f"| {row.name} | {generated.NONE if row.paper is None else row.paper} | `{row.model}` |" in text
 
 
+def test_measured_rows_are_those_of_the_result_file(generated, monkeypatch):
+    row = {"paper": "tian2018", "table": 1, "row": "A+V", "accuracies": [60.0, 62.0, 64.0]}
+    weak = {"paper": "tian2018", "table": 1, "row": "W-A+V", "accuracies": [50.04]}
+    schedules = [{"rows": [row]}, {"rows": [row, weak]}]
+    monkeypatch.setattr(generated, "_benchmark", lambda name: {"schedules": schedules})
+    assert generated.composed().splitlines()[-1] == "| 1 | A+V | 62.0 ± 2.0 | 3 |"
+    assert generated.composed_longer().splitlines()[2:] == ["| A+V | 62.0 ± 2.0 | 50.0 |"]
+
+
 def test_every_setting_is_explained(generated):
     told = re.findall(r"^\| `(\w+)` \| .+? \| \S.+ \|$", generated.training_settings(), flags=re.M)
     assert told == list(TrainingSettings().to_dict())
