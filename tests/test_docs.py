@@ -149,10 +149,12 @@ def test_published_tables_have_every_row(generated):
 def test_measured_rows_are_those_of_the_result_file(generated, monkeypatch):
     row = {"paper": "tian2018", "table": 1, "row": "A+V", "accuracies": [60.0, 62.0, 64.0]}
     weak = {"paper": "tian2018", "table": 1, "row": "W-A+V", "accuracies": [50.04]}
-    schedules = [{"rows": [row]}, {"rows": [row, weak]}]
+    fusions = [{"row": f"MB, {position}", "accuracies": [61.0]} for position in ("early", "decision")]
+    schedules = [{"rows": [row]}, {"rows": [row, weak]}, {"rows": fusions}]
     monkeypatch.setattr(generated, "_benchmark", lambda name: {"schedules": schedules})
     assert generated.composed().splitlines()[-1] == "| 1 | A+V | 62.0 ± 2.0 | 3 |"
     assert generated.composed_longer().splitlines()[2:] == ["| A+V | 62.0 ± 2.0 | 50.0 |"]
+    assert generated.composed_fusions().splitlines()[2:] == ["| MB | 61.0 |  | 61.0 |"]
 
 
 def test_every_setting_is_explained(generated):
