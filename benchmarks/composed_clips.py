@@ -3,8 +3,8 @@
     avel reproduce xuan2020 --data CLIPS -o RUNS --epochs 8 --set batch_size=16 --set schedule=cosine ...
     python benchmarks/composed_clips.py RUNS [MORE_RUNS...]
 
-CLIPS are those of `../shared/bench`: real VGG-19 and YAMNet features, composed; not AVE. Each folder is one schedule, on
-clips of its own: the guide takes a short one of all papers, a longer one of Table 1 of Tian et al. (both on all clips),
+CLIPS are those of `../shared/bench`: real VGG-19 and YAMNet features, composed; not AVE. Each folder is one schedule on
+one set of clips: the guide takes a short one of all papers, a longer one of Table 1 of Tian et al. (both on all clips),
 and their Table 2 (on 1400).
 Rows that several papers have stand with each of them; a row that was not run with every seed says with how many.
 """
