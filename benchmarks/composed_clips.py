@@ -21,7 +21,7 @@ SCHEDULE = ("epochs", "batch_size", "schedule", "learning_rate", "early_stop")
 
 
 def gathered(folder: Path) -> dict[str, Any]:
-    """One folder: its schedule, the trivial answers, and its rows."""
+    """One folder: the trivial answers, and its rows, each with its schedule."""
     rows: list[dict[str, Any]] = []
     trivial: dict[str, float] = {}
     for paper in PAPERS.values():

@@ -6,7 +6,6 @@ MkDocs loads this file as a hook. A line ``{{ NAME }}`` of a page becomes what `
 import dataclasses
 import json
 import re
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -19,9 +18,10 @@ from avel.backbones import weights
 from avel.cli.main import app
 from avel.data.categories import ave_categories
 from avel.evaluation.papers import PAPERS, Paper, Row
+from avel.evaluation.reproduce import mean_and_std
 from avel.features.recipe import PRESETS
 from avel.models import registry
-from avel.models.options import MAX_HIDDEN_DIMS, Options, Training
+from avel.models.options import MAX_HIDDEN_DIMS, Options
 from avel.outputs import FORMATS, TEXT_FORMATS
 from avel.training.settings import TrainingSettings
 
@@ -194,7 +194,7 @@ def composed() -> str:
         if of_paper:
             head = ("table", "row", "accuracy", "seeds")
             cells = (
-                (str(row["table"]), row["row"], _mean_and_std(row["accuracies"]), str(len(row["accuracies"])))
+                (str(row["table"]), row["row"], mean_and_std(row["accuracies"]), str(len(row["accuracies"])))
                 for row in of_paper
             )
             sections.append(f"**{paper.title}**\n\n{_table(head, cells)}")
@@ -208,7 +208,7 @@ def composed_longer() -> str:
     return _table(
         ("", "supervised", "weakly supervised, one-hot"),
         (
-            (name, _mean_and_std(found), _mean_and_std(rows[f"W-{name}"]) if f"W-{name}" in rows else "")
+            (name, mean_and_std(found), mean_and_std(rows[f"W-{name}"]) if f"W-{name}" in rows else "")
             for name, found in rows.items()
             if not name.startswith("W-")
         ),
@@ -221,15 +221,10 @@ def composed_fusions() -> str:
     found: dict[str, dict[str, str]] = {}
     for row in rows:
         fusion, position = row["row"].split(", ")
-        found.setdefault(fusion, {})[position] = _mean_and_std(row["accuracies"])
+        found.setdefault(fusion, {})[position] = mean_and_std(row["accuracies"])
     positions = ("early", "late", "decision")
     cells = ((name, *(numbers.get(position, "") for position in positions)) for name, numbers in found.items())
     return _table(("", *positions), cells)
-
-
-def _mean_and_std(accuracies: Sequence[float]) -> str:
-    mean = statistics.fmean(accuracies)
-    return f"{mean:.1f}" if len(accuracies) < 2 else f"{mean:.1f} ± {statistics.stdev(accuracies):.1f}"
 
 
 def training_settings() -> str:
@@ -322,9 +317,7 @@ def _allowed(name: str, kind: Any, options: Options) -> str:
 def _recipe(training: Any) -> str:
     """What matters most of how a paper trained its model, and whatever else is not as usual."""
     names = ["optimizer", "learning_rate", "schedule", "batch_size", "epochs", "loss"]
-    usual = dataclasses.asdict(Training())
-    unusual = {name for name, value in dataclasses.asdict(training).items() if value != usual[name]}
-    names += [name for name in usual if name in unusual and name not in (*names, "start_from")]
+    names += [name for name in training.unusual() if name not in (*names, "start_from")]
     return ", ".join(f"`{name}={_plain(getattr(training, name))}`" for name in names)
 
 

@@ -184,12 +184,13 @@ def from_torch(
 
     key: tuple[str, ...] = (name, digest, str(item_shape), str(np.dtype(dtype)), _source_text(make_module))
     if options.precision != "int8" or calibration is None:
+        quantization = None
         graph = _cached(key, lambda: _convert(make_module(), item_shape, dtype))
     else:
+        quantization = calibration.record
         key = (*key, "int8", calibration.digest, *calibration.keep_float)
         graph = _cached(key, lambda: _quantized(make_module, item_shape, dtype, name, calibration))
-        return _OpenVinoNetwork(graph, name, digest, options, calibration.record)
-    return _OpenVinoNetwork(graph, name, digest, options)
+    return _OpenVinoNetwork(graph, name, digest, options, quantization)
 
 
 def from_file(

@@ -34,6 +34,12 @@ RESULT_FILE = "row.json"
 _COSTS = ("parameters", "training_seconds", "milliseconds_per_clip")
 
 
+def mean_and_std(accuracies: Sequence[float]) -> str:
+    """Of one or more seeds, as it stands in a table; the sample standard deviation from two on."""
+    mean = statistics.fmean(accuracies)
+    return f"{mean:.1f}" if len(accuracies) < 2 else f"{mean:.1f} ± {statistics.stdev(accuracies):.1f}"
+
+
 @dataclass(frozen=True)
 class RowResult:
     """A row, measured or not.
@@ -68,7 +74,7 @@ class RowResult:
         """As it stands in the table."""
         if not self.accuracies:
             return "not measured"
-        return f"{self.mean:.1f}" if math.isnan(self.std) else f"{self.mean:.1f} ± {self.std:.1f}"
+        return mean_and_std(self.accuracies)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -152,3 +152,11 @@ class Training:
     weak_labels: Literal["one-hot", "proportion"] = "one-hot"
     backgrounds: Literal["noisy", "mismatched", "none"] = "noisy"
     start_from: str | None = None
+
+    def unusual(self) -> dict[str, Any]:
+        """Names and values of what is not as by default."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }

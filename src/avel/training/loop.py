@@ -205,12 +205,13 @@ class _Run:
             self.task = self.task.balanced(target, valid)
         torch.manual_seed(settings.seed)
         self.model = registry.build(settings.model, data.dims, **settings.options)
-        if settings.multi_label and type(self.model).loss is not LocalizationModel.loss:
+        has_own_loss = type(self.model).loss is not LocalizationModel.loss
+        if settings.multi_label and has_own_loss:
             raise SettingsError(
                 f"multi_label: '{settings.model}' has a loss of its own, for classes that exclude each other. "
                 "Train it without multi_label, or another model."
             )
-        if settings.label_smoothing and type(self.model).loss is not LocalizationModel.loss:
+        if settings.label_smoothing and has_own_loss:
             raise SettingsError(f"label_smoothing: '{settings.model}' has a loss of its own. Leave it at 0.")
         if settings.start_from:
             checkpoint.take_over(self.model, settings.start_from)

@@ -7,6 +7,7 @@ difference is the model and how much the training.
 from typing import Any
 
 from avel.evaluation.papers.base import Paper, Row
+from avel.models import registry
 
 _PARTS: dict[str, dict[str, Any]] = {
     "w/o attention to regions": {"options": {"pooling": "mean"}},
@@ -14,15 +15,6 @@ _PARTS: dict[str, dict[str, Any]] = {
     "w/o averaged weights": {"average_weights": 0.0},
     "w/o smoothed labels": {"label_smoothing": 0.0},
 }
-_TRAINING = {
-    "optimizer": "adamw",
-    "schedule": "cosine",
-    "batch_size": 16,
-    "epochs": 20,
-    "label_smoothing": 0.1,
-    "average_weights": 0.99,
-}
-
 RECOMMENDED = Paper(
     name="recommended",
     title="avel's recommended model",
@@ -31,7 +23,7 @@ RECOMMENDED = Paper(
         Row(1, "W-recommended", None, "recommended", {"task": "weak"}),
         *(Row(2, f"recommended, {name}", None, "recommended", settings) for name, settings in _PARTS.items()),
         Row(2, "A+V-att", None, "a+v-att"),
-        Row(2, "A+V-att, trained as recommended", None, "a+v-att", _TRAINING),
+        Row(2, "A+V-att, trained as recommended", None, "a+v-att", registry.entry("recommended").training.unusual()),
     ),
     expected=(
         *(("recommended", f"recommended, {name}") for name in _PARTS),
