@@ -62,6 +62,19 @@ def test_transformer_is_equation_2(frames, with_audio, scaled):
         torch.testing.assert_close(found[video], expected)
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_scores_without_bound_have_gradients(precision):
+    """As late in a training with `scaled`; the gradient of PyTorch's fused attention is NaN there."""
+    torch.manual_seed(0)
+    layer = AvTransformer(128, "intra", with_audio=False, scaled=True)
+    regions = (1e5 * torch.randn(4, 5, 49, 128)).requires_grad_()
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        found = layer(regions, torch.zeros(4, 5, 128), torch.ones(4, 5, dtype=torch.bool))
+    found.sum().backward()
+    for tensor in (regions, *layer.parameters()):
+        assert tensor.grad.isfinite().all()
+
+
 @torch.no_grad()
 def test_neighbours_that_are_padding_are_as_if_the_video_ended():
     layer = sharp(AvTransformer(5, "intra+inter", with_audio=True, scaled=False))

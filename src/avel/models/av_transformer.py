@@ -125,10 +125,13 @@ class AvTransformer(nn.Module):
         if self.with_audio:
             query = query + audio[..., None, :].to(query.dtype)
         key = self._of_frames(self.phi(regions), valid)
-        # One attention a segment over its R regions; its softmax is that of the paper, in float32.
-        query, key, value = (x.flatten(0, 1)[:, None] for x in (query, key, regions))  # (B T, 1, R, K)
-        attended = functional.scaled_dot_product_attention(query, key, value, scale=self.scale)
-        return attended.view(regions.shape)
+        # Not `scaled_dot_product_attention`: nothing bounds these scores, and the gradient of its fused kernel is NaN
+        # where they are some 1e8. On a processor it also takes two to three times as long to train.
+        with torch.autocast(regions.device.type, enabled=False):
+            scores = query.float() @ key.float().transpose(-1, -2) * self.scale  # (B, T, R, R)
+        weights = torch.softmax(scores, dim=-1)
+        attended: Tensor = weights.to(regions.dtype) @ regions
+        return attended
 
     def _of_frames(self, keys: Tensor, valid: Tensor) -> Tensor:
         if self.frames == "intra":
