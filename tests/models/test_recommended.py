@@ -23,9 +23,9 @@ def slow(model, visual, audio):
         a = plain.layer_norm(model.normalize_audio, sound)
         v = [plain.layer_norm(model.normalize_visual, region) for region in regions]
         pooled = plain.mean(v)
-        if model.query is not None:
-            query = plain.affine(model.query, a)
-            keys = [plain.affine(model.key, region) for region in v]
+        if model.attention is not None:
+            query = plain.affine(model.attention.query, a)
+            keys = [plain.affine(model.attention.key, region) for region in v]
             weights = plain.softmax([plain.dot(query, key) / math.sqrt(len(query)) for key in keys])
             shown.append(weights)
             pooled = plain.weighted(weights, v) + pooled

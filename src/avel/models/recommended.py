@@ -66,6 +66,30 @@ class RecommendedOptions(Options):
         check_heads(self.model_dims, heads=self.heads)
 
 
+class ProductAttention(nn.Module):
+    """Pools the regions by how their inner product with the sound, both mapped linearly, compares.
+
+    Args:
+        visual_dims: D_v.
+        audio_dims: D_a.
+        common_dims: d.
+    """
+
+    def __init__(self, visual_dims: int, audio_dims: int, common_dims: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(audio_dims, common_dims)
+        self.key = nn.Linear(visual_dims, common_dims, bias=False)
+
+    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., R, D_v) and (..., D_a) to (..., D_v), and weights (..., R), 0 or more, whose sum is 1."""
+        query = self.query(audio) / math.sqrt(self.query.out_features)
+        # The key's weights go to the few queries, not to the many regions: q . (W v) = (W^T q) . v.
+        wanted = query @ self.key.weight.to(query.dtype)  # (..., D_v)
+        scores = (visual @ wanted[..., None].to(visual.dtype))[..., 0]
+        weights = torch.softmax(scores.float(), dim=-1)
+        return attended_regions(weights, visual), weights
+
+
 class Recommended(TwoModalityInput):
     """The recommended model, see the head of this module.
 
@@ -81,10 +105,10 @@ class Recommended(TwoModalityInput):
         size = options.model_dims
         self.input_dropout = nn.Dropout(options.input_dropout)
         self.normalize_visual, self.normalize_audio = nn.LayerNorm(dims.visual_dims), nn.LayerNorm(dims.audio_dims)
-        attends = options.pooling == "attention"
-        self.query = nn.Linear(dims.audio_dims, options.attention_dims) if attends else None
-        self.key = nn.Linear(dims.visual_dims, options.attention_dims, bias=False) if attends else None
-        self.map_visual = nn.Linear(dims.visual_dims * (1 + attends), size)
+        self.attention = None
+        if options.pooling == "attention":
+            self.attention = ProductAttention(dims.visual_dims, dims.audio_dims, options.attention_dims)
+        self.map_visual = nn.Linear(dims.visual_dims * (1 if self.attention is None else 2), size)
         self.map_audio = nn.Linear(dims.audio_dims, size)
         self.join = nn.Linear(3 * size, size)
         self.neighbours = nn.Conv1d(size, size, 3, padding=1, groups=size)
@@ -111,15 +135,11 @@ class Recommended(TwoModalityInput):
     def _pool(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """(B, T, R, D_v) to (B, T, D_v), or to (B, T, 2 D_v) with what is attended to first."""
         mean = mean_over_regions(visual)
-        if self.query is None or self.key is None:
+        if self.attention is None:
             return mean
-        query = self.query(audio) / math.sqrt(self.query.out_features)
-        # The key's weights go to the few queries, not to the many regions: q . (W v) = (W^T q) . v.
-        wanted = query @ self.key.weight.to(query.dtype)  # (B, T, D_v)
-        scores = (visual @ wanted[..., None].to(visual.dtype))[..., 0]
-        weights = torch.softmax(scores.float(), dim=-1)
+        attended, weights = self.attention(visual, audio)
         shown["spatial_attention"] = without_padding(weights, valid)
-        return torch.cat([attended_regions(weights, visual), mean], dim=-1)
+        return torch.cat([attended, mean], dim=-1)
 
     def _map(self, linear: nn.Linear, x: Tensor) -> Tensor:
         mapped: Tensor = self.dropout(functional.relu(linear(x)))
