@@ -82,6 +82,7 @@ def test_the_scale_of_features_does_not_matter(dims, batch):
 def test_its_training_is_its_recipe():
     training = entry("recommended").training
     assert (training.label_smoothing, training.average_weights, training.schedule) == (0.1, 0.99, "cosine")
+    assert (training.pooling, training.backgrounds) == ("max", "noisy+mismatched")
 
 
 def test_heads_that_do_not_fit():

@@ -93,6 +93,14 @@ def test_mismatched_clips_join_two_categories(make_folder: Make) -> None:
     assert not np.array_equal(data.backgrounds("mismatched", 4).audio_rows, made.audio_rows)
 
 
+def test_noisy_clips_and_mismatched_ones(data: LocalizationData) -> None:
+    both = data.backgrounds("noisy+mismatched", 3)
+    parts = [data.backgrounds(kind, 3) for kind in ("noisy", "mismatched")]
+    assert len(both) == sum(map(len, parts))
+    for name in ("visual_rows", "audio_rows", "labels"):
+        assert np.array_equal(getattr(both, name), np.concatenate([getattr(part, name) for part in parts]))
+
+
 def test_background_clips_of_a_folder(data: LocalizationData, make_folder: Make) -> None:
     plain = make_folder("plain", clips=(3, 1, 1), noisy=0)
     assert len(data.backgrounds(str(plain), 0)) == 5

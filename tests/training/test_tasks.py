@@ -130,6 +130,14 @@ def test_smoothed_labels_by_hand(logits: torch.Tensor) -> None:
     torch.testing.assert_close(several.loss(ModelOutput(logits), several.target(TWO, EVERY), VALID), expected)
 
 
+def test_a_category_of_a_weak_multi_label_video_counts_by_its_highest_score(logits: torch.Tensor) -> None:
+    task = Weak(multi_label=True, pooling="max")
+    videos = task.scores(task.pool(logits, VALID))
+    for b in range(B):
+        of_segments = [task.scores(logits[b, t]) for t in range(T) if VALID[b, t]]
+        torch.testing.assert_close(videos[b], torch.stack(of_segments).amax(dim=0))
+
+
 def test_weak_multi_label_target_has_every_category_of_the_video() -> None:
     task = Weak(multi_label=True)
     assert task.target(TWO[:1], EVERY[:1]).tolist() == [[1, 1, 0, 0]]

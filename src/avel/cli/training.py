@@ -91,9 +91,12 @@ def train(
     ] = None,
     class_weights: Annotated[str | None, typer.Option(help="none, or balanced: rare classes count more.")] = None,
     weak_labels: Annotated[str | None, typer.Option(help="one-hot or proportion. [default: one-hot]")] = None,
-    pooling: Annotated[str | None, typer.Option(help="Of the weak task: mean or max. [default: mean]")] = None,
+    pooling: Annotated[str | None, typer.Option(help="Of the weak task: mean or max. [default: the model's]")] = None,
     backgrounds: Annotated[
-        str | None, typer.Option(help="Of the weak task: noisy, mismatched, none or a folder. [default: noisy]")
+        str | None,
+        typer.Option(
+            help="Of the weak task: noisy, mismatched, noisy+mismatched, none or a folder. [default: the model's]"
+        ),
     ] = None,
     protocol: Annotated[
         str | None,

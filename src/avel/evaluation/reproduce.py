@@ -28,7 +28,7 @@ from avel.models import registry
 from avel.outputs.atomic import write_text
 from avel.training.data import LocalizationData
 from avel.training.loop import train
-from avel.training.settings import NOISY, TrainingSettings, from_mapping, recommended
+from avel.training.settings import BOTH, NOISY, TrainingSettings, from_mapping, recommended
 
 RESULT_FILE = "row.json"
 _COSTS = ("parameters", "training_seconds", "milliseconds_per_clip")
@@ -204,7 +204,7 @@ def _why_not(paper: Paper, row: Row, data: LocalizationData, how: Reproduction) 
         return "; ".join([*data.missing(("audio", "visual")), *(f"no {name}" for name in lacking)])
     reasons = list(data.missing(registry.entry(row.model).modalities))
     settings = settings_of(paper, row, how, 0)
-    if settings.task == "weak" and settings.backgrounds == NOISY and not data.has_noisy:
+    if settings.task == "weak" and settings.backgrounds in (NOISY, BOTH) and not data.has_noisy:
         reasons.append("no clips without event (*_noisy.h5); backgrounds=mismatched needs none")
     reasons += [f"no split {split}" for split in ("train", "val", "test") if not len(data.splits.get(split, ()))]
     return "; ".join(reasons)

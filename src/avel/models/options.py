@@ -150,7 +150,7 @@ class Training:
     loss: Literal["cross-entropy"] = "cross-entropy"
     pooling: Literal["mean", "max"] = "mean"
     weak_labels: Literal["one-hot", "proportion"] = "one-hot"
-    backgrounds: Literal["noisy", "mismatched", "none"] = "noisy"
+    backgrounds: Literal["noisy", "mismatched", "noisy+mismatched", "none"] = "noisy"
     start_from: str | None = None
 
     def unusual(self) -> dict[str, Any]:

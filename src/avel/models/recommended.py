@@ -12,8 +12,9 @@ With LN a LayerNorm, and [x, y] both joined:
 
 Against the systems of the papers it has fewer weights per region, since pictures are few and soon learned by heart;
 normalized inputs, so that it learns from features of any scale, and sound as fast as pictures; and whole channels of
-both inputs are dropped in training. Its training averages weights and smooths labels, see
-`avel.training.settings.TrainingSettings`.
+both inputs are dropped in training. Its training averages weights and smooths labels. Where only a video's label is
+known, a category counts by its best segment, and besides clips without event it sees the sound of one category with
+pictures of another; see `avel.training.settings.TrainingSettings`.
 """
 
 import math
@@ -166,6 +167,8 @@ ENTRIES: Mapping[str, Entry] = {
             epochs=20,
             label_smoothing=0.1,
             average_weights=0.99,
+            pooling="max",
+            backgrounds="noisy+mismatched",
         ),
     ),
 }

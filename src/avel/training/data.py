@@ -31,7 +31,7 @@ from avel.features.ave_hdf5 import AveArray, AveArrays
 from avel.features.store import FeatureStore, StoredFeatures
 from avel.models.options import Dims
 from avel.training.features import FeatureRecord
-from avel.training.settings import MISMATCHED, NO_BACKGROUNDS, NOISY
+from avel.training.settings import BOTH, MISMATCHED, NO_BACKGROUNDS, NOISY
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -231,12 +231,14 @@ class LocalizationData:
         """Clips without event to train on.
 
         Args:
-            kind: ``noisy``, ``mismatched``, ``none`` or a folder; see `avel.training.settings.TrainingSettings`.
+            kind: ``noisy``, ``mismatched``, both, ``none`` or a folder; see `avel.training.settings.TrainingSettings`.
             seed: of the mismatched pairs.
 
         Raises:
             FeaturesError: if they are not there or are other features.
         """
+        if kind == BOTH:
+            return self.backgrounds(NOISY, seed).joined(self.backgrounds(MISMATCHED, seed))
         if kind == NO_BACKGROUNDS:
             pictures = sounds = np.empty(0, np.int64)
         elif kind == MISMATCHED:

@@ -22,7 +22,7 @@ Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "milestones", "cosine", "plateau"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
-NOISY, MISMATCHED, NO_BACKGROUNDS = "noisy", "mismatched", "none"
+NOISY, MISMATCHED, BOTH, NO_BACKGROUNDS = "noisy", "mismatched", "noisy+mismatched", "none"
 
 MAX_SETTINGS_BYTES = 1 << 20
 
@@ -51,8 +51,8 @@ class TrainingSettings:
         weak_labels: labels of the weak task, ``one-hot`` or ``proportion``.
         pooling: of segments to the video in the weak task, ``mean`` (the paper's) or ``max``.
         backgrounds: clips without event that the weak task trains on besides: ``noisy`` (those of the data set),
-            ``mismatched`` (sound of one category with pictures of another; Lin and Wang, ACCV 2020), ``none``, or a
-            folder in AVE's layout whose clips have no event.
+            ``mismatched`` (sound of one category with pictures of another; Lin and Wang, ACCV 2020),
+            ``noisy+mismatched``, ``none``, or a folder in AVE's layout whose clips have no event.
         protocol: which epoch is kept. ``validation``: the best on the validation split. ``literature``: the best on
             the test split, as several published implementations do; its numbers are too good.
         loss: ``cross-entropy``, or ``multi-label-soft-margin`` as in the released code of Tian et al.

@@ -190,8 +190,13 @@ class Weak(Task):
         return label if self.multi_label else label / label.sum(1, keepdim=True)
 
     def pool(self, logits: Tensor, valid: Tensor) -> Tensor:
-        """(B, T, C) logits of segments to (B, C) logits of videos; padding does not count."""
+        """(B, T, C) logits of segments to (B, C) logits of videos; padding does not count.
+
+        In multi-label, the largest of a category is that of its logit above background's, which its score comes from.
+        """
         if self.pooling == "max":
+            if self.multi_label:
+                logits = logits - logits[..., -1:]
             return logits.masked_fill(~valid[..., None], -torch.inf).amax(dim=1)
         return _mean(logits, valid)
 
