@@ -95,7 +95,8 @@ def train(
     backgrounds: Annotated[
         str | None,
         typer.Option(
-            help="Of the weak task: noisy, mismatched, noisy+mismatched, none or a folder. [default: the model's]"
+            help="Of the weak task: noisy, mismatched, noisy+mismatched, none or a folder. "
+            "[default: the model's; none with --videos]"
         ),
     ] = None,
     protocol: Annotated[
