@@ -46,6 +46,7 @@ from avel.models.layers import (
     RegionConv3d,
     attended_regions,
     mlp_head,
+    scored_regions,
     without_padding,
 )
 from avel.models.options import Dims
@@ -217,8 +218,7 @@ class RegionWeights(nn.Module):
             return weights
         if self.is_cosine:
             regions, mapped_audio = (functional.normalize(x.float(), dim=-1) for x in (regions, mapped_audio))
-        scores = (regions @ mapped_audio[..., None].to(regions.dtype))[..., 0]
-        return torch.softmax(scores.float() * self.scale, dim=-1)
+        return torch.softmax(scored_regions(mapped_audio, regions).float() * self.scale, dim=-1)
 
 
 class Mlp(nn.Module):

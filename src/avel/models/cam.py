@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import RegionConv3d, mean_over_regions, without_padding
+from avel.models.layers import RegionConv3d, mean_over_regions, scored_regions, without_padding
 from avel.models.options import Dims, Options
 
 
@@ -70,7 +70,7 @@ class Cam(TwoModalityInput):
         merged = functional.relu(merged + self.convolution(merged, valid))  # (B, T, R, D)
         logits: Tensor = self.head(mean_over_regions(merged))
         strongest = logits[..., :-1].argmax(dim=-1)  # (B, T)
-        maps = (merged @ self.head.weight[strongest][..., None].to(merged.dtype))[..., 0]  # (B, T, R)
+        maps = scored_regions(self.head.weight[strongest], merged)  # (B, T, R)
         shown["spatial_attention"] = without_padding(_share_of_regions(maps.detach().float()), valid)
         return logits
 

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import attended_regions, max_over_time, mean_over_regions, without_padding
+from avel.models.layers import attended_regions, max_over_time, mean_over_regions, scored_regions, without_padding
 from avel.models.options import Dims, Options, Training
 
 XU = "Xu et al., ACM MM 2020"
@@ -143,7 +143,7 @@ class SpatialChannelAttention(nn.Module):
             gate = 1 + gate
         regions = functional.relu(self.spatial_visual(visual * gate[..., None, :]))  # (..., R, D)
         heard = functional.relu(self.spatial_audio(audio)) * self.spatial_score.weight[0]  # (..., D)
-        scores = (regions @ heard[..., None].to(regions.dtype))[..., 0] + self.spatial_score.bias
+        scores = scored_regions(heard, regions) + self.spatial_score.bias
         weights = torch.softmax(torch.tanh(scores.float()), dim=-1)  # (..., R)
         return attended_regions(weights, visual) * gate, weights
 

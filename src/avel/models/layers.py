@@ -67,6 +67,11 @@ def attended_regions(weights: Tensor, visual: Tensor) -> Tensor:
     return (weights.to(visual.dtype)[..., None, :] @ visual)[..., 0, :]
 
 
+def scored_regions(wanted: Tensor, visual: Tensor) -> Tensor:
+    """(..., R), the inner product of each of the regions (..., R, D) with what is wanted (..., D)."""
+    return (visual @ wanted[..., None].to(visual.dtype))[..., 0]
+
+
 def max_over_time(x: Tensor, valid: Tensor) -> Tensor:
     """(B, T, D) to (B, D), the largest of the valid segments; zero where there is none."""
     largest = x.masked_fill(~valid[..., None], torch.finfo(x.dtype).min).amax(dim=1)

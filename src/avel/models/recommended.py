@@ -29,7 +29,7 @@ from torch.nn import functional
 from avel.models.base import TwoModalityInput
 from avel.models.cmran import AttentionBlock, check_heads
 from avel.models.entry import Entry
-from avel.models.layers import attended_regions, mean_over_regions, without_padding
+from avel.models.layers import attended_regions, mean_over_regions, scored_regions, without_padding
 from avel.models.options import Dims, Options, Training
 
 
@@ -86,8 +86,7 @@ class ProductAttention(nn.Module):
         query = self.query(audio) / math.sqrt(self.query.out_features)
         # The key's weights go to the few queries, not to the many regions: q . (W v) = (W^T q) . v.
         wanted = query @ self.key.weight.to(query.dtype)  # (..., D_v)
-        scores = (visual @ wanted[..., None].to(visual.dtype))[..., 0]
-        weights = torch.softmax(scores.float(), dim=-1)
+        weights = torch.softmax(scored_regions(wanted, visual).float(), dim=-1)
         return attended_regions(weights, visual), weights
 
 
