@@ -100,10 +100,10 @@ class Task(ABC):
         In multi-label a video has a category as much as the segment that has it most, so that a threshold chosen on
         videos says of segments what it says of videos. Otherwise they are pooled as for the loss.
         """
+        segments, valid = logits[None], torch.ones(1, len(logits), dtype=torch.bool, device=logits.device)
         if self.multi_label:
-            odds = category_odds(logits)
-            return torch.cat([odds.amax(dim=0), odds.new_zeros(1)])
-        return self.pool(logits[None], torch.ones(1, len(logits), dtype=torch.bool, device=logits.device))[0]
+            return _largest(_above_background(segments), valid)[0]
+        return self.pool(segments, valid)[0]
 
     @abstractmethod
     def counted(self, target: Tensor, valid: Tensor) -> Tensor:
@@ -194,11 +194,9 @@ class Weak(Task):
 
         In multi-label, the largest of a category is that of its logit above background's, which its score comes from.
         """
-        if self.pooling == "max":
-            if self.multi_label:
-                logits = logits - logits[..., -1:]
-            return logits.masked_fill(~valid[..., None], -torch.inf).amax(dim=1)
-        return _mean(logits, valid)
+        if self.pooling == "mean":
+            return _mean(logits, valid)
+        return _largest(_above_background(logits) if self.multi_label else logits, valid)
 
     def counted(self, target: Tensor, valid: Tensor) -> Tensor:
         """The videos."""
@@ -240,6 +238,14 @@ def task_of(settings: "TrainingSettings") -> Task:
 def _mean(logits: Tensor, valid: Tensor) -> Tensor:
     kept = logits.masked_fill(~valid[..., None], 0.0)
     return kept.sum(dim=1) / valid.sum(dim=1, keepdim=True)
+
+
+def _above_background(logits: Tensor) -> Tensor:
+    return logits - logits[..., -1:]
+
+
+def _largest(logits: Tensor, valid: Tensor) -> Tensor:
+    return logits.masked_fill(~valid[..., None], -torch.inf).amax(dim=1)
 
 
 def _tensor(weights: Sequence[float], like: Tensor) -> Tensor | None:
