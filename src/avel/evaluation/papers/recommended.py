@@ -16,7 +16,6 @@ _PARTS: dict[str, dict[str, Any]] = {
     "w/o smoothed labels": {"label_smoothing": 0.0},
 }
 _TRAINING = registry.entry("recommended").training.unusual()
-_OF_WEAK_TRAINING = ("pooling", "backgrounds")
 
 RECOMMENDED = Paper(
     name="recommended",
@@ -26,13 +25,7 @@ RECOMMENDED = Paper(
         Row(1, "W-recommended", None, "recommended", {"task": "weak"}),
         *(Row(2, f"recommended, {name}", None, "recommended", settings) for name, settings in _PARTS.items()),
         Row(2, "A+V-att", None, "a+v-att"),
-        Row(
-            2,
-            "A+V-att, trained as recommended",
-            None,
-            "a+v-att",
-            {name: value for name, value in _TRAINING.items() if name not in _OF_WEAK_TRAINING},
-        ),
+        Row(2, "A+V-att, trained as recommended", None, "a+v-att", _TRAINING),
         Row(2, "W-A+V-att", None, "a+v-att", {"task": "weak"}),
         Row(2, "W-A+V-att, trained as recommended", None, "a+v-att", {"task": "weak", **_TRAINING}),
     ),
