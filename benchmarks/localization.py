@@ -14,7 +14,7 @@ from typing import Any
 
 from _common import SHARED, save
 
-from avel.localizer import Localizer
+from avel.localization.localizer import Localizer
 
 SPEECH = {"Male speech, man speaking", "Female speech, woman speaking"}
 

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from _common import save
 
-from avel.evaluation.metrics import segment_accuracy
-from avel.features.ave_hdf5 import AveArrays
+from avel.data.ave.hdf5 import AveArrays
+from avel.metrics.segments import segment_accuracy
 from avel.models import registry
 from avel.training.data import Examples, LocalizationData, open_data
 from avel.training.loop import precision_of, predict, train

@@ -59,3 +59,20 @@ def localizer_weights() -> None:
     for name in ("efficientnet-lite0", "blazeface-back", "face-landmark"):
         if weights.find(name) is None:
             pytest.skip(f"no weights {name} here (avel weights fetch {name})")
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory):
+    """A folder of six clips of different colours, tones and lengths, two of them with equal names."""
+    from tiny_clips import make_clip
+
+    folder = tmp_path_factory.mktemp("clips")
+    for number, name in enumerate(["a.mp4", "b.mp4", "c.mkv", "d.mp4", "more/a.mp4", "more/e.mp4"]):
+        colour = (40 * number, 255 - 40 * number, 128)
+        make_clip(folder / name, colour, hertz=300 + 500 * number, seconds=1.5 + number / 2)
+    return folder
+
+
+@pytest.fixture
+def clip(clips):
+    return clips / "a.mp4"

@@ -11,9 +11,9 @@ from avel import export as exporting
 from avel.errors import ModelError
 from avel.export import KEYS, TOLERANCE, export
 from avel.models import registry
-from avel.models.avel import AudioOnly, AvelOptions
 from avel.models.entry import Entry
 from avel.models.options import Dims
+from avel.models.tian2018 import AudioOnly, AvelOptions
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 from avel.training.features import FeatureRecord

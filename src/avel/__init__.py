@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 from avel.errors import AvelError
 from avel.events import Event, Localization, Segment
+from avel.version import __version__
 
 if TYPE_CHECKING:
-    from avel.localizer import Localizer, localize
+    from avel.localization.localizer import Localizer, localize
 
-__all__ = ["AvelError", "Event", "Localization", "Localizer", "Segment", "localize"]
-__version__ = "0.1.0"
+__all__ = ["AvelError", "Event", "Localization", "Localizer", "Segment", "__version__", "localize"]
 
 
 def __getattr__(name: str) -> Any:
     """Load what needs PyTorch only when it is asked for, so that ``avel --help`` answers at once."""
     if name in ("Localizer", "localize"):
-        from avel import localizer
+        from avel.localization import localizer
 
         return getattr(localizer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,9 +33,9 @@ import torch
 from torch import Tensor, nn
 
 from avel.errors import ModelError
+from avel.files import replacing
 from avel.models import registry
 from avel.models.base import LocalizationModel, shown_by
-from avel.outputs.atomic import replacing
 from avel.training import checkpoint
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The tagger that ships. How well it hears in general is measured in training/audio_tagger/MODEL_CARD.md."""
+"""The tagger that ships. How well it hears in general is measured in shipped_weights/audio_tagger/MODEL_CARD.md."""
 
 import hashlib
 import json

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from avel.cli.main import app
-from avel.data import ave
+from avel.data.ave import dataset as ave
 from avel.errors import AnnotationsError
 
 

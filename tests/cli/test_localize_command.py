@@ -4,20 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from tiny_backbones import load
+from tiny_checkpoints import write_checkpoint
 from typer.testing import CliRunner
 
 import avel
 from avel.cli import localize as command
 from avel.cli.main import app
-from avel.data.synthetic import make_clip
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-sys.path.insert(0, str(Path(__file__).parent.parent / "features"))
-from tiny_backbones import load
-from tiny_checkpoints import write_checkpoint
+from avel.testing.synthetic import make_clip
 
 needs_weights = pytest.mark.usefixtures("localizer_weights")
 
@@ -143,7 +139,7 @@ def test_weights_path_of_an_unknown_name():
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
     """A checkpoint whose features are made by two tiny networks; calls of the visual one are counted."""
-    from avel import localizer
+    from avel.localization import localizer
 
     calls = []
 

@@ -1,15 +1,14 @@
 import csv
 import json
-import sys
 from functools import partial
-from pathlib import Path
 
+import make_shapes
 import pytest
 import typer
 
 from avel.cli import training
-from avel.data.synthetic import SHAPES, make_shapes_clip
 from avel.errors import SettingsError
+from avel.testing.synthetic import SHAPES, make_shapes_clip
 
 app = typer.Typer()
 for command in (training.train, training.evaluate):
@@ -95,10 +94,6 @@ def test_options_that_do_not_go_together(avel, folder, tmp_path):
 @pytest.mark.slow
 def test_the_worked_example_beats_the_trivial_answers(avel, tmp_path, weight_file):
     weight_file("efficientnet-lite0")
-    example = Path(__file__).parents[2] / "examples" / "own_data"
-    sys.path.insert(0, str(example))
-    import make_shapes
-
     make_shapes.make(tmp_path, 24, 12.0)
     run = tmp_path / "run"
     settings = ("--set", "threads=1", "--device", "cpu")

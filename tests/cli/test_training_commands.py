@@ -2,17 +2,14 @@ import json
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import typer
+from tiny_ave import write_ave_folder
 
 from avel.cli import training
 from avel.errors import ModelError, SettingsError
 from avel.evaluation.papers import Paper, Row
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
-from tiny_ave import write_ave_folder
 
 app = typer.Typer()
 for command in (training.train, training.evaluate, training.reproduce):

@@ -1,10 +1,7 @@
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 from tiny_ave import write_ave_folder
 
 

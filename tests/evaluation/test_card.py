@@ -8,9 +8,9 @@ from avel.errors import ModelError
 from avel.evaluation.baselines import baselines
 from avel.evaluation.card import card
 from avel.evaluation.evaluate import Evaluation
-from avel.evaluation.metrics import measure
-from avel.evaluation.multi_label import measure_multi_label
 from avel.evaluation.report import write_json
+from avel.metrics.multi_label import measure_multi_label
+from avel.metrics.segments import measure
 from avel.models import registry
 from avel.models.options import Dims
 from avel.training import checkpoint

@@ -11,7 +11,7 @@ from avel.errors import FeaturesError, ModelError
 from avel.evaluation import report
 from avel.evaluation.baselines import ALWAYS_BACKGROUND
 from avel.evaluation.evaluate import Evaluation, evaluate
-from avel.evaluation.metrics import Metrics, measure
+from avel.metrics.segments import Metrics, measure
 from avel.training.data import open_data
 from avel.training.features import FeatureRecord
 from avel.training.loop import train

@@ -1,24 +1,19 @@
 """From clips with a known place to a trained model that points at it: the whole way, with features of real pictures."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from tiny_backbones import BandEnergies
 
 import avel
 from avel.backbones.base import VisualBackbone
-from avel.data.synthetic import SHAPES, make_shapes_clip, shape_box
 from avel.evaluation.pointing import pointing
 from avel.features.recipe import Recipe
 from avel.features.run import Backbones, extract_many
 from avel.media.types import PictureFormat
+from avel.testing.synthetic import SHAPES, make_shapes_clip, shape_box
 from avel.training import loop
 from avel.training.own import open_labelled, read_labels
 from avel.training.settings import settings_for
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "features"))
-from tiny_backbones import BandEnergies
 
 SIZE = 0.34
 

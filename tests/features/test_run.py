@@ -321,7 +321,6 @@ def test_a_network_that_fails_on_one_video(clips, tmp_path):
 
 SCRIPT = """
 import sys
-sys.path.insert(0, {folder!r})
 from tiny_backbones import RECIPE, load_slow
 from avel.features.run import extract_many
 extract_many(sys.argv[1], sys.argv[2], RECIPE, loader=load_slow)
@@ -329,8 +328,8 @@ extract_many(sys.argv[1], sys.argv[2], RECIPE, loader=load_slow)
 
 
 def start(videos, store):
-    script = SCRIPT.format(folder=str(Path(__file__).parent))
-    return subprocess.Popen([sys.executable, "-c", script, str(videos), str(store)])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(videos), str(store)], env=environment)
 
 
 def test_kill_and_resume(clips, tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from avel.data.ave.hdf5 import write_order, write_rows
 from avel.errors import AnnotationsError, FeaturesError
-from avel.features.ave_hdf5 import write_order, write_rows
 from avel.matching.data import load_clips
 
 ROWS = ["Bark&a&good&0&10", "Bark&b&good&2&5", "Cat&c&good&0&0", "Cat&d&good&7&10"]

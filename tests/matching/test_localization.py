@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avel.data import ave
+from avel.data.ave import dataset as ave
 from avel.matching.base import Matcher, MatcherOptions
 from avel.matching.localization import (
     MatchingAccuracy,

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avel.data.synthetic import is_flash, make_clip, picture_number, tone_waveform
 from avel.errors import MediaError
 from avel.media import reader as reader_module
 from avel.media.reader import MediaReader, probe
 from avel.media.types import PictureFormat
+from avel.testing.synthetic import is_flash, make_clip, picture_number, tone_waveform
 
 TINY = PictureFormat(5, width=64, height=64)
 

@@ -8,9 +8,9 @@ import torch
 
 from avel.errors import ModelError
 from avel.models.av_transformer import AvTransformer, RegionLstm
-from avel.models.avel import AttentionOptions
 from avel.models.fusion import AudioVisual, Concat
 from avel.models.registry import build, entry
+from avel.models.tian2018 import AttentionOptions
 
 SMALL = {"lstm_dims": 3, "head_dims": 6, "region_dims": 6, "attention_dims": 5, "attention_hidden_dims": 3}
 

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import pytest
 
-from avel.models.avel import AttentionOptions
 from avel.models.options import Dims, Options
 from avel.models.segmental import EdTcnOptions
+from avel.models.tian2018 import AttentionOptions
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 
 from avel.errors import MediaError, OutputError
 from avel.events import Localization
+from avel.files import replacing
 from avel.outputs import FORMATS, TEXT_FORMATS, format_of, render, unique_stems, write, write_all
-from avel.outputs.atomic import replacing
 
 
 def test_format_comes_from_the_suffix(tmp_path, result):

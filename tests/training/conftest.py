@@ -1,13 +1,10 @@
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_ave import write_ave_folder
 
 from avel.training.data import LocalizationData, open_data
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_ave import write_ave_folder
 
 
 @pytest.fixture(scope="session")

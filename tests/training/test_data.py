@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from avel.data import ave
+from avel.data.ave import dataset as ave
+from avel.data.ave import hdf5 as ave_hdf5
+from avel.data.ave.hdf5 import AveArrays
 from avel.errors import FeaturesError
-from avel.features import ave_hdf5
-from avel.features.ave_hdf5 import AveArrays
 from avel.training.data import LocalizationData, open_data
 
 D_A, D_V, R, T = 6, 8, 4, 10
@@ -161,7 +161,7 @@ def test_other_lengths_are_refused(make_folder: Make) -> None:
 
 
 def test_a_store_gives_the_same_batches(ave_folder: Path, data: LocalizationData, tmp_path: Path) -> None:
-    from avel.features.exchange import import_ave
+    from avel.data.ave.exchange import import_ave
 
     videos = [row.video for row in data.dataset.rows]
     import_ave(ave_folder, tmp_path / "store", videos)
@@ -182,7 +182,7 @@ def test_a_store_gives_the_same_batches(ave_folder: Path, data: LocalizationData
 def test_videos_that_are_not_in_the_store_are_left_out(
     ave_folder: Path, data: LocalizationData, tmp_path: Path
 ) -> None:
-    from avel.features.exchange import import_ave
+    from avel.data.ave.exchange import import_ave
 
     videos = [row.video for row in data.dataset.rows]
     other = [f"x{i}" if i % 3 == 0 else video for i, video in enumerate(videos)]
@@ -200,7 +200,7 @@ def test_videos_that_are_not_in_the_store_are_left_out(
 
 
 def test_shorter_videos_are_padded(ave_folder: Path, data: LocalizationData, tmp_path: Path) -> None:
-    from avel.features.exchange import import_ave
+    from avel.data.ave.exchange import import_ave
 
     short = tmp_path / "short"
     short.mkdir()

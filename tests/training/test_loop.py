@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from avel.errors import FeaturesError, ModelError, SettingsError
-from avel.evaluation.metrics import segment_accuracy
+from avel.metrics.segments import segment_accuracy
 from avel.training import checkpoint, loop
 from avel.training.data import LocalizationData, open_data
 from avel.training.loop import Epoch, learning_rate, train

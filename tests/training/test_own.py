@@ -1,22 +1,19 @@
 import csv
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "features"))
 import tiny_backbones
 
-from avel.data.synthetic import SHAPES, make_shapes_clip
 from avel.errors import AnnotationsError, FeaturesError, SettingsError
 from avel.evaluation import report
 from avel.evaluation.evaluate import evaluate
-from avel.evaluation.metrics import Metrics
-from avel.evaluation.multi_label import MultiLabelMetrics
 from avel.features.run import extract_many
+from avel.metrics.multi_label import MultiLabelMetrics
+from avel.metrics.segments import Metrics
 from avel.models import registry
+from avel.testing.synthetic import SHAPES, make_shapes_clip
 from avel.training import checkpoint
 from avel.training.loop import train
 from avel.training.own import LabelledData, open_labelled, read_labels, split_videos, splits_csv

@@ -2,7 +2,7 @@
 
 A small convolutional network that was taught to answer as YAMNet does (distillation; Hinton et al., arXiv:1503.02531).
 Front end, classes and their order are YAMNet's. How it was made and what it hears:
-``training/audio_tagger/MODEL_CARD.md``.
+``shipped_weights/audio_tagger/MODEL_CARD.md``.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Embedded(AudioBackbone):
         options: device, precision, threads.
         output: ``"scores"``, in [0, 1], the greatest of the windows: what is heard in any of them is heard in the
             segment. ``"embedding"``, non-negative, the mean of the windows.
-        path: weights made by ``training/audio_tagger``; those that ship with avel when ``None``.
+        path: weights made by ``shipped_weights/audio_tagger``; those that ship with avel when ``None``.
 
     Raises:
         ValueError: if there is no such output.
@@ -110,7 +110,8 @@ def _description(data: bytes, origin: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise WeightsError(
-        f"{origin} does not describe an audio tagger in its header. Make one with: python -m training.audio_tagger"
+        f"{origin} does not describe an audio tagger in its header. "
+        "Make one with: python -m shipped_weights.audio_tagger"
     )
 
 

@@ -141,7 +141,7 @@ def export_command(
 ) -> None:
     """Write a store in the HDF5 layout of the AVE data set."""
     with console.usage_errors():
-        from avel.features.exchange import export_ave
+        from avel.data.ave.exchange import export_ave
         from avel.features.store import FeatureStore
 
         exported = export_ave(
@@ -172,7 +172,7 @@ def import_command(
 ) -> None:
     """Make a store of features in the HDF5 layout of the AVE data set."""
     with console.usage_errors():
-        from avel.features.exchange import import_ave
+        from avel.data.ave.exchange import import_ave
 
         opened = import_ave(
             folder,

@@ -23,7 +23,7 @@ from avel.errors import AvelError
 if TYPE_CHECKING:
     from avel.events import Localization
     from avel.features.extract import Progress
-    from avel.localizer import Localizer
+    from avel.localization.localizer import Localizer
 
 
 STDIN = "-"
@@ -78,7 +78,7 @@ def localize(
     """
     with usage_errors(), _standard_input(videos) as paths:
         target = _Target(output, formats, videos, paths)
-        from avel.localizer import Localizer
+        from avel.localization.localizer import Localizer
 
         localizer = Localizer(
             model,

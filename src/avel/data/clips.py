@@ -28,7 +28,7 @@ _SHORTEST_SECONDS = 1e-6
 
 
 class LabelledClips(Protocol):
-    """Clips that models are trained on; `avel.data.ave.AveDataset` and `WindowedVideos` are such."""
+    """Clips that models are trained on; `avel.data.ave.dataset.AveDataset` and `WindowedVideos` are such."""
 
     @property
     def categories(self) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from avel.evaluation.metrics import Classes, Metrics, measure
-from avel.evaluation.multi_label import MultiLabelMetrics, measure_multi_label
+from avel.metrics.multi_label import MultiLabelMetrics, measure_multi_label
+from avel.metrics.segments import Classes, Metrics, measure
 
 ALWAYS_BACKGROUND = "always background"
 WHOLE_VIDEO = "true category, whole video (oracle)"

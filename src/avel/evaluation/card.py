@@ -14,8 +14,8 @@ from typing import Any
 
 from avel.errors import ModelError
 from avel.evaluation.evaluate import Evaluation
-from avel.evaluation.metrics import Metrics
 from avel.evaluation.report import columns, percent, rows
+from avel.metrics.segments import Metrics
 from avel.models import registry
 from avel.models.base import shown_by
 from avel.training import checkpoint

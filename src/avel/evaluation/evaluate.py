@@ -10,8 +10,8 @@ import numpy as np
 from avel.data.annotations import Split
 from avel.errors import ModelError
 from avel.evaluation.baselines import baselines, multi_label_baselines, video_baselines
-from avel.evaluation.metrics import Metrics, measure
-from avel.evaluation.multi_label import MultiLabelMetrics, measure_multi_label
+from avel.metrics.multi_label import MultiLabelMetrics, measure_multi_label
+from avel.metrics.segments import Metrics, measure
 from avel.models import registry
 from avel.training import checkpoint
 from avel.training.data import LocalizationData

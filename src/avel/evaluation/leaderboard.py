@@ -8,7 +8,7 @@ from typing import Any
 
 from avel.evaluation.papers import PAPERS, Paper
 from avel.evaluation.reproduce import Progress, Reproduction, RowResult, measure
-from avel.outputs.atomic import write_text
+from avel.files import write_text
 from avel.training.data import LocalizationData
 
 FILE = "leaderboard.json"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avel.evaluation.metrics import Metrics
-from avel.evaluation.multi_label import MultiLabelMetrics
 from avel.events import BACKGROUND
-from avel.outputs.atomic import write_text
+from avel.files import write_text
+from avel.metrics.multi_label import MultiLabelMetrics
+from avel.metrics.segments import Metrics
 
 if TYPE_CHECKING:
     from avel.evaluation.evaluate import Evaluation

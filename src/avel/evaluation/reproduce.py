@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from avel.data.annotations import Split
-from avel.data.ave import AveDataset
+from avel.data.ave.dataset import AveDataset
 from avel.errors import SettingsError
 from avel.evaluation.baselines import ALWAYS_BACKGROUND, WHOLE_VIDEO
 from avel.evaluation.evaluate import evaluate
-from avel.evaluation.metrics import Metrics
 from avel.evaluation.papers import Paper, Row
 from avel.features.recipe import digest_of
+from avel.files import write_text
 from avel.matching.data import load_clips
 from avel.matching.localization import evaluate as evaluate_matching
 from avel.matching.training import MatcherName, MatchingSettings, Misaligned
 from avel.matching.training import train as train_matching
+from avel.metrics.segments import Metrics
 from avel.models import registry
-from avel.outputs.atomic import write_text
 from avel.training.data import LocalizationData
 from avel.training.loop import train
 from avel.training.settings import BOTH, NOISY, TrainingSettings, from_mapping, recommended

@@ -834,7 +834,7 @@ def _source_problems(source: Source) -> list[str]:
     what = "row" if is_row else "video"
     try:
         if is_row:
-            from avel.features.exchange import source_of_row  # which needs this module
+            from avel.data.ave.exchange import source_of_row  # which needs this module
 
             now = source_of_row(folder, int(row))
         else:

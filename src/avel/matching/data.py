@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avel.data import ave
 from avel.data.annotations import Split
+from avel.data.ave import dataset as ave
+from avel.data.ave.hdf5 import AveArrays
 from avel.errors import AnnotationsError
-from avel.features.ave_hdf5 import AveArrays
 from avel.matching.training import Clips
 
 
@@ -27,7 +27,7 @@ def load_clips(folder: str | Path, split: Split, *, short_events: bool = False) 
             short ones count in an evaluation, whatever is given here.
 
     Raises:
-        AnnotationsError: if the split is not there, or as `avel.data.ave.load`.
+        AnnotationsError: if the split is not there, or as `avel.data.ave.dataset.load`.
         FeaturesError: if a feature file is missing, damaged, or does not have a row for each annotation.
     """
     dataset = ave.load(folder)

@@ -36,7 +36,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avel.models.avel import AvelOptions
 from avel.models.avsdn import WEAK_OF_LIN_AND_WANG, SequenceToSequence
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
@@ -50,6 +49,7 @@ from avel.models.layers import (
     without_padding,
 )
 from avel.models.options import Dims
+from avel.models.tian2018 import AvelOptions
 
 Visual = Literal["av-transformer", "mlp", "conv3d", "lstm"]
 Frames = Literal["intra+inter", "intra", "inter"]

@@ -4,7 +4,7 @@ Each modality has an encoder, a BiLSTM over the segments. Their last states, of 
 each fused by a DMRN (Tian et al., ECCV 2018), know of the whole video; a decoder, a BiLSTM that starts from them, goes
 over the joined features of the segments, and a head that all segments share gives their classes.
 
-What the paper leaves open, and is chosen here: sizes and head are those of AVEL (`avel.models.avel`), with which it
+What the paper leaves open, and is chosen here: sizes and head are those of AVEL (`avel.models.tian2018`), with which it
 compares itself; the last states of both directions are fused as one vector, by one DMRN for the hidden and one for the
 cell state; the regions are pooled by their mean. As the classifier of Lin and Wang, ACCV 2020, it takes attended
 visual features (`avel.models.av_transformer`). Its optimizer is not given, so training is that of AVEL; weak training
@@ -16,12 +16,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from avel.models.avel import AvelOptions
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.fusion import DMRN
 from avel.models.layers import BiLSTM, mean_over_regions, mlp_head
 from avel.models.options import Dims, Training
+from avel.models.tian2018 import AvelOptions
 
 WEAK_OF_LIN_AND_WANG = Training(pooling="max", backgrounds="mismatched")
 """Training of AVEL, with max pooling and mismatched backgrounds where it is weak (Lin and Wang, Sec. 3.1)."""

@@ -32,12 +32,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avel.models.avel import AvelOptions
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import attended_regions, mean_over_regions, mean_over_time, mlp_head, without_padding
 from avel.models.options import Dims, Training
 from avel.models.recurrence import scan
+from avel.models.tian2018 import AvelOptions
 
 XUAN = "Xuan et al., AAAI 2020"
 

@@ -22,11 +22,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from avel.models.avel import TIAN, AttentionOptions, AvelOptions, VisualPooling
 from avel.models.base import LocalizationModel, TwoModalityInput
 from avel.models.entry import AS_RELEASED, Entry
 from avel.models.layers import BiLSTM, mean_probabilities, mlp_head, without_padding
 from avel.models.options import Dims, Options, Training
+from avel.models.tian2018 import TIAN, AttentionOptions, AvelOptions, VisualPooling
 
 Position = Literal["early", "late", "decision"]
 Modality = Literal["audio", "visual"]

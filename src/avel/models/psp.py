@@ -30,12 +30,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avel.models.avel import AttentionOptions
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
 from avel.models.cmran import Form
 from avel.models.entry import Entry
 from avel.models.layers import AudioGuidedAttention, BiLSTM, without_padding
 from avel.models.options import Dims, Training
+from avel.models.tian2018 import AttentionOptions
 
 AVE_SEGMENTS = 10
 """Segments of a video in AVE, for which the threshold is given."""

@@ -12,7 +12,6 @@ from typing import Any
 from avel.errors import ModelError
 from avel.models import (
     av_transformer,
-    avel,
     avsdn,
     cam,
     cman,
@@ -24,6 +23,7 @@ from avel.models import (
     psp,
     recommended,
     segmental,
+    tian2018,
 )
 from avel.models.base import LocalizationModel
 from avel.models.entry import Entry
@@ -32,7 +32,7 @@ from avel.models.options import Dims, Options, Training
 __all__ = ["MODELS", "Dims", "Entry", "Options", "Training", "available_models", "build", "entry", "options_of"]
 
 MODELS: Mapping[str, Entry] = {
-    **avel.ENTRIES,
+    **tian2018.ENTRIES,
     **fusion.ENTRIES,
     **segmental.ENTRIES,
     **cam.ENTRIES,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from avel.errors import AvelError, OutputError
 from avel.events import Localization
-from avel.outputs.atomic import replacing, write_text
+from avel.files import replacing, write_text
 from avel.outputs.labels import audacity_text, elan_text, label_studio_text
 from avel.outputs.text import csv_text, json_text, srt_text, vtt_text
 

@@ -19,10 +19,10 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from avel.errors import AvelError, ModelError
+from avel.files import replacing
 from avel.models import registry
 from avel.models.base import LocalizationModel
 from avel.models.options import Dims
-from avel.outputs.atomic import replacing
 from avel.training.features import FeatureRecord
 
 FORMAT = "avel checkpoint 1"

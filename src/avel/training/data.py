@@ -21,13 +21,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avel.data import ave
 from avel.data import labels as label_maker
 from avel.data.annotations import Split
+from avel.data.ave import dataset as ave
+from avel.data.ave.hdf5 import AveArray, AveArrays
 from avel.data.clips import LabelledClips
 from avel.data.labels import Labels
 from avel.errors import FeaturesError
-from avel.features.ave_hdf5 import AveArray, AveArrays
 from avel.features.store import FeatureStore, StoredFeatures
 from avel.models.options import Dims
 from avel.training.features import FeatureRecord

@@ -34,11 +34,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from avel.data.annotations import Split
 from avel.errors import FeaturesError, SettingsError
-from avel.evaluation.metrics import Classes, segment_accuracy
-from avel.evaluation.multi_label import choose_thresholds, mean_average_precision
+from avel.files import replacing
+from avel.metrics.multi_label import choose_thresholds, mean_average_precision
+from avel.metrics.segments import Classes, segment_accuracy
 from avel.models import registry
 from avel.models.base import LocalizationModel
-from avel.outputs.atomic import replacing
 from avel.training import checkpoint
 from avel.training.checkpoint import CHECKPOINT_FILE, CheckpointInfo
 from avel.training.data import Examples, LocalizationData

@@ -1,0 +1,1 @@
+"""The AVE data set: its lists and labels, its HDF5 layout, and checks of a copy."""

@@ -1,0 +1,315 @@
+"""A user's video and a model to a `Localization`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.backbones.base import AudioBackbone, VisualBackbone
+from avel.backbones.engine import EngineOptions
+from avel.data.categories import Category, ave_categories, load_categories
+from avel.errors import MediaError
+from avel.events import BACKGROUND, Localization, Segment, segment_bounds
+from avel.features.extract import Extraction, Progress
+from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECONDS
+from avel.features.run import Loader, load_backbones
+from avel.localization.decoding import Decoding, SegmentScores, decode
+from avel.localization.systems import System, Taggers, Trained
+from avel.localization.windows import Arrays, slide
+from avel.models import registry
+from avel.models.base import LocalizationModel
+from avel.training.checkpoint import path_of
+from avel.version import __version__
+
+DEFAULT_MODEL = "agreement"
+
+
+class Localizer:
+    """A model and the backbones it needs, loaded once, for any number of videos.
+
+    Args:
+        model: ``"agreement"``, which needs no training; or a checkpoint of ``avel train``, or the folder of its run.
+        categories: of agreement, what to look for: a TOML file, or categories; AVE's 28 when ``None``.
+        segment_seconds: of agreement, length of a segment; 1 s when ``None``.
+        precision: ``"float32"``, ``"float16"`` or ``"int8"``, of the backbones. When ``None``, float16 for agreement,
+            and what a checkpoint was trained with.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"torch-cpu"``.
+        audio_tagger: of agreement: ``"yamnet"``, ``"embedded"``, which ships with avel, or ``"auto"``: YAMNet, and the
+            embedded one where YAMNet cannot be had. ``None`` is ``"auto"``.
+        decoding: how scores become events. When ``None``, hysteresis for agreement; segments of a checkpoint have the
+            class with the largest probability, or every category that reaches its threshold.
+        loader: gives the networks that a checkpoint's features are made with; replace it to use your own.
+
+    Attributes:
+        notices: what a user should know of this localizer before reading its results.
+
+    Raises:
+        CategoriesError: if the categories cannot be read or name classes that the taggers lack.
+        FeaturesError: if the features that a checkpoint needs cannot be made here.
+        ModelError: if a checkpoint cannot be read, or does not say what features it needs.
+        WeightsError: if a backbone's weights cannot be had.
+        ValueError: if a setting is not one of the above.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        categories: str | Path | Sequence[Category] | None = None,
+        segment_seconds: float | None = None,
+        precision: str | None = None,
+        device: str = "auto",
+        audio_tagger: str | None = None,
+        decoding: Decoding | None = None,
+        loader: Loader = load_backbones,
+    ) -> None:
+        options = EngineOptions(device=device, precision=precision or "float16")
+        self.system: System
+        if str(model) == DEFAULT_MODEL:
+            seconds = 1.0 if segment_seconds is None else segment_seconds
+            if not SHORTEST_SEGMENT_SECONDS <= seconds <= LONGEST_SEGMENT_SECONDS:
+                raise ValueError(
+                    f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, "
+                    f"got {seconds}."
+                )
+            self.system = Taggers(_categories(categories), seconds, options, audio_tagger or "auto")
+        else:
+            path = _checkpoint(model)
+            given = {"categories": categories, "segment_seconds": segment_seconds, "audio_tagger": audio_tagger}
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(
+                        f"{name} is for {DEFAULT_MODEL} alone; the checkpoint {path} has its own. Leave it."
+                    )
+            self.system = Trained(path, device=device, precision=precision, loader=loader)
+        self.decoding = decoding or self.system.decoding
+
+    @property
+    def model(self) -> LocalizationModel:
+        """The model itself."""
+        return self.system.model
+
+    @property
+    def segment_seconds(self) -> float:
+        """Length of a segment."""
+        return self.system.segment_seconds
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """What a user should know of this localizer before reading its results."""
+        return self.system.notices
+
+    @property
+    def visual(self) -> Sequence[VisualBackbone]:
+        """Networks and other extractors for pictures."""
+        return self.system.backbones.visual
+
+    @property
+    def audio(self) -> Sequence[AudioBackbone]:
+        """The same for sound."""
+        return self.system.backbones.audio
+
+    @property
+    def backbone_names(self) -> list[str]:
+        """Names of the networks and other extractors in use."""
+        return [backbone.name for backbone in (*self.visual, *self.audio)]
+
+    def __call__(self, video: str | Path, *, progress: Progress | None = None) -> Localization:
+        """Find the events of one video.
+
+        Args:
+            video: a video file, of any length.
+            progress: called with the seconds done and the declared duration.
+
+        Raises:
+            MediaError: if nothing of the video can be read.
+        """
+        with self.start(video) as run:
+            for done_seconds in run:
+                if progress is not None:
+                    progress(done_seconds, run.declared_seconds)
+            return run.result()
+
+    def start(self, video: str | Path) -> "Run":
+        """Begin with one video, to look at what is found while it is read, or to stop early.
+
+            with localizer.start("long.mp4") as run:
+                for done_seconds in run:
+                    print(run.result().events)
+
+        Args:
+            video: a video file, of any length.
+
+        Raises:
+            MediaError: if the video cannot be opened.
+        """
+        return Run(self.system, self.decoding, video)
+
+
+class Run:
+    """A video that is being localized, in one pass and bounded memory; a context manager to iterate over once.
+
+    Attributes:
+        declared_seconds: the video's declared duration, ``None`` if it declares none.
+        num_segments: how many segments `result` has so far.
+        stopped: whether `stop` was called.
+    """
+
+    def __init__(self, system: System, decoding: Decoding, video: str | Path) -> None:
+        self._system, self._decoding, self._video = system, decoding, str(video)
+        self._extraction = Extraction(
+            video, system.backbones.visual, system.backbones.audio, segment_seconds=system.segment_seconds
+        )
+        self.declared_seconds = self._extraction.info.duration_seconds
+        self.num_segments = 0
+        self.stopped = False
+        self._is_over = False
+        self._answers: list[Arrays] = []
+        self._valid: dict[str, list[npt.NDArray[np.bool_]]] = {"audio": [], "visual": []}
+
+    def __enter__(self) -> Self:
+        self._extraction.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._extraction.__exit__(kind, error, trace)
+
+    def __iter__(self) -> Iterator[float]:
+        """Go through the video; gives the seconds that have been read, after every few of them.
+
+        Raises:
+            MediaError: if nothing of the video can be read.
+        """
+        for answers in slide(self._inputs(), self._system.windows, self._system.answer):
+            if answers:
+                self._answers.append(answers)
+                self.num_segments += len(next(iter(answers.values())))
+            yield self._extraction.duration_seconds
+        if not self.stopped and not any(flags.any() for kind in self._valid.values() for flags in kind):
+            raise MediaError(f"{self._video}: neither a picture nor a sound could be read in it. Is the file damaged?")
+        self._is_over = True
+
+    def stop(self) -> None:
+        """Read no further; the iteration ends with a result of what has been read."""
+        self.stopped = True
+
+    def result(self) -> Localization:
+        """What has been found so far; after the iteration, all of it.
+
+        Raises:
+            ValueError: if there is nothing yet.
+        """
+        if not self.num_segments:
+            raise ValueError(f"{self._video}: nothing of it has been localized yet.")
+        system = self._system
+        answers = {name: np.concatenate([part[name] for part in self._answers]) for name in self._answers[0]}
+        self._answers = [answers]
+        scores = system.scores(answers)
+        count = self.num_segments
+        valid = {kind: np.concatenate(parts)[:count] for kind, parts in self._valid.items()}
+        duration = self._extraction.duration_seconds
+        if not self._is_over:
+            duration = min(duration, count * system.segment_seconds)
+        readable = np.logical_and.reduce([valid[kind] for kind in system.looks_at])
+        scores.events[~readable] = 0  # what cannot be heard or seen is not both heard and seen
+        bounds = segment_bounds(duration, system.segment_seconds)[:count]
+        events, segments = decode(scores, bounds, valid["audio"], valid["visual"], self._decoding)
+        return Localization(
+            video=self._video,
+            duration_seconds=duration,
+            segment_seconds=system.segment_seconds,
+            model=self._description(),
+            events=events,
+            segments=segments,
+            warnings=(*self._extraction.warnings, *self._warnings(duration, readable, scores)),
+            attention=_gated(system.attention(answers), segments),
+        )
+
+    def _inputs(self) -> Iterator[Arrays]:
+        looks_at = self._system.looks_at
+        for batch in self._extraction:
+            for kind, parts in self._valid.items():
+                flags = getattr(batch, f"{kind}_valid")
+                parts.append(flags if kind in looks_at else np.ones_like(flags))
+            yield self._system.inputs(batch)
+            if self.stopped:
+                return
+
+    def _warnings(self, duration: float, readable: npt.NDArray[np.bool_], scores: SegmentScores) -> list[str]:
+        warnings = []
+        if self.stopped or not self._is_over:
+            of = f" of {self.declared_seconds:.1f} s" if self.declared_seconds else ""
+            warnings.append(f"Not finished: only the first {duration:.1f} s{of} were looked at.")
+        missing = int((~readable).sum())
+        if missing and scores.audio is None:
+            needed = " and ".join(self._system.looks_at)
+            warnings.append(
+                f"In {missing} of {len(readable)} segments what the model looks at ({needed}) could not be read; "
+                "it finds no event there."
+            )
+        return warnings
+
+    def _description(self) -> dict[str, Any]:
+        """What a reader of the result has to know of how it was made, and of what it cannot find."""
+        return {
+            "name": self._system.name,
+            "avel": __version__,
+            "categories": list(self._system.model.categories),
+            "backbones": self._system.backbones.records,
+            "decoding": {
+                "threshold": self._decoding.threshold,
+                "keep": self._decoding.keep,
+                "max_gap_segments": self._decoding.max_gap_segments,
+            },
+            **self._system.description(),
+        }
+
+
+def localize(video: str | Path, **settings: Any) -> Localization:
+    """Find the audio-visual events of one video.
+
+    For several videos make one `Localizer`, which loads its networks once.
+
+    Args:
+        video: a video file.
+        settings: as for `Localizer`, such as ``model="run/checkpoint.safetensors"``.
+
+    Returns:
+        The result, with ``.events``, ``.segments``, ``.attention``, ``.to_json()`` and ``.plot()``.
+    """
+    return Localizer(**settings)(video)
+
+
+def _gated(attention: npt.NDArray[np.float32] | None, segments: Sequence[Segment]) -> npt.NDArray[np.float32] | None:
+    """Attention where an event is. It adds up to 1 in every segment, in silence too, which would point at nothing."""
+    if attention is None:
+        return None
+    gates = np.array([s.score if s.category != BACKGROUND else 0.0 for s in segments], np.float32)
+    return attention * gates[:, None, None]
+
+
+def _checkpoint(model: str | Path) -> Path:
+    path = Path(model)
+    if not path.exists():
+        trained = str(model) in registry.available_models()
+        hint = (
+            f" {model} has to be trained first (avel train): give the checkpoint that comes of it." if trained else ""
+        )
+        raise ValueError(
+            f"Unknown model {str(model)!r}. Available models are {DEFAULT_MODEL}, and any checkpoint of avel train by "
+            f"its path.{hint}"
+        )
+    return path_of(path)
+
+
+def _categories(categories: str | Path | Sequence[Category] | None) -> tuple[Category, ...]:
+    if categories is None:
+        return ave_categories()
+    if isinstance(categories, str | Path):
+        return load_categories(categories)
+    return tuple(categories)

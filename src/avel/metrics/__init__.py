@@ -1,0 +1,1 @@
+"""Metrics: one file a task; its head says the convention, the source and the range."""

@@ -1,0 +1,268 @@
+"""Metrics where segments may hold any number of event categories, each of which has a score of its own.
+
+S segments (or videos), K = C - 1 event categories, scores in [0, 1], and a threshold for each category.
+
+*Average precision* of a category is the sum of precision times the step in recall over its segments by falling score,
+equal scores together: sum over n of (R_n - R_{n-1}) P_n, without interpolation, as scikit-learn and torchmetrics have
+it. Always the same score gives the category's share of segments. *Mean average precision* is the mean over the
+categories that occur. Neither needs thresholds.
+
+*F1* of a category is 2 TP / (2 TP + FP + FN) over segments at its threshold; *macro F1* is the mean over the categories
+that occur, *micro F1* counts the segments of all categories together. Events are as in `avel.metrics.segments`, of
+each category apart, and counted together.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.metrics.segments import EventScores, Valid, event_scores
+
+Scores = npt.NDArray[np.floating]
+Present = npt.NDArray[np.bool_]
+
+DEFAULT_THRESHOLD = 0.5
+SMALLEST_THRESHOLD, LARGEST_THRESHOLD = 0.001, 0.999
+"""Of those that are chosen: a score that saturates says little."""
+
+
+@dataclass(frozen=True)
+class CategoryScores:
+    """How well one category is found.
+
+    Attributes:
+        average_precision: in [0, 1]; ``nan`` when the category does not occur.
+        precision: of its segments; ``nan`` when it was never said to be there.
+        recall: of its segments; ``nan`` when it does not occur.
+        f1: ``nan`` when it neither occurs nor was said to.
+        threshold: score from which on it is there; ``None`` for an answer that has none.
+        true: number of segments that truly hold it.
+        predicted: number of segments that were said to hold it.
+    """
+
+    average_precision: float
+    precision: float
+    recall: float
+    f1: float
+    threshold: float | None
+    true: int
+    predicted: int
+
+
+@dataclass(frozen=True)
+class MultiLabelMetrics:
+    """All metrics of one prediction of a set of videos.
+
+    Attributes:
+        mean_average_precision: in [0, 1]; ``nan`` when no category occurs.
+        macro_f1: mean over the categories that occur.
+        micro_f1: of all categories together.
+        categories: (K,) of each category.
+        events: event scores of all categories together.
+        videos: N.
+        segments: number of segments that counted.
+    """
+
+    mean_average_precision: float
+    macro_f1: float
+    micro_f1: float
+    categories: tuple[CategoryScores, ...]
+    events: EventScores
+    videos: int
+    segments: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is not defined is ``None``."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: plain(part) for name, part in value.items()}
+            if isinstance(value, list | tuple):
+                return [plain(part) for part in value]
+            return None if isinstance(value, float) and math.isnan(value) else value
+
+        content: dict[str, Any] = plain(asdict(self))
+        return content
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what `to_dict` made."""
+
+        def numbers(values: dict[str, Any], but: Sequence[str] = ()) -> dict[str, Any]:
+            return {name: math.nan if v is None and name not in but else v for name, v in values.items()}
+
+        return cls(
+            **{
+                **numbers(data),
+                "categories": tuple(CategoryScores(**numbers(one, ("threshold",))) for one in data["categories"]),
+                "events": EventScores(**numbers(data["events"])),
+            }
+        )
+
+
+def average_precision(scores: npt.ArrayLike, true: npt.ArrayLike) -> float:
+    """Average precision of one category, in [0, 1]; ``nan`` when it does not occur.
+
+    Args:
+        scores: (S,).
+        true: (S,) bool.
+
+    Raises:
+        ValueError: if shapes differ or a score is not a number.
+    """
+    s, t = _validated(scores, true, 1)
+    positives = int(t.sum())
+    if not positives:
+        return math.nan
+    order = np.argsort(-s, kind="stable")
+    s, t = s[order], t[order]
+    ends = np.append(s[1:] != s[:-1], True)  # the last of equal scores
+    hits = np.cumsum(t)[ends]
+    counts = (np.arange(len(s)) + 1)[ends]
+    steps = np.diff(hits, prepend=0)
+    return float((steps * hits / counts).sum() / positives)
+
+
+def mean_average_precision(scores: npt.ArrayLike, true: npt.ArrayLike) -> float:
+    """Mean average precision over the categories that occur; ``nan`` when none does.
+
+    Args:
+        scores: (S, K).
+        true: (S, K) bool.
+
+    Raises:
+        ValueError: if shapes differ or a score is not a number.
+    """
+    s, t = _validated(scores, true, 2)
+    return _mean([average_precision(s[:, k], t[:, k]) for k in range(s.shape[1])])
+
+
+def choose_thresholds(scores: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float, ...]:
+    """For each category, the threshold with the best F1; `DEFAULT_THRESHOLD` where the category does not occur.
+
+    A threshold lies halfway between two scores that occur; of several that are as good, the one nearest to
+    `DEFAULT_THRESHOLD` is taken.
+
+    Args:
+        scores: (S, K) in [0, 1].
+        true: (S, K) bool.
+
+    Raises:
+        ValueError: if shapes differ or a score is not a number.
+    """
+    s, t = _validated(scores, true, 2)
+    return tuple(_threshold(s[:, k], t[:, k]) for k in range(s.shape[1]))
+
+
+def measure_multi_label(
+    scores: npt.ArrayLike,
+    present: npt.ArrayLike,
+    true: npt.ArrayLike,
+    *,
+    thresholds: Sequence[float] | None = None,
+    valid: npt.ArrayLike | None = None,
+    segment_seconds: float = 1.0,
+) -> MultiLabelMetrics:
+    """All metrics of a prediction.
+
+    Args:
+        scores: (N, T, K).
+        present: (N, T, K) bool, which categories were said to be there.
+        true: (N, T, K) bool, those that are.
+        thresholds: (K,) that ``present`` was made with, to be told.
+        valid: (N, T), False where a segment is only padding; all count without it.
+        segment_seconds: length of a segment.
+
+    Raises:
+        ValueError: if shapes differ.
+    """
+    s, t = _validated(scores, true, 3)
+    p = np.asarray(present, np.bool_)
+    v: Valid = np.ones(t.shape[:2], np.bool_) if valid is None else np.asarray(valid, np.bool_)
+    if p.shape != t.shape or v.shape != t.shape[:2]:
+        raise ValueError(f"present and valid must have shapes {t.shape} and {t.shape[:2]}, got {p.shape}, {v.shape}.")
+    flat_scores, said, real = s[v], p[v], t[v]  # (S, K)
+    hits, predicted, positives = (said & real).sum(0), said.sum(0), real.sum(0)
+    categories = tuple(
+        CategoryScores(
+            average_precision=average_precision(flat_scores[:, k], real[:, k]),
+            precision=_ratio(int(hits[k]), int(predicted[k])),
+            recall=_ratio(int(hits[k]), int(positives[k])),
+            f1=_ratio(2 * int(hits[k]), int(predicted[k] + positives[k])),
+            threshold=None if thresholds is None else float(thresholds[k]),
+            true=int(positives[k]),
+            predicted=int(predicted[k]),
+        )
+        for k in range(t.shape[2])
+    )
+    occurring = [one for one in categories if one.true]
+    return MultiLabelMetrics(
+        mean_average_precision=_mean([one.average_precision for one in occurring]),
+        macro_f1=_mean([one.f1 for one in occurring]),
+        micro_f1=_ratio(2 * int(hits.sum()), int(predicted.sum() + positives.sum())),
+        categories=categories,
+        events=_events(p, t, v, segment_seconds),
+        videos=len(t),
+        segments=int(v.sum()),
+    )
+
+
+def _events(present: Present, true: Present, valid: Valid, segment_seconds: float) -> EventScores:
+    """Each category's events against background, counted together."""
+    found = [
+        event_scores(1 - present[..., k], 1 - true[..., k], 2, valid=valid, segment_seconds=segment_seconds)
+        for k in range(true.shape[2])
+    ]
+    predicted, real, matched = (sum(getattr(one, name) for one in found) for name in ("predicted", "true", "matched"))
+
+    def mean_error(name: str) -> float:
+        return _ratio(sum(getattr(one, name) * one.matched for one in found if one.matched), matched)
+
+    return EventScores(
+        predicted=predicted,
+        true=real,
+        matched=matched,
+        precision=_ratio(matched, predicted),
+        recall=_ratio(matched, real),
+        f1=_ratio(2 * matched, predicted + real),
+        onset_error_seconds=mean_error("onset_error_seconds"),
+        offset_error_seconds=mean_error("offset_error_seconds"),
+    )
+
+
+def _threshold(scores: Scores, true: Present) -> float:
+    if not true.any():
+        return DEFAULT_THRESHOLD
+    order = np.argsort(-scores, kind="stable")
+    s, t = scores[order], true[order]
+    ends = np.append(s[1:] != s[:-1], True)
+    f1 = 2 * np.cumsum(t) / (np.arange(len(s)) + 1 + t.sum())
+    following = np.append(s[1:], 0.0)
+    thresholds = np.clip((s + following) / 2, SMALLEST_THRESHOLD, LARGEST_THRESHOLD)
+    separates = ends & (thresholds <= s) & ((thresholds > following) | (np.arange(len(s)) == len(s) - 1))
+    if not separates.any():
+        return DEFAULT_THRESHOLD
+    best = thresholds[separates & np.isclose(f1, f1[separates].max(), rtol=0, atol=1e-12)]
+    return float(best[np.abs(best - DEFAULT_THRESHOLD).argmin()])
+
+
+def _validated(scores: npt.ArrayLike, true: npt.ArrayLike, dimensions: int) -> tuple[Scores, Present]:
+    s, t = np.asarray(scores, np.float64), np.asarray(true, np.bool_)
+    if s.ndim != dimensions or s.shape != t.shape:
+        raise ValueError(f"scores and true must have one shape of {dimensions} dimensions, got {s.shape}, {t.shape}.")
+    if not np.isfinite(s).all():
+        raise ValueError("scores must be finite numbers.")
+    return s, t
+
+
+def _ratio(value: float, total: int) -> float:
+    return value / total if total else math.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan

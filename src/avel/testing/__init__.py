@@ -1,0 +1,1 @@
+"""Clips with a known answer, for tests, documentation and examples."""
