@@ -47,7 +47,7 @@ def test_correlation_of_known_views():
 
 def test_correlation_does_not_change_under_invertible_maps():
     x, y = views()
-    mixed = correlation(x @ torch.randn(4, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0)), y + 5)
+    mixed = correlation(x @ torch.ones(4, 4, dtype=torch.double).triu(), y + 5)
     torch.testing.assert_close(mixed, correlation(x, y), rtol=0.02, atol=0)
 
 
