@@ -16,8 +16,8 @@ from scipy.special import expit
 
 from avel.backbones import weights
 from avel.backbones.engine import EngineOptions, from_file
+from avel.media.types import Picture
 
-Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 WEIGHTS = "blazeface-back"

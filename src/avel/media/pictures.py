@@ -9,12 +9,10 @@ import numpy.typing as npt
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
-from avel.media.types import PictureFormat, Scaling
+from avel.media.types import Picture, PictureFormat, Scaling
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
-
-Picture = npt.NDArray[np.uint8]
 
 MAX_PIXEL_ASPECT = 16
 

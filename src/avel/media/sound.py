@@ -1,11 +1,15 @@
-"""Decoded sound to mono samples at one rate, each at its place on the timeline."""
+"""Decoded sound to mono samples at one rate, each at its place on the timeline, segment by segment."""
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import numpy.typing as npt
+
+from avel.media.container import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
+from avel.media.types import MIN_VALID_SHARE
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -103,3 +107,103 @@ class SoundPlacer:
             ready.append((self._next_sample, samples))
             self._next_sample += len(samples)
         return ready
+
+
+class SoundTrack:
+    """Decoded sound, cut into segments."""
+
+    def __init__(self, segment_seconds: float, sample_rate: int | None, is_read: bool) -> None:
+        self.is_ended = not is_read
+        self.is_read = is_read
+        self.has_content = False
+        self.last_error = ""
+        self._segment_seconds = segment_seconds
+        self._rate = sample_rate or 0
+        self._num_samples = round(segment_seconds * self._rate)
+        self._placer = SoundPlacer(self._rate)
+        self._segments: dict[int, _SoundSegment] = {}
+        self._first_index = 0
+        self._damaged_from: float | None = None
+
+    @property
+    def reached_seconds(self) -> float:
+        """Up to here no more sound will come."""
+        return self._placer.next_sample / self._rate if self._rate else 0.0
+
+    def is_settled(self, index: int) -> bool:
+        """Whether nothing more can come to a segment."""
+        return self.is_ended or self._placer.next_sample >= self._start(index) + self._num_samples
+
+    def damage(self, error: str) -> None:
+        """A packet could not be decoded: its sound, up to the next good packet, is missing."""
+        self.last_error = error
+        if self._damaged_from is None:
+            self._damaged_from = self._placer.end_seconds
+
+    def add(self, frame: "AudioFrame", start: float, end: float) -> None:
+        """Place a decoded frame at its time on the timeline, in seconds."""
+        if not (MIN_SAMPLE_RATE <= frame.sample_rate <= MAX_SAMPLE_RATE and frame.layout.nb_channels <= MAX_CHANNELS):
+            self.damage(f"{frame.layout.nb_channels} channels at {frame.sample_rate} Hz")
+            return
+        if frame.is_corrupt and self._damaged_from is None:
+            self._damaged_from = max(start, self._placer.end_seconds)
+            start_of_good = end
+        else:
+            start_of_good = start
+        if self._damaged_from is not None:
+            first = int(self._damaged_from / self._segment_seconds)
+            last = int(max(start_of_good - 1e-6, self._damaged_from) / self._segment_seconds)
+            for index in range(max(first, self._first_index), last + 1):
+                self._segment(index).is_damaged = True
+            self._damaged_from = None
+        self._write(self._placer.push(to_mono(frame), frame.sample_rate, start))
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        if self.is_read:
+            self._write(self._placer.flush())
+        self.is_ended = True
+
+    def take(self, index: int, start: float, end: float) -> tuple[npt.NDArray[np.float32], bool, bool]:
+        """The waveform of the next segment; whether it is valid; whether it is damaged."""
+        segment = self._segments.pop(index, None) or self._new_segment()
+        self._first_index = index + 1
+        is_damaged = segment.is_damaged or (self._damaged_from is not None and end > self._damaged_from)
+        share = segment.num_samples / max(1.0, (end - start) * self._rate)
+        is_valid = self.is_read and not is_damaged and share >= MIN_VALID_SHARE
+        waveform = segment.waveform
+        if is_valid:
+            waveform[round((end - start) * self._rate) :] = 0
+        else:
+            waveform[:] = 0
+        return waveform, is_valid, is_damaged
+
+    def _write(self, pieces: list[tuple[int, npt.NDArray[np.float32]]]) -> None:
+        for position, samples in pieces:
+            self.has_content = True
+            index = max(self._first_index, int(position / (self._segment_seconds * self._rate)) - 1)
+            while (start := self._start(index)) < position + len(samples):
+                first, last = max(position, start), min(position + len(samples), start + self._num_samples)
+                if first < last:
+                    segment = self._segment(index)
+                    segment.waveform[first - start : last - start] = samples[first - position : last - position]
+                    segment.num_samples += last - first
+                index += 1
+
+    def _start(self, index: int) -> int:
+        return round(index * self._segment_seconds * self._rate)
+
+    def _segment(self, index: int) -> "_SoundSegment":
+        if index not in self._segments:
+            self._segments[index] = self._new_segment()
+        return self._segments[index]
+
+    def _new_segment(self) -> "_SoundSegment":
+        return _SoundSegment(np.zeros(self._num_samples, dtype=np.float32))
+
+
+@dataclass(slots=True)
+class _SoundSegment:
+    waveform: npt.NDArray[np.float32]
+    num_samples: int = 0
+    is_damaged: bool = False

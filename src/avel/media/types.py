@@ -9,6 +9,11 @@ import numpy.typing as npt
 
 Scaling = Literal["smooth", "bilinear"]
 Moments = Literal["even", "whole-interval"]
+Picture = npt.NDArray[np.uint8]
+"""(H, W, 3), RGB."""
+
+MIN_VALID_SHARE = 0.5
+"""Share of a segment that must be covered by a modality for it to be valid there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from av.video.reformatter import ColorRange, Colorspace
 from avel.errors import MediaError, OutputError
 from avel.events import Localization
 from avel.media.container import choose_tracks, open_media
+from avel.media.demux import MAX_READ_ERRORS, FrameClock
 from avel.media.pictures import Orientation, Scaler, display_size
-from avel.media.reader import MAX_READ_ERRORS, FrameClock, MediaReader
+from avel.media.reader import MediaReader
 from avel.media.types import MediaSegment
 from avel.outputs.overlay import Overlay
 

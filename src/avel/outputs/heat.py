@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from avel.media.types import Picture
+
 Grid = npt.NDArray[np.float32]
-Picture = npt.NDArray[np.uint8]
 
 FULL_SHARE = 2.0
 """A part of the picture with so many times its equal share of the attention is at full heat, or the strongest part when

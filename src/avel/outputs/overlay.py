@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from avel.events import Event, Localization, Modality, segment_index
+from avel.media.types import Picture
 from avel.outputs import heat, timeline
 
 MAX_NAMES = 4
@@ -18,8 +19,6 @@ _SOFT = (255, 255, 255, 190)
 _TRACK = (255, 255, 255, 70)
 # On a dark shade over any picture the colours of paper are too dark; these are those of the page's dark scheme.
 _COLORS: dict[Modality, str] = {"audio-visual": "#2bb38e", "audio": "#56aee6", "visual": "#f2893f"}
-
-Picture = npt.NDArray[np.uint8]
 
 
 class Overlay:

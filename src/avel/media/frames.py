@@ -1,0 +1,180 @@
+"""The pictures that are on screen at given moments, segment by segment."""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+
+from avel.media.pictures import Orientation, Scaler, picture_size
+from avel.media.types import MIN_VALID_SHARE, Picture, PictureFormat
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+
+class PictureTrack:
+    """Puts frames on screen one after the other, and picks and scales those that are on screen when one is due."""
+
+    def __init__(
+        self,
+        segment_seconds: float,
+        formats: Mapping[str, PictureFormat],
+        displayed: tuple[int, int] | None,
+        is_read: bool,
+        whole_interval: float,
+    ) -> None:
+        self.formats = formats
+        self.sizes = {name: picture_size(wanted, displayed) for name, wanted in formats.items()}
+        self.is_ended = not is_read
+        self.is_read = is_read
+        self.first_seconds = math.inf
+        self.shown_until = 0.0
+        """Up to here it is settled which pictures are on screen."""
+        self.last_error = ""
+        self.segments: deque[_PictureSegment] = deque()
+        self.queued_bytes = 0
+        self._first_index = 0
+        self._segment_seconds = segment_seconds
+        self._scalers = {name: Scaler(size, formats[name].scaling) for name, size in self.sizes.items()}
+        self._pace = {name: 1.0 if wanted.moments == "even" else whole_interval for name, wanted in formats.items()}
+        self._latest = max([1.0, *self._pace.values()])
+        self._next_tick = dict.fromkeys(formats, 0)
+        self._frame: VideoFrame | None = None
+        self._end_seconds = 0.0
+        self._good_until = math.inf
+        self._waits_for_key = False
+
+    def is_settled(self, index: int) -> bool:
+        """Whether nothing more can come to a segment."""
+        return self.is_ended or self.shown_until >= (index + 1) * self._segment_seconds * self._latest - 1e-6
+
+    def damage(self, error: str) -> None:
+        """A packet could not be decoded: what follows is not to be trusted until the next key frame."""
+        self.last_error = error
+        self._waits_for_key = True
+        self._good_until = self._end_seconds
+
+    def show(self, frame: "VideoFrame", start: float, end: float) -> None:
+        """A frame goes on screen, and the one before goes off."""
+        # Containers round times to their unit, Matroska to milliseconds: a moment is not before a frame's time when
+        # it is only so by rounding.
+        start -= min(float(frame.time_base or 0) / 2, 0.0005)
+        if self._frame is None:
+            self.first_seconds = start
+            index = max(self._first_index, int(max(start, 0.0) / self._segment_seconds))
+            for name, wanted in self.formats.items():
+                self._next_tick[name] = index * wanted.frames_per_segment
+        elif start < self.shown_until:
+            return
+        else:
+            self._pick(start)
+        if frame.key_frame:
+            self._waits_for_key = False
+        self._frame = frame
+        self._pictures: dict[str, Picture] = {}
+        self._end_seconds = end
+        self._good_until = -math.inf if self._waits_for_key or frame.is_corrupt else math.inf
+        self.shown_until = max(start, 0.0)
+
+    def settle(self, index: int) -> None:
+        """Wait no longer for frames of a segment."""
+        if self._end_seconds > index * self._segment_seconds:
+            self._pick((index + 1) * self._segment_seconds)
+        for name, wanted in self.formats.items():
+            self._next_tick[name] = max(self._next_tick[name], (index + 1) * wanted.frames_per_segment)
+        self.shown_until = max(self.shown_until, self._end_seconds)
+
+    def end(self) -> None:
+        """Nothing more will come: the last picture stays on screen for its duration."""
+        if self.is_read:
+            # It also fills the moments up to the end of its segment; `shown_until` says how much is covered.
+            count = math.ceil((self._end_seconds - 1e-6) / self._segment_seconds)
+            self._pick(count * self._segment_seconds * self._latest - 1e-6)
+            self.shown_until = max(self.shown_until, self._end_seconds)
+        self.is_ended = True
+        self._frame = None
+
+    def take(self, index: int, start: float, end: float) -> tuple[dict[str, Picture], bool, bool]:
+        """The pictures of the next segment; whether they are valid; whether they are damaged."""
+        segment = self._segment(index)
+        self.segments.popleft()
+        self.queued_bytes -= segment.num_bytes
+        self._first_index = index + 1
+        covered = min(end, self.shown_until) - max(start, self.first_seconds)
+        is_valid = covered >= MIN_VALID_SHARE * (end - start) - 1e-6 and not segment.is_damaged and segment.is_full
+        pictures = {}
+        for name, wanted in self.formats.items():
+            if is_valid:
+                pictures[name] = np.stack(_without_holes(segment.pictures[name]))
+            else:
+                width, height = self.sizes[name]
+                pictures[name] = np.zeros((wanted.frames_per_segment, height, width, 3), dtype=np.uint8)
+        return pictures, is_valid, segment.is_damaged
+
+    def _pick(self, until: float) -> None:
+        """The frame on screen is the picture of all moments before ``until`` that have none."""
+        if self._frame is None:
+            return
+        for name, wanted in self.formats.items():
+            count = wanted.frames_per_segment
+            tick = self._next_tick[name]
+            while (seconds := tick * self._segment_seconds / count * self._pace[name]) < until:
+                if tick >= self._first_index * count:
+                    segment = self._segment(tick // count)
+                    if seconds >= self._good_until:
+                        segment.is_damaged = True
+                    is_new = name not in self._pictures
+                    picture = self._scaled(name)
+                    if picture is None:
+                        segment.is_damaged = True
+                    else:
+                        segment.pictures[name][tick % count] = picture
+                        if is_new:
+                            segment.num_bytes += picture.nbytes
+                            self.queued_bytes += picture.nbytes
+                tick += 1
+            self._next_tick[name] = tick
+
+    def _scaled(self, name: str) -> Picture | None:
+        assert self._frame is not None
+        if name not in self._pictures:
+            try:
+                self._pictures[name] = self._scalers[name](self._frame, Orientation.of(self._frame))
+            except (av.FFmpegError, ValueError, MemoryError) as error:
+                self.last_error = str(getattr(error, "strerror", None) or error)
+                return None
+        return self._pictures[name]
+
+    def _segment(self, index: int) -> "_PictureSegment":
+        while len(self.segments) <= index - self._first_index:
+            self.segments.append(
+                _PictureSegment({name: [None] * wanted.frames_per_segment for name, wanted in self.formats.items()})
+            )
+        return self.segments[index - self._first_index]
+
+
+@dataclass(slots=True)
+class _PictureSegment:
+    """The pictures picked so far; a still picture is there several times, but takes memory once."""
+
+    pictures: dict[str, list[Picture | None]]
+    is_damaged: bool = False
+    num_bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return bool(self.pictures) and all(any(p is not None for p in row) for row in self.pictures.values())
+
+
+def _without_holes(row: list[Picture | None]) -> list[Picture]:
+    """Moments without a picture show the one before, or else the first one."""
+    latest = next(picture for picture in row if picture is not None)
+    filled = []
+    for picture in row:
+        latest = picture if picture is not None else latest
+        filled.append(latest)
+    return filled
