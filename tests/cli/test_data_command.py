@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from avel.cli.main import app
-from avel.data.ave import dataset as ave
+from avel.data.ave.check import check
 from avel.errors import AnnotationsError
 
 
@@ -26,13 +26,13 @@ def copy(tmp_path):
 
 def test_the_report_is_printed(copy):
     text = run(copy)
-    assert text.splitlines() == ave.check(copy).lines()
+    assert text.splitlines() == check(copy).lines()
     assert "2 rows, 2 videos, 2 event categories (Annotations.txt with header)" in text
 
 
 def test_as_json(copy):
     printed = json.loads(run(copy, "--json"))
-    assert printed == json.loads(json.dumps(ave.check(copy).to_dict()))
+    assert printed == json.loads(json.dumps(check(copy).to_dict()))
     assert (printed["ok"], printed["num_rows"], printed["has_header"]) == (True, 2, True)
 
 

@@ -11,7 +11,7 @@ import typer
 from avel.cli.console import errors
 
 if TYPE_CHECKING:
-    from avel.data.ave.dataset import Progress
+    from avel.data.ave.check import CheckProgress
 
 app = typer.Typer(help="Data sets: what a copy holds, what is wrong with it, and what it does not allow.")
 
@@ -33,7 +33,7 @@ def ave(
 
     Exit code 1 if something in it needs a correction; what is missing does not.
     """
-    from avel.data.ave.dataset import check
+    from avel.data.ave.check import check
 
     with _progress() as progress:
         report = check(folder, progress=progress)
@@ -46,7 +46,7 @@ def ave(
 
 
 @contextlib.contextmanager
-def _progress() -> "Iterator[Progress | None]":
+def _progress() -> "Iterator[CheckProgress | None]":
     """A progress bar on a terminal, nothing elsewhere."""
     if not errors.is_terminal:
         yield None

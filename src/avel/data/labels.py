@@ -106,8 +106,7 @@ def segment_labels(
     classes = np.full(num_segments, len(categories))
     if categories:
         classes = np.where(present.any(1), np.where(present, covered, -1).argmax(1), classes)
-    labels: Labels = np.eye(len(categories) + 1, dtype=np.float32)[classes]
-    return labels
+    return np.eye(len(categories) + 1, dtype=np.float32)[classes]
 
 
 def multi_labels(

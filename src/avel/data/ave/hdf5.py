@@ -30,7 +30,6 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
@@ -105,8 +104,7 @@ class AveArray:
             IndexError: if there is no such row.
             FeaturesError: if the row cannot be read.
         """
-        values: Float32 = self.read([row])[0]
-        return values
+        return self.read([row])[0]
 
     def read(self, rows: Sequence[int] | npt.NDArray[np.integer]) -> Float32:
         """Several rows in the order given, which may repeat, as a new float32 array.
@@ -243,26 +241,6 @@ class AveArrays:
         return self._array("visual_feature_vec")
 
     @property
-    def labels(self) -> AveArray:
-        """(N, T, C) one-hot, as published; they have errors (see `avel.data.ave.dataset`)."""
-        return self._array("labels" if self.has("labels") or not self.has("right_labels") else "right_labels")
-
-    @property
-    def mil_labels(self) -> AveArray:
-        """(N, C), weak labels ``one-hot``."""
-        return self._array("mil_labels")
-
-    @property
-    def prob_label(self) -> AveArray:
-        """(N, C), weak labels ``proportion``."""
-        return self._array("prob_label")
-
-    @property
-    def labels_closs(self) -> AveArray:
-        """(N, T), 1 inside the event."""
-        return self._array("labels_closs")
-
-    @property
     def background_visual(self) -> AveArray:
         """(N_b, T, R, D_v) of the clips without event."""
         return self._array("visual_feature_noisy")
@@ -271,21 +249,6 @@ class AveArrays:
     def background_audio(self) -> AveArray:
         """(N_b, T, D_a) of the clips without event."""
         return self._array("audio_feature_noisy")
-
-    @property
-    def background_labels(self) -> AveArray:
-        """(N_b, C) of the clips without event, all background."""
-        return self._array("labels_noisy")
-
-    @cached_property
-    def orders(self) -> dict[str, Indices]:
-        """Rows of each split that has an order file: ``train``, ``val``, ``test``."""
-        return self._orders("_order")
-
-    @cached_property
-    def match_orders(self) -> dict[str, Indices]:
-        """The same for cross-modality localization."""
-        return self._orders("_order_match")
 
     def close(self) -> None:
         """Close all files."""
@@ -307,13 +270,6 @@ class AveArrays:
         if name not in self._opened:
             self._opened[name] = AveArray(self._path(name), ndim=_DIMENSIONS[name], key=self._key)
         return self._opened[name]
-
-    def _orders(self, ending: str) -> dict[str, Indices]:
-        return {
-            split: read_order(self._path(split + ending))
-            for split in ("train", "val", "test")
-            if self.has(split + ending)
-        }
 
     def _check_agreement(self) -> None:
         found = {name: self._array(name).shape[:2] for name in _ROW_DIMENSIONS if self.has(name)}
@@ -451,14 +407,8 @@ _ROW_DIMENSIONS: dict[str, tuple[int, ...]] = {
 
 _DIMENSIONS: dict[str, tuple[int, ...]] = {
     **_ROW_DIMENSIONS,
-    "labels": (3,),
-    "right_labels": (3,),
-    "mil_labels": (2,),
-    "prob_label": (2,),
-    "labels_closs": (2,),
     "visual_feature_noisy": (4, 5),
     "audio_feature_noisy": (3,),
-    "labels_noisy": (2,),
 }
 
 
