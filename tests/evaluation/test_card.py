@@ -83,7 +83,7 @@ def test_evaluation_is_read_back():
     again = Evaluation.from_dict(json.loads(json.dumps(found.to_dict())))
     assert again.to_dict() == found.to_dict()
     assert again.metrics.segment_accuracy == 7 / 8
-    with pytest.raises(ValueError, match="Not an evaluation of avel: KeyError"):
+    with pytest.raises(ValueError, match="model: Field required"):
         Evaluation.from_dict({"metrics": {}})
 
 

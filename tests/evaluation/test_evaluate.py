@@ -106,7 +106,7 @@ def test_the_page_escapes_what_comes_from_outside(found: Evaluation) -> None:
 def test_what_is_not_defined_is_a_dash() -> None:
     nothing = measure([[1, 1]], [[1, 1]], 2)
     assert report.values(nothing) == ("100.0 %", "-", "-", "-", "-", "-")
-    page = report.page(Evaluation(nothing, {}, ("one",), "test", "data", "a"))
+    page = report.page(Evaluation("a", "data", "test", nothing, {}, ("one",)))
     assert "nan" not in page
 
 

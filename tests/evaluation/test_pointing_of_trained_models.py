@@ -6,10 +6,10 @@ from tiny_backbones import BandEnergies
 
 import avel
 from avel.backbones.base import VisualBackbone
-from avel.evaluation.pointing import pointing
 from avel.features.recipe import Recipe
 from avel.features.run import Backbones, extract_many
 from avel.media.types import PictureFormat
+from avel.metrics.pointing import pointing
 from avel.testing.synthetic import SHAPES, make_shapes_clip, shape_box
 from avel.training import loop
 from avel.training.own import open_labelled, read_labels

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from avel.data.ave import dataset as ave
 from avel.data.labels import ClassRun, class_runs
 from avel.evaluation.baselines import ALWAYS_BACKGROUND, RANDOM, WHOLE_VIDEO, baselines
+from avel.metrics.events import event_scores, iou
 from avel.metrics.segments import (
     Metrics,
     category_accuracy,
     confusion_matrix,
-    event_scores,
-    iou,
     measure,
     segment_accuracy,
 )

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.metrics.multi_label import MultiLabelMetrics, measure_multi_label
-from avel.metrics.segments import Classes, Metrics, measure
+from avel.metrics.segments import Metrics, measure
+from avel.metrics.values import Classes
 
 ALWAYS_BACKGROUND = "always background"
 WHOLE_VIDEO = "true category, whole video (oracle)"

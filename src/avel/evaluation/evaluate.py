@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from avel.data.annotations import Split
 from avel.errors import ModelError
@@ -13,6 +14,7 @@ from avel.evaluation.baselines import baselines, multi_label_baselines, video_ba
 from avel.metrics.multi_label import MultiLabelMetrics, measure_multi_label
 from avel.metrics.segments import Metrics, measure
 from avel.models import registry
+from avel.records import Record
 from avel.training import checkpoint
 from avel.training.data import LocalizationData
 from avel.training.features import check_same
@@ -23,73 +25,34 @@ from avel.training.tasks import Supervised, Task, task_of
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Record):
     """What was measured, and beside it what needs no learning.
 
     Attributes:
+        model: its name.
+        data: the folder or file that was measured on, as given.
+        split: the part of it.
         metrics: of the model.
         baselines: of the trivial answers, by name.
         categories: event categories in the order of the classes.
-        split: which clips.
-        data: the folder.
-        model: name.
-        parameters: of the model, how many numbers.
-        milliseconds_per_clip: that the model computed, in batches, on the device it was given.
+        unit: what has a label of its own: a ``segment``, or a whole ``video`` where labels have no times.
+        parameters: how many numbers the model has.
+        milliseconds_per_clip: how long the model computed, in batches, on the device it was given; it is not written.
         about: what else to know of the model: task, protocol, epoch, seed.
         warnings: for a person to read.
-        unit: what has a label of its own: a ``segment``, or a whole ``video`` where labels have no times.
     """
 
+    model: str
+    data: str
+    split: str
     metrics: Metrics | MultiLabelMetrics
     baselines: Mapping[str, Metrics] | Mapping[str, MultiLabelMetrics]
     categories: tuple[str, ...]
-    split: str
-    data: str
-    model: str
+    unit: Literal["segment", "video"] = "segment"
     parameters: int = 0
-    milliseconds_per_clip: float = 0.0
+    milliseconds_per_clip: Annotated[float, Field(exclude=True)] = 0.0
     about: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    unit: Literal["segment", "video"] = "segment"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "model": self.model,
-            "data": self.data,
-            "split": self.split,
-            "unit": self.unit,
-            "parameters": self.parameters,
-            "about": dict(self.about),
-            "categories": list(self.categories),
-            "metrics": self.metrics.to_dict(),
-            "baselines": {name: metrics.to_dict() for name, metrics in self.baselines.items()},
-            "warnings": list(self.warnings),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` made.
-
-        Raises:
-            ValueError: if it is not that.
-        """
-        try:
-            read = Metrics.from_dict if "segment_accuracy" in data["metrics"] else MultiLabelMetrics.from_dict
-            return cls(
-                metrics=read(data["metrics"]),
-                baselines={name: read(metrics) for name, metrics in data["baselines"].items()},  # type: ignore[arg-type]
-                categories=tuple(data["categories"]),
-                split=data["split"],
-                data=data["data"],
-                model=data["model"],
-                parameters=data["parameters"],
-                about=data["about"],
-                warnings=tuple(data["warnings"]),
-                unit=data.get("unit", "segment"),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"Not an evaluation of avel: {error!r}.") from error
 
 
 def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *, device: str = "auto") -> Evaluation:

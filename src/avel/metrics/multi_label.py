@@ -1,26 +1,34 @@
-"""Metrics where segments may hold any number of event categories, each of which has a score of its own.
+"""How well segments are classified where each may hold any number of event categories, each with a score of its own.
 
-S segments (or videos), K = C - 1 event categories, scores in [0, 1], and a threshold for each category.
+Input
+    Scores in [0, 1] and the truth of S segments (or videos) and K = C - 1 event categories, and a threshold for each
+    category where it matters what was said to be there.
 
-*Average precision* of a category is the sum of precision times the step in recall over its segments by falling score,
-equal scores together: sum over n of (R_n - R_{n-1}) P_n, without interpolation, as scikit-learn and torchmetrics have
-it. Always the same score gives the category's share of segments. *Mean average precision* is the mean over the
-categories that occur. Neither needs thresholds.
+Conventions
+    *Average precision* of a category is the sum of precision times the step in recall over its segments by falling
+    score, equal scores together: sum over n of (R_n - R_{n-1}) P_n, without interpolation. Always the same score gives
+    the category's share of segments. *Mean average precision* is the mean over the categories that occur. Neither needs
+    thresholds. *F1* of a category is 2 TP / (2 TP + FP + FN) over segments at its threshold; *macro F1* is the mean
+    over the categories that occur, *micro F1* counts the segments of all categories together. Events are as in
+    `avel.metrics.events`, of each category apart, and counted together.
 
-*F1* of a category is 2 TP / (2 TP + FP + FN) over segments at its threshold; *macro F1* is the mean over the categories
-that occur, *micro F1* counts the segments of all categories together. Events are as in `avel.metrics.segments`, of
-each category apart, and counted together.
+Range
+    All are in [0, 1], and ``nan`` where they are not defined, such as for a category that does not occur.
+
+Source
+    Average precision as scikit-learn and torchmetrics have it.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from avel.metrics.segments import EventScores, Valid, event_scores
+from avel.metrics.events import EventScores, event_scores
+from avel.metrics.values import Number, Valid, ratio
+from avel.records import Record
 
 Scores = npt.NDArray[np.floating]
 Present = npt.NDArray[np.bool_]
@@ -31,7 +39,7 @@ SMALLEST_THRESHOLD, LARGEST_THRESHOLD = 0.001, 0.999
 
 
 @dataclass(frozen=True)
-class CategoryScores:
+class CategoryScores(Record):
     """How well one category is found.
 
     Attributes:
@@ -44,17 +52,17 @@ class CategoryScores:
         predicted: number of segments that were said to hold it.
     """
 
-    average_precision: float
-    precision: float
-    recall: float
-    f1: float
+    average_precision: Number
+    precision: Number
+    recall: Number
+    f1: Number
     threshold: float | None
     true: int
     predicted: int
 
 
 @dataclass(frozen=True)
-class MultiLabelMetrics:
+class MultiLabelMetrics(Record):
     """All metrics of one prediction of a set of videos.
 
     Attributes:
@@ -67,41 +75,13 @@ class MultiLabelMetrics:
         segments: number of segments that counted.
     """
 
-    mean_average_precision: float
-    macro_f1: float
-    micro_f1: float
+    mean_average_precision: Number
+    macro_f1: Number
+    micro_f1: Number
     categories: tuple[CategoryScores, ...]
     events: EventScores
     videos: int
     segments: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is not defined is ``None``."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {name: plain(part) for name, part in value.items()}
-            if isinstance(value, list | tuple):
-                return [plain(part) for part in value]
-            return None if isinstance(value, float) and math.isnan(value) else value
-
-        content: dict[str, Any] = plain(asdict(self))
-        return content
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what `to_dict` made."""
-
-        def numbers(values: dict[str, Any], but: Sequence[str] = ()) -> dict[str, Any]:
-            return {name: math.nan if v is None and name not in but else v for name, v in values.items()}
-
-        return cls(
-            **{
-                **numbers(data),
-                "categories": tuple(CategoryScores(**numbers(one, ("threshold",))) for one in data["categories"]),
-                "events": EventScores(**numbers(data["events"])),
-            }
-        )
 
 
 def average_precision(scores: npt.ArrayLike, true: npt.ArrayLike) -> float:
@@ -190,9 +170,9 @@ def measure_multi_label(
     categories = tuple(
         CategoryScores(
             average_precision=average_precision(flat_scores[:, k], real[:, k]),
-            precision=_ratio(int(hits[k]), int(predicted[k])),
-            recall=_ratio(int(hits[k]), int(positives[k])),
-            f1=_ratio(2 * int(hits[k]), int(predicted[k] + positives[k])),
+            precision=ratio(int(hits[k]), int(predicted[k])),
+            recall=ratio(int(hits[k]), int(positives[k])),
+            f1=ratio(2 * int(hits[k]), int(predicted[k] + positives[k])),
             threshold=None if thresholds is None else float(thresholds[k]),
             true=int(positives[k]),
             predicted=int(predicted[k]),
@@ -203,7 +183,7 @@ def measure_multi_label(
     return MultiLabelMetrics(
         mean_average_precision=_mean([one.average_precision for one in occurring]),
         macro_f1=_mean([one.f1 for one in occurring]),
-        micro_f1=_ratio(2 * int(hits.sum()), int(predicted.sum() + positives.sum())),
+        micro_f1=ratio(2 * int(hits.sum()), int(predicted.sum() + positives.sum())),
         categories=categories,
         events=_events(p, t, v, segment_seconds),
         videos=len(t),
@@ -220,15 +200,15 @@ def _events(present: Present, true: Present, valid: Valid, segment_seconds: floa
     predicted, real, matched = (sum(getattr(one, name) for one in found) for name in ("predicted", "true", "matched"))
 
     def mean_error(name: str) -> float:
-        return _ratio(sum(getattr(one, name) * one.matched for one in found if one.matched), matched)
+        return ratio(sum(getattr(one, name) * one.matched for one in found if one.matched), matched)
 
     return EventScores(
         predicted=predicted,
         true=real,
         matched=matched,
-        precision=_ratio(matched, predicted),
-        recall=_ratio(matched, real),
-        f1=_ratio(2 * matched, predicted + real),
+        precision=ratio(matched, predicted),
+        recall=ratio(matched, real),
+        f1=ratio(2 * matched, predicted + real),
         onset_error_seconds=mean_error("onset_error_seconds"),
         offset_error_seconds=mean_error("offset_error_seconds"),
     )
@@ -257,10 +237,6 @@ def _validated(scores: npt.ArrayLike, true: npt.ArrayLike, dimensions: int) -> t
     if not np.isfinite(s).all():
         raise ValueError("scores must be finite numbers.")
     return s, t
-
-
-def _ratio(value: float, total: int) -> float:
-    return value / total if total else math.nan
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -36,7 +36,8 @@ from avel.data.annotations import Split
 from avel.errors import FeaturesError, SettingsError
 from avel.files import replacing
 from avel.metrics.multi_label import choose_thresholds, mean_average_precision
-from avel.metrics.segments import Classes, segment_accuracy
+from avel.metrics.segments import segment_accuracy
+from avel.metrics.values import Classes
 from avel.models import registry
 from avel.models.base import LocalizationModel
 from avel.training import checkpoint

@@ -1,26 +1,37 @@
 """Whether a model looks at the place where an event is: the pointing game on clips with a known place.
 
-The place that a model points at is the part of the picture with the most attention; it is a hit when that part touches
-the true box (Zhang et al., "Top-down Neural Attention by Excitation Backprop", ECCV 2016; their tolerance of 15 pixels
-is about half of a part of a 7 x 7 grid on 224 pixels, which is ours). Beside it stands what points without looking: a
-part at random, and always the middle. A map that is lit where there is no event points at nothing, so how many are is
-told too.
+Input
+    A map of attention and a box, or none, for each segment: (T, rows, columns) and T boxes.
+
+Conventions
+    The place that a model points at is the part of the picture with the most attention; it is a hit when that part
+    touches the true box. Beside it stands what points without looking: a part at random, and always the middle. A map
+    that is lit where there is no event points at nothing, so how many are is told too. Counts are over segments.
+
+Range
+    Shares are in [0, 1], and ``nan`` where no segment has both a box and a lit map.
+
+Source
+    Zhang et al., "Top-down Neural Attention by Excitation Backprop", ECCV 2016. Their tolerance of 15 pixels is about
+    half of a part of a 7 x 7 grid on 224 pixels, which is ours.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-Box = tuple[float, float, float, float]
+from avel.metrics.values import Number
+from avel.records import Record
+
+RelativeBox = tuple[float, float, float, float]
 """Left, top, right and bottom in shares of the picture's width and height."""
 
 
 @dataclass(frozen=True)
-class Pointing:
+class Pointing(Record):
     """How well a model points.
 
     Attributes:
@@ -34,21 +45,17 @@ class Pointing:
         dark: number of segments without a box whose map is dark, as it should be.
     """
 
-    hits: float
-    inside: float
-    random: float
-    middle: float
+    hits: Number
+    inside: Number
+    random: Number
+    middle: Number
     pointed: int
     unlit: int
     false: int
     dark: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is not defined is ``None``."""
-        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
-
-def pointing(attention: npt.ArrayLike, boxes: Sequence[Box | None]) -> Pointing:
+def pointing(attention: npt.ArrayLike, boxes: Sequence[RelativeBox | None]) -> Pointing:
     """Measure where a model points; for several videos, join their segments.
 
     Args:
@@ -91,7 +98,7 @@ def pointing(attention: npt.ArrayLike, boxes: Sequence[Box | None]) -> Pointing:
     )
 
 
-def covered(box: Box, rows: int, columns: int) -> npt.NDArray[np.float64]:
+def covered(box: RelativeBox, rows: int, columns: int) -> npt.NDArray[np.float64]:
     """(rows, columns), the share of each part of the picture that lies in a box.
 
     Raises:

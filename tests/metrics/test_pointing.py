@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avel.evaluation.pointing import covered, pointing
+from avel.metrics.pointing import covered, pointing
 
 
 def at(row, column, shape=(4, 4), others=0.0):
