@@ -15,9 +15,12 @@ from pydantic import Field
 from avel.data.labels import WeakProtocol
 from avel.data.splits import SHARES
 from avel.errors import SettingsError
-from avel.training.tasks import ClassWeights, LossName, Pooling, TaskName
 
-Protocol = Literal["validation", "literature"]
+TaskName = Literal["supervised", "weak"]
+LossName = Literal["cross-entropy", "multi-label-soft-margin"]
+WeakPooling = Literal["mean", "max"]
+ClassWeights = Literal["none", "balanced"]
+EpochProtocol = Literal["validation", "literature"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "milestones", "cosine", "plateau"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -95,9 +98,9 @@ class TrainingSettings:
     multi_label: Annotated[bool, Field(strict=True)] = False
     class_weights: ClassWeights = "none"
     weak_labels: WeakProtocol = "one-hot"
-    pooling: Pooling = "mean"
+    pooling: WeakPooling = "mean"
     backgrounds: str = NOISY
-    protocol: Protocol = "validation"
+    protocol: EpochProtocol = "validation"
     loss: LossName = "cross-entropy"
     window_segments: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
     hop_segments: Annotated[int, Field(strict=True, ge=1, le=1000)] = 5

@@ -19,7 +19,7 @@ category, and a category is there where its score reaches its threshold. This fo
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -28,18 +28,7 @@ from torch.nn import functional
 from avel.data.labels import WeakProtocol
 from avel.errors import SettingsError
 from avel.models.base import ModelOutput, category_odds
-
-if TYPE_CHECKING:
-    from avel.training.settings import TrainingSettings
-
-TaskName = Literal["supervised", "weak"]
-TASKS: tuple[TaskName, ...] = get_args(TaskName)
-LossName = Literal["cross-entropy", "multi-label-soft-margin"]
-LOSSES: tuple[LossName, ...] = get_args(LossName)
-Pooling = Literal["mean", "max"]
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
-ClassWeights = Literal["none", "balanced"]
-CLASS_WEIGHTS: tuple[ClassWeights, ...] = get_args(ClassWeights)
+from avel.training.settings import LossName, TrainingSettings, WeakPooling
 
 LARGEST_WEIGHT = 100.0
 """Of a class: one segment of a class that hardly occurs must not outweigh a batch."""
@@ -173,7 +162,7 @@ class Weak(Task):
     """
 
     labels: WeakProtocol = "one-hot"
-    pooling: Pooling = "mean"
+    pooling: WeakPooling = "mean"
 
     def target(self, segment_labels: Tensor, valid: Tensor) -> Tensor:
         """(B, C), with sum 1: the share of segments of each class, or of each event category under ``one-hot``.
@@ -207,7 +196,7 @@ class Weak(Task):
         return self._loss(self.pool(output.logits, valid), target)
 
 
-def task_of(settings: "TrainingSettings") -> Task:
+def task_of(settings: TrainingSettings) -> Task:
     """The task that settings ask for.
 
     Raises:
