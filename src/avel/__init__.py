@@ -1,5 +1,6 @@
 """Audio-visual event localization: what can be both seen and heard in a video, and when."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from avel.errors import AvelError
@@ -8,14 +9,25 @@ from avel.version import __version__
 
 if TYPE_CHECKING:
     from avel.localization.localizer import Localizer, localize
+    from avel.outputs.picture import plot
 
-__all__ = ["AvelError", "Event", "Localization", "Localizer", "Segment", "__version__", "localize"]
+__all__ = ["AvelError", "Event", "Localization", "Localizer", "Segment", "__version__", "localize", "plot"]
+
+_LATER = {
+    "Localizer": "avel.localization.localizer",
+    "localize": "avel.localization.localizer",
+    "plot": "avel.outputs.picture",
+}
+"""Where to find what takes long to import, and so is imported only when it is asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs PyTorch only when it is asked for, so that ``avel --help`` answers at once."""
-    if name in ("Localizer", "localize"):
-        from avel.localization import localizer
-
-        return getattr(localizer, name)
+    """Import one of `_LATER` when it is asked for."""
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """All names of the module, those of `_LATER` among them."""
+    return sorted({*globals(), *_LATER})

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from matplotlib.figure import Figure
 
 BACKGROUND = "background"
 
@@ -192,18 +191,6 @@ class Localization:
             ValueError: if the file is not such a file.
         """
         return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-
-    def plot(self) -> "Figure":
-        """A picture of the result: frames, waveform, scores over time and event bands.
-
-        The video is read again for its frames and its sound.
-
-        Raises:
-            MediaError: if the video is no longer there.
-        """
-        from avel.outputs.picture import draw
-
-        return draw(self)
 
 
 def segment_index(seconds: float, segment_seconds: float) -> int:

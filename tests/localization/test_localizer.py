@@ -148,5 +148,5 @@ def test_own_category_with_a_class_that_no_tagger_has():
 
 
 def test_plot_is_a_figure(hello, localizer):
-    figure = localizer(hello).plot()
+    figure = avel.plot(localizer(hello))
     assert figure.get_axes()

@@ -8,7 +8,7 @@ from PIL import Image
 
 from avel.outputs import write
 from avel.outputs.evidence import Evidence, Frame, Sight
-from avel.outputs.picture import DPI, draw
+from avel.outputs.picture import DPI, plot
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def grey() -> Evidence:
 
 def test_png_has_the_size_of_the_figure(dog, tmp_path):
     path = write(dog, tmp_path / "a.png")
-    figure = dog.plot()
+    figure = plot(dog)
     with Image.open(path) as picture:
         picture.load()
         assert picture.format == "PNG"
@@ -34,34 +34,34 @@ def test_pyplot_and_its_settings_are_left_alone(make, grey):
     import matplotlib.pyplot as plt
 
     before = dict(matplotlib.rcParams)
-    draw(make(), grey)
+    plot(make(), grey)
     assert plt.get_fignums() == []
     assert dict(matplotlib.rcParams) == before
 
 
 def test_bands_are_where_the_events_are(make, grey):
-    figure = draw(make(), grey)
+    figure = plot(make(), grey)
     patches = [patch for axes in figure.axes for patch in axes.patches if isinstance(patch, Rectangle)]
     bands = [patch for patch in patches if patch.get_height() == 0.76]
     assert [(band.get_x(), band.get_width(), band.get_hatch()) for band in bands] == [(2, 3, None), (6, 1, "////")]
 
 
 def test_more_lanes_make_a_higher_figure(make, grey):
-    few = draw(make(), grey)
-    many = draw(make(events=[(f"category {i}", 0, 5, "audio-visual", 0.9) for i in range(28)]), grey)
+    few = plot(make(), grey)
+    many = plot(make(events=[(f"category {i}", 0, 5, "audio-visual", 0.9) for i in range(28)]), grey)
     assert many.get_size_inches()[1] > few.get_size_inches()[1] + 5
 
 
 def test_odd_names_are_drawn_as_they_are(make, grey):
     odd = make("$\\frac$ a_b^c {\n}.mp4", events=[("$x", 0, 1, "audio", 0.5), ("long " * 40, 0, 1, "visual", 0.5)])
-    figure = draw(odd, grey)
+    figure = plot(odd, grey)
     figure.canvas.draw()
     assert figure.texts[0].get_text() == "$\\frac$ a_b^c { }.mp4"
 
 
 def test_no_event_no_picture_no_sound(make):
     nothing = Evidence((), None, np.empty(0, np.float32), np.empty(0, np.float32))
-    figure = draw(make(events=[]), nothing)
+    figure = plot(make(events=[]), nothing)
     texts = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert {"no event", "no picture in this file", "no sound in this file"} <= texts
 
@@ -70,15 +70,15 @@ def test_what_could_not_be_read_is_in_the_legend(make, grey):
     def words(figure):
         return {text.get_text() for text in figure.texts}
 
-    assert "could not be read" in words(draw(make(unheard=(3,)), grey))
-    assert "could not be read" not in words(draw(make(), grey))
+    assert "could not be read" in words(plot(make(unheard=(3,)), grey))
+    assert "could not be read" not in words(plot(make(), grey))
 
 
 def test_a_trained_models_picture_shows_where_it_looks(make_trained, grey):
     result = make_trained()
-    plain = draw(result, grey)
+    plain = plot(result, grey)
     sights = tuple(Sight(t, Frame(t + 0.5, grey.frames[0].pixels)) for t in (2, 3, 4))
-    figure = draw(result, replace(grey, sights=sights))
+    figure = plot(result, replace(grey, sights=sights))
     assert figure.get_size_inches()[1] > plain.get_size_inches()[1] + 0.8
     texts = {text.get_text() for text in figure.texts}
     assert {"0:02.5", "0:03.5", "0:04.5", "Bark", "heard and seen", "event"} <= texts

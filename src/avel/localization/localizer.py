@@ -280,7 +280,7 @@ def localize(video: str | Path, **settings: Any) -> Localization:
         settings: as for `Localizer`, such as ``model="run/checkpoint.safetensors"``.
 
     Returns:
-        The result, with ``.events``, ``.segments``, ``.attention``, ``.to_json()`` and ``.plot()``.
+        The result, with ``.events``, ``.segments``, ``.attention`` and ``.to_json()``; `avel.plot` draws it.
     """
     return Localizer(**settings)(video)
 

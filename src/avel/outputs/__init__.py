@@ -47,9 +47,9 @@ def _html(result: Localization, path: Path, gather: Gather) -> None:
 
 
 def _png(result: Localization, path: Path, gather: Gather) -> None:
-    from avel.outputs.picture import draw, save
+    from avel.outputs.picture import plot, save
 
-    figure = draw(result, gather())
+    figure = plot(result, gather())
     with replacing(path) as temporary:
         save(figure, temporary)
 

@@ -53,12 +53,18 @@ _CAPTION, _SIGHT_GAP = 0.3, 0.06
 _HATCHES: dict[Modality, str | None] = {"audio-visual": None, "audio": "////", "visual": "\\\\\\\\"}
 
 
-def draw(result: Localization, evidence: Evidence | None = None) -> Figure:
-    """A figure of its own that leaves pyplot and its settings alone.
+def plot(result: Localization, evidence: Evidence | None = None) -> Figure:
+    """Draw a result: frames, waveform, where the model looks, event bands and scores over time.
+
+    The figure is not one of pyplot's, whose state and settings stay as they are. The video is read again for its frames
+    and its sound.
 
     Args:
         result: what was found.
-        evidence: the video's frames and sound; read from the video when ``None``.
+        evidence: the video's frames and sound, where they have been read before.
+
+    Returns:
+        A figure of matplotlib, to change or to save with ``figure.savefig("clip.png")``.
 
     Raises:
         MediaError: if the video is no longer there.
