@@ -15,8 +15,8 @@ from avel.errors import FeaturesError, ModelError, WeightsError
 from avel.events import BACKGROUND
 from avel.features.extract import extract
 from avel.features.run import Backbones
+from avel.localization.agreement_system import AgreementSystem
 from avel.localization.decoding import ARGMAX, Decoding
-from avel.localization.systems import Taggers
 from avel.localization.windows import slide
 from avel.models.agreement import Agreement
 from avel.models.base import FeatureNeeds
@@ -57,12 +57,12 @@ def test_windows_change_nothing_for_agreement():
         "audio": rng.random((200, 2), np.float32),
     }
     inputs = {name: array.astype(np.float32) for name, array in inputs.items()}
-    system = Taggers.__new__(Taggers)
+    system = AgreementSystem.__new__(AgreementSystem)
     system.model = model
     batches = ({name: array[t : t + 8] for name, array in inputs.items()} for t in range(0, 200, 8))
-    parts = [part for part in slide(batches, Taggers.windows, system.answer) if part]
+    parts = [part for part in slide(batches, AgreementSystem.windows, system.predict) if part]
     assert len(parts) > 3
-    whole = system.answer(inputs, np.ones(200, bool))
+    whole = system.predict(inputs, np.ones(200, bool))
     for name in ("events", "audio", "visual"):
         np.testing.assert_allclose(np.concatenate([part[name] for part in parts]), whole[name], atol=1e-6)
 
@@ -234,7 +234,11 @@ def test_the_folder_of_a_run_will_do(short, tmp_path):
         ),
         (replace(FEATURES, visual_dims=4), FeaturesError, "trained with D_v = 4, these have 3"),
         (replace(FEATURES, regions=49), FeaturesError, "trained with R = 49, these have 4"),
-        (replace(FEATURES, recipe={"frames_per_segment": -1}), ModelError, "what it says of its features cannot be"),
+        (
+            replace(FEATURES, recipe={"frames_per_segment": -1}),
+            ModelError,
+            "what it says of the features that it was trained on is not possible",
+        ),
     ],
 )
 def test_other_features_are_refused_before_a_video_is_opened(tmp_path, features, error, message):

@@ -1,6 +1,7 @@
 """A user's video and a model to a `Localization`."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +17,11 @@ from avel.events import BACKGROUND, Localization, Segment, segment_bounds
 from avel.features.extract import Extraction, Progress
 from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECONDS
 from avel.features.run import Loader, load_backbones
+from avel.localization.agreement_system import AgreementSystem
+from avel.localization.checkpoint_system import CheckpointSystem
 from avel.localization.decoding import Decoding, SegmentScores, decode
-from avel.localization.systems import System, Taggers, Trained
-from avel.localization.windows import Arrays, slide
+from avel.localization.system import System
+from avel.localization.windows import SegmentArrays, slide
 from avel.models import registry
 from avel.models.base import LocalizationModel
 from avel.training.checkpoint import path_of
@@ -38,7 +41,7 @@ class Localizer:
             and what a checkpoint was trained with.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"torch-cpu"``.
         audio_tagger: of agreement: ``"yamnet"``, ``"embedded"``, which ships with avel, or ``"auto"``: YAMNet, and the
-            embedded one where YAMNet cannot be had. ``None`` is ``"auto"``.
+            embedded one where YAMNet's weights are not available. ``None`` is ``"auto"``.
         decoding: how scores become events. When ``None``, hysteresis for agreement; segments of a checkpoint have the
             class with the largest probability, or every category that reaches its threshold.
         loader: gives the networks that a checkpoint's features are made with; replace it to use your own.
@@ -50,7 +53,7 @@ class Localizer:
         CategoriesError: if the categories cannot be read or name classes that the taggers lack.
         FeaturesError: if the features that a checkpoint needs cannot be made here.
         ModelError: if a checkpoint cannot be read, or does not say what features it needs.
-        WeightsError: if a backbone's weights cannot be had.
+        WeightsError: if a backbone's weights are not available.
         ValueError: if a setting is not one of the above.
     """
 
@@ -75,7 +78,7 @@ class Localizer:
                     f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, "
                     f"got {seconds}."
                 )
-            self.system = Taggers(_categories(categories), seconds, options, audio_tagger or "auto")
+            self.system = AgreementSystem(_categories(categories), seconds, options, audio_tagger or "auto")
         else:
             path = _checkpoint(model)
             given = {"categories": categories, "segment_seconds": segment_seconds, "audio_tagger": audio_tagger}
@@ -84,7 +87,7 @@ class Localizer:
                     raise ValueError(
                         f"{name} is for {DEFAULT_MODEL} alone; the checkpoint {path} has its own. Leave it."
                     )
-            self.system = Trained(path, device=device, precision=precision, loader=loader)
+            self.system = CheckpointSystem(path, device=device, precision=precision, loader=loader)
         self.decoding = decoding or self.system.decoding
 
     @property
@@ -133,7 +136,7 @@ class Localizer:
                     progress(done_seconds, run.declared_seconds)
             return run.result()
 
-    def start(self, video: str | Path) -> "Run":
+    def start(self, video: str | Path) -> "LocalizationRun":
         """Begin with one video, to look at what is found while it is read, or to stop early.
 
             with localizer.start("long.mp4") as run:
@@ -146,10 +149,10 @@ class Localizer:
         Raises:
             MediaError: if the video cannot be opened.
         """
-        return Run(self.system, self.decoding, video)
+        return LocalizationRun(self.system, self.decoding, video)
 
 
-class Run:
+class LocalizationRun:
     """A video that is being localized, in one pass and bounded memory; a context manager to iterate over once.
 
     Attributes:
@@ -167,7 +170,7 @@ class Run:
         self.num_segments = 0
         self.stopped = False
         self._is_over = False
-        self._answers: list[Arrays] = []
+        self._predictions: list[SegmentArrays] = []
         self._valid: dict[str, list[npt.NDArray[np.bool_]]] = {"audio": [], "visual": []}
 
     def __enter__(self) -> Self:
@@ -185,10 +188,10 @@ class Run:
         Raises:
             MediaError: if nothing of the video can be read.
         """
-        for answers in slide(self._inputs(), self._system.windows, self._system.answer):
-            if answers:
-                self._answers.append(answers)
-                self.num_segments += len(next(iter(answers.values())))
+        for predictions in slide(self._inputs(), self._system.windows, self._system.predict):
+            if predictions:
+                self._predictions.append(predictions)
+                self.num_segments += len(next(iter(predictions.values())))
             yield self._extraction.duration_seconds
         if not self.stopped and not any(flags.any() for kind in self._valid.values() for flags in kind):
             raise MediaError(f"{self._video}: neither a picture nor a sound could be read in it. Is the file damaged?")
@@ -207,16 +210,19 @@ class Run:
         if not self.num_segments:
             raise ValueError(f"{self._video}: nothing of it has been localized yet.")
         system = self._system
-        answers = {name: np.concatenate([part[name] for part in self._answers]) for name in self._answers[0]}
-        self._answers = [answers]
-        scores = system.scores(answers)
+        predictions = {
+            name: np.concatenate([part[name] for part in self._predictions]) for name in self._predictions[0]
+        }
+        self._predictions = [predictions]
+        scores = system.scores(predictions)
         count = self.num_segments
         valid = {kind: np.concatenate(parts)[:count] for kind, parts in self._valid.items()}
         duration = self._extraction.duration_seconds
         if not self._is_over:
             duration = min(duration, count * system.segment_seconds)
         readable = np.logical_and.reduce([valid[kind] for kind in system.looks_at])
-        scores.events[~readable] = 0  # what cannot be heard or seen is not both heard and seen
+        # What cannot be heard or seen is not both heard and seen.
+        scores = replace(scores, events=np.where(readable[:, None], scores.events, np.float32(0)))
         bounds = segment_bounds(duration, system.segment_seconds)[:count]
         events, segments = decode(scores, bounds, valid["audio"], valid["visual"], self._decoding)
         return Localization(
@@ -227,10 +233,10 @@ class Run:
             events=events,
             segments=segments,
             warnings=(*self._extraction.warnings, *self._warnings(duration, readable, scores)),
-            attention=_gated(system.attention(answers), segments),
+            attention=_gated(system.attention(predictions), segments),
         )
 
-    def _inputs(self) -> Iterator[Arrays]:
+    def _inputs(self) -> Iterator[SegmentArrays]:
         looks_at = self._system.looks_at
         for batch in self._extraction:
             for kind, parts in self._valid.items():

@@ -1,7 +1,7 @@
 """A model of short windows on a video of any length: overlapping windows, joined without seams, in bounded memory.
 
-A model that was trained on windows of T segments is given windows of T segments. Where two of them meet, their answers
-are crossfaded, so that no boundary shows; the weights of all windows at a segment add up to 1::
+A model that was trained on windows of T segments is given windows of T segments. Where two of them meet, their
+predictions are crossfaded, so that no boundary shows; the weights of all windows at a segment add up to 1::
 
     window 0   1 1 1 1 1 1 . . 0                       T = 9, overlap 4
     window 1             0 . . 1 1 . . 0
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+SegmentArrays = Mapping[str, npt.NDArray[Any]]
 """Arrays by name, all with one row a segment."""
 
-Run = Callable[[Arrays, npt.NDArray[np.bool_]], Arrays]
-"""A model: inputs of T segments and their validity (T,), False in padding, to outputs of T segments."""
+RunWindow = Callable[[SegmentArrays, npt.NDArray[np.bool_]], SegmentArrays]
+"""A model: inputs of T segments and their validity (T,), False in padding, to its predictions for T segments."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Windows:
         return cls(length, length // 2)
 
 
-def slide(batches: Iterable[Arrays], windows: Windows, run: Run) -> Iterator[Arrays]:
-    """Outputs of all segments in order, a few at a time, as soon as no later window changes them.
+def slide(batches: Iterable[SegmentArrays], windows: Windows, run: RunWindow) -> Iterator[SegmentArrays]:
+    """Predictions for all segments in order, a few at a time, as soon as no later window changes them.
 
-    After each batch there is an empty one, so that whoever iterates knows that it is done. Holds inputs and outputs of
-    less than two windows and a batch, however long the video is.
+    After each batch there is an empty one, so that whoever iterates knows that it is done. Holds inputs and predictions
+    of less than two windows and a batch, however long the video is.
 
     Args:
         batches: inputs of segments, in order.
@@ -67,60 +67,60 @@ def slide(batches: Iterable[Arrays], windows: Windows, run: Run) -> Iterator[Arr
         run: the model.
     """
     inputs = _Rows()
-    outputs = _Rows()
+    predictions = _Rows()
     next_start = 0
 
-    def answer(start: int) -> Arrays:
+    def run_at(start: int) -> SegmentArrays:
         padding = windows.length - (inputs.end - start)
         window = inputs.take(start, start + windows.length)
         valid = np.arange(windows.length) < windows.length - max(padding, 0)
         found = run(window if padding <= 0 else _padded(window, padding), valid)
-        crossfade(outputs, start, {name: array[valid] for name, array in found.items()})
+        crossfade(predictions, start, {name: array[valid] for name, array in found.items()})
         inputs.drop(start + 1)  # the next window starts later
-        return outputs.drop(start + 1)
+        return predictions.drop(start + 1)
 
     for batch in batches:
         inputs.append(batch)
         while inputs.end >= next_start + windows.length:
-            yield answer(next_start)
+            yield run_at(next_start)
             next_start += windows.length - windows.overlap
         yield {}
     last = max(inputs.end - windows.length, 0)
-    if inputs.end > outputs.end:
-        yield answer(last)
-    if outputs.end > outputs.start:
-        yield outputs.drop(outputs.end)
+    if inputs.end > predictions.end:
+        yield run_at(last)
+    if predictions.end > predictions.start:
+        yield predictions.drop(predictions.end)
 
 
-def crossfade(outputs: "_Rows", start: int, window: Arrays) -> None:
-    """Join the outputs of a window to those of the ones before.
+def crossfade(predictions: "_Rows", start: int, window: SegmentArrays) -> None:
+    """Join the predictions of a window to those of the ones before.
 
     Args:
-        outputs: of the windows before; they reach to ``start`` or beyond, and are changed.
+        predictions: of the windows before; they reach to ``start`` or beyond, and are changed.
         start: first segment of the window.
-        window: its outputs; they reach at least as far as those before.
+        window: its predictions; they reach at least as far as those before.
     """
-    overlap = outputs.end - start
+    overlap = predictions.end - start
     if overlap > 0:
         ramp = np.linspace(0, 1, overlap, dtype=np.float32) if overlap > 1 else np.full(1, 0.5, np.float32)
-        before = outputs.cut(start)
+        before = predictions.cut(start)
         for name, old in before.items():
             weight = ramp.reshape(-1, *[1] * (old.ndim - 1))
             new = window[name][:overlap]
-            # In this form equal answers stay as they are, to the last bit.
+            # In this form equal predictions stay as they are, to the last bit.
             before[name] = old + (new - old) * weight
-        outputs.append(before)
-    outputs.append({name: array[max(overlap, 0) :] for name, array in window.items()})
+        predictions.append(before)
+    predictions.append({name: array[max(overlap, 0) :] for name, array in window.items()})
 
 
 class _Rows:
     """Rows of some arrays that are appended at the end and dropped at the start; they keep their numbers."""
 
     def __init__(self) -> None:
-        self._parts: list[Arrays] = []
+        self._parts: list[SegmentArrays] = []
         self.start = self.end = 0
 
-    def append(self, arrays: Arrays) -> None:
+    def append(self, arrays: SegmentArrays) -> None:
         count = len(next(iter(arrays.values())))
         if count:
             self._parts.append(arrays)
@@ -147,12 +147,12 @@ class _Rows:
         self._parts, self.end = [kept], start
         return rest
 
-    def _joined(self) -> Arrays:
+    def _joined(self) -> SegmentArrays:
         if len(self._parts) != 1:
             names = self._parts[0] if self._parts else ()
             self._parts = [{name: np.concatenate([part[name] for part in self._parts]) for name in names}]
         return self._parts[0]
 
 
-def _padded(arrays: Arrays, count: int) -> Arrays:
+def _padded(arrays: SegmentArrays, count: int) -> SegmentArrays:
     return {name: np.pad(array, [(0, count), *[(0, 0)] * (array.ndim - 1)]) for name, array in arrays.items()}

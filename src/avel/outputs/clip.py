@@ -57,8 +57,8 @@ def save(result: Localization, path: Path) -> None:
         video.thread_type = "AUTO"
         starts = [s.start_time * s.time_base for s in (video, audio) if s and s.start_time is not None and s.time_base]
         zero = float(max(min(starts, default=0), 0))  # as the media reader has it
-        pictures = _Pictures(result, target, size, rate)
-        sound = _Sound(target, reader) if audio else None
+        pictures = _PictureTrack(result, target, size, rate)
+        sound = _SoundTrack(target, reader) if audio else None
         clock = FrameClock()
         for frame in _frames(source, video):
             ticks = clock.time(frame)
@@ -107,7 +107,7 @@ def _frames(source: "InputContainer", video: "VideoStream") -> "Iterator[VideoFr
             continue
 
 
-class _Pictures:
+class _PictureTrack:
     """Draws frames and encodes them, each at its time."""
 
     def __init__(self, result: Localization, target: "OutputContainer", size: tuple[int, int], rate: Fraction) -> None:
@@ -142,7 +142,7 @@ class _Pictures:
         self.target.mux(self.stream.encode(None))
 
 
-class _Sound:
+class _SoundTrack:
     """Encodes the sound as the media reader places it on the timeline: silence where there is none, never shifted."""
 
     def __init__(self, target: "OutputContainer", reader: MediaReader) -> None:

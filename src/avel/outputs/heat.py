@@ -30,8 +30,7 @@ def heat(attention: Grid) -> Grid:
     if gate <= 0:
         return np.zeros_like(attention)
     above = np.maximum(attention / gate * attention.size - 1, 0)
-    marked: Grid = above / max(float(above.max()), FULL_SHARE - 1) * min(gate, 1.0)
-    return marked
+    return np.asarray(above / max(float(above.max()), FULL_SHARE - 1) * min(gate, 1.0), np.float32)
 
 
 def veil(attention: Grid, size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -59,5 +58,4 @@ def lay_over(picture: Picture, of: npt.NDArray[np.float32]) -> Picture:
         of: as `veil` gives it, for that size.
     """
     opacity = of[..., 3:]
-    covered: Picture = (picture * (1 - opacity) + of[..., :3] * opacity + 0.5).astype(np.uint8)
-    return covered
+    return np.asarray(picture * (1 - opacity) + of[..., :3] * opacity + 0.5, np.uint8)

@@ -158,7 +158,7 @@ def _area(edges: "np.typing.NDArray[np.float64]", values: timeline.Columns, dura
     return "".join(parts)
 
 
-def _counting(scores: timeline.Scores, category: str, result: Localization) -> str:
+def _counting(scores: timeline.ScoreCurves, category: str, result: Localization) -> str:
     """The area under the scores where they reach the threshold."""
     parts = []
     for start, end, value in zip(scores.edges[:-1], scores.edges[1:], scores.both[category], strict=True):

@@ -224,7 +224,7 @@ class _Sheet:
             width = max(band.end_seconds - band.start_seconds, least)
             axes.add_patch(_band(band.modality, (band.start_seconds, band.row + 0.12), width, 0.76))
 
-    def scores(self, scores: timeline.Scores, category: str, unjudged: list[tuple[float, float]]) -> None:
+    def scores(self, scores: timeline.ScoreCurves, category: str, unjudged: list[tuple[float, float]]) -> None:
         axes = self._axes(_SCORES, category)
         axes.set_ylim(-0.04, 1.04)  # room for the width of lines
         _void(axes, unjudged)

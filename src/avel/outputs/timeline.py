@@ -86,7 +86,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoreCurves:
     """Scores over time, with at most `MAX_COLUMNS` columns; a column has the highest score of its segments.
 
     Attributes:
@@ -117,7 +117,7 @@ def lanes(result: Localization) -> list[Lane]:
     return [_lane(category, by_category[category], gap_seconds) for category in ordered[:MAX_LANES]]
 
 
-def scores(result: Localization) -> Scores:
+def scores(result: Localization) -> ScoreCurves:
     """Scores of the categories that matter: those with events, then those that came near one."""
     categories = _notable(result)
     segments = result.segments
@@ -136,7 +136,7 @@ def scores(result: Localization) -> Scores:
         return {category: table[:, c] for c, category in enumerate(categories)}
 
     tells = tells_modalities(result)
-    return Scores(
+    return ScoreCurves(
         edges=edges,
         both=columns(_both, "audio", "visual"),
         heard=columns(lambda s: s.audio_scores or {}, "audio") if tells else None,

@@ -1,0 +1,105 @@
+"""The system that needs no training: an audio tagger and visual taggers that agree (`avel.models.agreement`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from avel.backbones.base import AudioBackbone
+from avel.backbones.engine import EngineOptions
+from avel.backbones.registry import audio_backbone, visual_backbone
+from avel.data.categories import Category
+from avel.errors import WeightsError
+from avel.features.run import Backbones
+from avel.localization.decoding import Decoding, SegmentScores
+from avel.localization.system import System
+from avel.localization.windows import SegmentArrays, Windows
+from avel.models.agreement import Agreement
+from avel.models.base import FeatureNeeds, ModelOutput, category_odds
+
+AUDIO_TAGGERS = ("auto", "yamnet", "embedded")
+
+
+class AgreementSystem(System):
+    """Two frozen taggers that agree.
+
+    Args:
+        categories: what to look for.
+        segment_seconds: length of a segment.
+        options: device and precision.
+        audio_tagger: one of `AUDIO_TAGGERS`.
+
+    Raises:
+        CategoriesError: if the categories name classes that the taggers lack.
+        WeightsError: if a tagger's weights are not available.
+        ValueError: if there is no such tagger.
+    """
+
+    name = "agreement"
+    decoding = Decoding()
+    # Scores of a segment depend on its neighbours alone, which the overlap gives it: windows change nothing.
+    windows = Windows(64, 2)
+    model: Agreement
+
+    def __init__(
+        self, categories: Sequence[Category], segment_seconds: float, options: EngineOptions, audio_tagger: str
+    ) -> None:
+        self.categories = tuple(categories)
+        self.segment_seconds = segment_seconds
+        visual = [
+            visual_backbone(name, options, segment_seconds=segment_seconds) for name in ("efficientnet-lite0", "faces")
+        ]
+        audio = [self._audio_tagger(audio_tagger, options), audio_backbone("voice", options)]
+        self.backbones = Backbones(visual, audio)
+        self.model = Agreement(
+            self.categories,
+            visual_labels=[label for backbone in visual for label in backbone.labels or ()],
+            audio_labels=[label for backbone in audio for label in backbone.labels or ()],
+            needs=FeatureNeeds(
+                visual=tuple(backbone.name for backbone in visual), audio=tuple(backbone.name for backbone in audio)
+            ),
+            visual_chance=[
+                1 / backbone.dims if backbone.exclusive else 0.0 for backbone in visual for _ in range(backbone.dims)
+            ],
+        )
+
+    def _audio_tagger(self, name: str, options: EngineOptions) -> AudioBackbone:
+        if name not in AUDIO_TAGGERS:
+            raise ValueError(f"Unknown audio tagger {name!r}. Supported are {', '.join(AUDIO_TAGGERS)}.")
+        if name != "auto":
+            return audio_backbone(name, options)
+        try:
+            return audio_backbone("yamnet", options)
+        except WeightsError:
+            self.notices = (
+                "YAMNet's weights are not available here, so the smaller embedded audio tagger listens. "
+                "`avel weights fetch yamnet` says what to do; --audio-tagger embedded chooses it without this notice.",
+            )
+            return audio_backbone("embedded", options)
+
+    def _predictions(self, output: ModelOutput) -> dict[str, torch.Tensor]:
+        return {
+            "events": torch.sigmoid(category_odds(output.logits)),
+            "audio": output.shown["audio_scores"],
+            "visual": output.shown["visual_scores"],
+        }
+
+    def scores(self, predictions: SegmentArrays) -> SegmentScores:
+        """See `System`."""
+        return SegmentScores(
+            categories=self.model.categories,
+            events=predictions["events"],
+            audio=predictions["audio"],
+            visual=predictions["visual"],
+            seen_alone=np.array([category.visual_evidence == "class" for category in self.categories]),
+        )
+
+    def description(self) -> dict[str, Any]:
+        """See `System`."""
+        names = self.model.categories
+        return {
+            "cannot_hear": [n for n, audible in zip(names, self.model.audible, strict=True) if not audible],
+            "cannot_see": [n for n, visible in zip(names, self.model.visible, strict=True) if not visible],
+            "notes": {category.name: category.note for category in self.categories if category.note},
+        }

@@ -1,0 +1,170 @@
+"""The system of a trained checkpoint of any model: the features that it was trained on, and no others."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from avel.errors import FeaturesError, ModelError, WeightsError
+from avel.features.extract import FeatureBatch
+from avel.features.recipe import Recipe
+from avel.features.run import Backbones, Loader
+from avel.features.store import BackboneEntry
+from avel.localization.decoding import ARGMAX, SegmentScores, exclusive_scores, independent_scores
+from avel.localization.system import MODALITIES, System
+from avel.localization.windows import SegmentArrays, Windows
+from avel.models import registry
+from avel.models.base import ModelOutput, category_odds, shown_by
+from avel.training import checkpoint
+from avel.training.checkpoint import CheckpointInfo
+from avel.training.features import FeatureRecord, differences
+
+
+class CheckpointSystem(System):
+    """A checkpoint of ``avel train``.
+
+    Args:
+        path: the checkpoint.
+        device: of the networks that make features.
+        precision: of the same; as at training when ``None``.
+        loader: gives the networks.
+
+    Raises:
+        ModelError: if the checkpoint cannot be read, or does not say what features it needs.
+        FeaturesError: if the features that it needs cannot be made here.
+        WeightsError: if a network's weights are not available.
+    """
+
+    decoding = ARGMAX
+
+    def __init__(self, path: Path, *, device: str, precision: str | None, loader: Loader) -> None:
+        self.path = path
+        self.model, self.info = checkpoint.load(path)
+        self.name = self.info.model
+        self.segment_seconds = self.info.segment_seconds
+        self.windows = Windows.half_overlapping(self.info.num_segments)
+        modalities = registry.entry(self.info.model).modalities
+        recipe = _recipe(path, self.info.features, modalities, precision)
+        with _needed_by(path):
+            self.backbones = loader(recipe, device, None)
+        _check(path, self.info, self.backbones, modalities)
+        with path.open("rb") as file:
+            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self.grid, self.notices = self._what_it_shows()
+
+    def _what_it_shows(self) -> tuple[tuple[int, int] | None, tuple[str, ...]]:
+        """The grid of its attention, and what it does not show."""
+        notices = []
+        if len(self.looks_at) == 1:
+            only, other = ("sound", "picture") if self.looks_at == ("audio",) else ("picture", "sound")
+            notices.append(f"The model {self.name} judges by the {only} alone and never looks at the {other}.")
+        dims = self.info.dims
+        grid = None
+        if "spatial_attention" in shown_by(self.model, dims):
+            grids = {backbone.grid for backbone in self.backbones.visual}
+            grid = next(iter(grids)) if len(grids) == 1 else None
+            if grid is None:
+                names = ", ".join(backbone.name for backbone in self.backbones.visual)
+                notices.append(f"Regions of {names} ({dims.regions}) form no grid, so there is no map of where.")
+        return grid, tuple(notices)
+
+    def inputs(self, batch: FeatureBatch) -> dict[str, npt.NDArray[Any]]:
+        """See `System`; zeros of a modality that the model does not look at, as at training."""
+        count, dims = len(batch.audio_valid), self.info.dims
+        shapes = {"visual": (count, dims.regions, dims.visual_dims), "audio": (count, dims.audio_dims)}
+        nothing = {m: np.zeros(shape, np.float32) for m, shape in shapes.items() if m not in self.looks_at}
+        return {**nothing, **super().inputs(batch)}
+
+    def _predictions(self, output: ModelOutput) -> dict[str, torch.Tensor]:
+        logits = output.logits
+        if self.info.multi_label:
+            predictions = {"probabilities": torch.sigmoid(category_odds(logits))}
+        else:
+            predictions = {"probabilities": torch.softmax(logits, dim=-1)}
+        if "spatial_attention" in output.shown:
+            predictions["attention"] = output.shown["spatial_attention"]
+        return predictions
+
+    def scores(self, predictions: SegmentArrays) -> SegmentScores:
+        """See `System`."""
+        probabilities = predictions["probabilities"]
+        if self.info.multi_label:
+            events = independent_scores(probabilities, self.info.thresholds)
+        else:
+            events = exclusive_scores(probabilities)
+        return SegmentScores(categories=self.info.categories, events=events)
+
+    def description(self) -> dict[str, Any]:
+        """See `System`."""
+        said = {
+            "checkpoint": {"file": self.path.name, "sha256": self.sha256},
+            "looks_at": list(self.looks_at),
+            "window": {"segments": self.windows.length, "overlap": self.windows.overlap},
+        }
+        if self.info.multi_label:
+            said["thresholds"] = dict(zip(self.info.categories, self.info.thresholds, strict=True))
+        return said
+
+
+def _recipe(path: Path, features: FeatureRecord, modalities: Sequence[str], precision: str | None) -> Recipe:
+    """How the features of a checkpoint are made, those of the modalities that its model looks at."""
+    unknown = [modality for modality in modalities if not getattr(features, modality)]
+    if unknown:
+        raise ModelError(
+            f"{path}: does not say which networks made the {' and '.join(unknown)} features that it was trained on, "
+            "since files in AVE's layout do not, and so none can be made of a video. Train it again with --features-of "
+            "(ave for the published files), or on a feature store, which says it."
+        )
+    said = features.recipe
+    try:
+        return Recipe(
+            visual=features.visual if "visual" in modalities else (),
+            audio=features.audio if "audio" in modalities else (),
+            frames_per_segment=said.get("frames_per_segment"),
+            segment_seconds=features.segment_seconds,
+            precision=precision or said.get("precision", Recipe().precision),  # type: ignore[arg-type]
+        )
+    except ValueError as error:
+        raise ModelError(
+            f"{path}: what it says of the features that it was trained on is not possible: {error}"
+        ) from error
+
+
+@contextmanager
+def _needed_by(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{path} was trained on features of a network that is not here. {error}") from error
+    except ValueError as error:
+        raise FeaturesError(f"{path}: the features that it was trained on cannot be made here: {error}") from error
+
+
+def _check(path: Path, info: CheckpointInfo, backbones: Backbones, modalities: tuple[str, ...]) -> None:
+    """Refuse networks whose features are others than those that a model was trained on."""
+    here = _record(info.features, backbones.entries())
+    found = differences(info.features, here, modalities)
+    if found:
+        raise FeaturesError(
+            f"{path}: the features made here are not those that it was trained on: {'; '.join(found)}. "
+            "Put the weights that it was trained with in place (`avel weights path NAME` says where), use the version "
+            "of avel that trained it, or train it again on features extracted here."
+        )
+
+
+def _record(trained: FeatureRecord, entries: Mapping[str, BackboneEntry]) -> FeatureRecord:
+    """What some networks make, in place of what a model was trained on."""
+    shapes = {m: [e.shape for e in entries.values() if e.modality == m] for m in MODALITIES}
+    here = replace(trained, networks={name: entry.network for name, entry in entries.items()})
+    if shapes["visual"]:
+        regions = {shape[0] for shape in shapes["visual"]}
+        here = replace(here, regions=max(regions), visual_dims=sum(shape[1] for shape in shapes["visual"]))
+    if shapes["audio"]:
+        here = replace(here, audio_dims=sum(shape[0] for shape in shapes["audio"]))
+    return here

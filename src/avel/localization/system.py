@@ -1,0 +1,89 @@
+"""What localizes: a model, the networks that make its features, and how its predictions are read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from avel.features.extract import FeatureBatch
+from avel.features.run import Backbones
+from avel.localization.decoding import Decoding, SegmentScores
+from avel.localization.windows import SegmentArrays, Windows
+from avel.models.base import LocalizationModel, ModelOutput
+
+MODALITIES = ("audio", "visual")
+
+
+class System(ABC):
+    """A model with everything that it takes to run it on a video.
+
+    What goes through it is called *inputs* (features, as the model takes them), *predictions* (what the model says, as
+    arrays that may be averaged where windows overlap) and *scores* (what they mean for each category).
+
+    Attributes:
+        name: as in results.
+        model: in evaluation mode.
+        backbones: the networks that make its features; none of a modality that the model does not look at.
+        segment_seconds: length of a segment.
+        windows: how long videos are cut for the model.
+        decoding: how its scores become events unless a user says otherwise.
+        grid: rows and columns of the parts of the picture that its attention is about, ``None`` without any.
+        notices: what a user should know before reading its results.
+    """
+
+    name: str
+    model: LocalizationModel
+    backbones: Backbones
+    segment_seconds: float
+    windows: Windows
+    decoding: Decoding
+    grid: tuple[int, int] | None = None
+    notices: Sequence[str] = ()
+
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """What the model looks at, of ``audio`` and ``visual``."""
+        return tuple(m for m in MODALITIES if getattr(self.backbones, m))
+
+    def inputs(self, batch: FeatureBatch) -> dict[str, npt.NDArray[Any]]:
+        """The model's inputs: ``visual`` (T, R, D_v) and ``audio`` (T, D_a)."""
+        return {
+            modality: np.concatenate([getattr(batch, modality)[b.name] for b in getattr(self.backbones, modality)], -1)
+            for modality in self.looks_at
+        }
+
+    def predict(self, inputs: SegmentArrays, valid: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
+        """What the model says of one window.
+
+        Args:
+            inputs: as `inputs` gives them.
+            valid: (T,) bool, False in padding.
+
+        Returns:
+            Arrays of T rows whose averages make sense, for `scores` and `attention`.
+        """
+        tensors = [torch.from_numpy(np.ascontiguousarray(inputs[m]))[None] for m in ("visual", "audio")]
+        with torch.inference_mode():
+            output = self.model(*tensors, torch.from_numpy(valid)[None])
+            return {name: tensor[0].float().numpy() for name, tensor in self._predictions(output).items()}
+
+    @abstractmethod
+    def _predictions(self, output: ModelOutput) -> dict[str, torch.Tensor]:
+        """What `scores` and `attention` need, (1, T, ...)."""
+
+    @abstractmethod
+    def scores(self, predictions: SegmentArrays) -> SegmentScores:
+        """Scores of a video, with 0.5 where a category counts as there."""
+
+    def attention(self, predictions: SegmentArrays) -> npt.NDArray[np.float32] | None:
+        """(T, rows, columns), shares of each segment that add up to 1; ``None`` when the model does not say where."""
+        if self.grid is None:
+            return None
+        return predictions["attention"].reshape(-1, *self.grid)
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """What a reader of a result has to know of how it was made, and of what it cannot find."""
