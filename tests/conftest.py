@@ -5,12 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from avel.backbones import weights
 from avel.errors import WeightsError
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("AVEL_SHARED", ROOT.parent / "shared"))
+
+# What is right on a busy machine is right: no test of a property fails because it took long.
+settings.register_profile("avel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("avel")
 
 
 @pytest.fixture(scope="session")
