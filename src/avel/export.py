@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from avel.errors import ModelError
-from avel.files import replacing
+from avel.files import write_bytes
 from avel.models import registry
 from avel.models.base import LocalizationModel, shown_by
 from avel.training import checkpoint
@@ -103,8 +103,7 @@ def export(path: str | Path, output: str | Path) -> Exported:
         if suffix == ".xml":
             targets.insert(0, (written.with_suffix(".bin"), output.with_suffix(".bin")))
         for source, target in targets:
-            with replacing(target) as temporary:
-                temporary.write_bytes(source.read_bytes())
+            write_bytes(target, source.read_bytes())
     return Exported(
         tuple(target for _, target in reversed(targets)), graph.inputs, graph.outputs, graph.segments, difference
     )

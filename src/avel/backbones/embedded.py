@@ -8,7 +8,6 @@ Front end, classes and their order are YAMNet's. How it was made and what it hea
 import hashlib
 import json
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +18,7 @@ from avel.backbones.base import AudioBackbone, Floats
 from avel.backbones.engine import EngineOptions, from_torch
 from avel.backbones.logmel import LogMel
 from avel.errors import WeightsError
+from avel.files import SafetensorsError, open_safetensors, safetensors_header
 
 if TYPE_CHECKING:
     import torch
@@ -53,9 +53,9 @@ class Embedded(AudioBackbone):
     ) -> None:
         if output not in ("scores", "embedding"):
             raise ValueError(f"The embedded tagger gives scores or embedding; got {output!r}.")
-        data = (resources.files("avel.backbones") / "data" / FILE_NAME).read_bytes() if path is None else _read(path)
-        origin = FILE_NAME if path is None else str(path)
-        description = _description(data, origin)
+        file = path or Path(__file__).parent / "data" / FILE_NAME
+        data = _read(file)
+        description = _description(file)
         classes = tuple(description["classes"])
         self._log_mel = LogMel(**description["log_mel"])
         self._reduce = np.max if output == "scores" else np.mean
@@ -64,7 +64,7 @@ class Embedded(AudioBackbone):
         else:
             self.name, self.dims, self.labels = "embedded-embedding", 1024, None
         self._network = from_torch(
-            partial(_network, data, origin, len(classes), output),
+            partial(_network, file, len(classes), output),
             (FRAMES, self._log_mel.bands),
             name=self.name,
             digest="sha256:" + hashlib.sha256(data).hexdigest(),
@@ -99,44 +99,26 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _description(data: bytes, origin: str) -> dict[str, Any]:
+def _description(file: Path) -> dict[str, Any]:
     """What is written in the file's header: classes, front end, digest of the training."""
-    length = int.from_bytes(data[:8], "little")
     try:
-        header = json.loads(data[8 : 8 + length])
-        description = json.loads(header["__metadata__"]["audio_tagger"])
+        description = json.loads(safetensors_header(file).metadata["audio_tagger"])
         if {"classes", "log_mel", "training"} <= description.keys():
             return dict(description)
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise WeightsError(
-        f"{origin} does not describe an audio tagger in its header. "
-        "Make one with: python -m shipped_weights.audio_tagger"
+        f"{file} does not describe an audio tagger in its header. Make one with: python -m shipped_weights.audio_tagger"
     )
 
 
-def _network(data: bytes, origin: str, classes: int, output: str) -> "torch.nn.Module":
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-    from torch import Tensor, nn
-
-    from avel.backbones.embedded_network import TaggerNetwork
-
-    class Output(nn.Module):
-        """The one output that is asked for."""
-
-        def __init__(self, network: TaggerNetwork) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, patches: Tensor) -> Tensor:
-            logits, embedding = self.network(patches)
-            result: Tensor = logits.sigmoid() if output == "scores" else embedding
-            return result
+def _network(file: Path, classes: int, output: str) -> "torch.nn.Module":
+    from avel.backbones.embedded_network import EmbeddingOutput, ScoresOutput, TaggerNetwork
 
     network = TaggerNetwork(classes)
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in load(data).items()})
-    except (SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"{origin} does not hold this tagger's tensors: {error}") from error
-    return Output(network)
+        with open_safetensors(file, "pt") as opened:
+            network.load_state_dict({name: opened.get_tensor(name).float() for name in opened.keys()})  # noqa: SIM118
+    except (OSError, SafetensorsError, RuntimeError) as error:
+        raise WeightsError(f"{file} does not hold this tagger's tensors: {error}") from error
+    return ScoresOutput(network) if output == "scores" else EmbeddingOutput(network)

@@ -76,3 +76,29 @@ class TaggerNetwork(nn.Module):
         """(B, 96, 64) log-mel patches to (B, C) logits and (B, 1024) embeddings, which are not negative."""
         embedding = self.body(patches.unsqueeze(1)).mean(dim=(2, 3))
         return self.head(embedding), embedding
+
+
+class ScoresOutput(nn.Module):
+    """The scores alone, as `embedded` runs the network."""
+
+    def __init__(self, network: TaggerNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(B, 96, 64) log-mel patches to (B, C) scores in [0, 1]."""
+        logits, _ = self.network.forward(patches)
+        return logits.sigmoid()
+
+
+class EmbeddingOutput(nn.Module):
+    """The embedding alone, as `embedded` runs the network."""
+
+    def __init__(self, network: TaggerNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(B, 96, 64) log-mel patches to (B, 1024) embeddings, which are not negative."""
+        _, embedding = self.network.forward(patches)
+        return embedding

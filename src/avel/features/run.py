@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args
 
-from avel.errors import AvelError, FeaturesError, MediaError
+from avel.errors import AvelError, FeaturesError, MediaError, OutputError
 from avel.features.recipe import Recipe
 from avel.features.store import BackboneEntry, FeatureStore, IndexRow, Source, absolute_text, assign_keys, entries
+from avel.files import write_text
 
 if TYPE_CHECKING:
     from avel.backbones.base import AudioBackbone, VisualBackbone
@@ -421,10 +422,8 @@ class _Journal:
         again = {absolute_text(video) for video in videos}
         self.quarantined = {video: outcome for video, outcome in _read_failures(file).items() if outcome.quarantined}
         others = [outcome for video, outcome in self.quarantined.items() if video not in again]
-        with contextlib.suppress(OSError):
-            temporary = file.with_name(f".{file.name}.{os.getpid()}")
-            temporary.write_text("".join(_line(outcome) for outcome in others), "utf-8")
-            temporary.replace(file)
+        with contextlib.suppress(OutputError):
+            write_text(file, "".join(_line(outcome) for outcome in others))
 
     def append(self, outcome: Outcome) -> None:
         """On a full disk there is no room for this either; the summary has it."""

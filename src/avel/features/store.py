@@ -20,7 +20,6 @@ on between people.
 
 import contextlib
 import csv
-import errno
 import hashlib
 import importlib.metadata
 import json
@@ -42,6 +41,7 @@ import numpy.typing as npt
 
 from avel.errors import FeaturesError
 from avel.features.recipe import Recipe, canonical_json, digest_of
+from avel.files import as_os_error, replacing, safetensors_header, write_text, writing
 
 if TYPE_CHECKING:
     from avel.backbones.base import Backbone
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 FORMAT = "avel features 1"
 SUFFIX = ".safetensors"
-MAX_HEADER_BYTES = 8 << 20
-"""A feature file's header is a few KB; a hostile one could ask for gigabytes of memory."""
 MAX_STORE_JSON_BYTES = 1 << 20
 MAX_NAME_BYTES = 180
 """Of one part of a key. File systems allow 255, and the suffix is added."""
@@ -352,7 +350,7 @@ class FeatureStore:
                 "backbones": {name: entry.to_dict() for name, entry in sorted(backbones.items())},
                 "digest": _store_digest(recipe, backbones),
             }
-            with _disk_errors(folder):
+            with _writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
             if others and not file.exists():
@@ -360,7 +358,7 @@ class FeatureStore:
                     f"{folder} is not a feature store and not empty (it holds {', '.join(sorted(others)[:3])}). "
                     "Give a new folder."
                 )
-            _write_atomically(file, json.dumps(content, indent=2) + "\n")
+            write_text(file, json.dumps(content, indent=2) + "\n", raises=FeaturesError)
         store = cls(folder)
         differences = [*recipe.differences(store.recipe), *_network_differences(backbones, store.backbones)]
         if differences or store.digest != _store_digest(recipe, backbones):
@@ -570,15 +568,17 @@ class FeatureStore:
                     f"{source}: {name} holds {np.abs(array).max():g}, too large for {spool.dtype}. "
                     "Make a store with stored_as float32."
                 )
-            with _disk_errors(self.folder):
+            with _writing(self.folder):
                 spool.append(converted)
 
     def _finish(self, path: Path, folder: Path, spools: "Mapping[str, _Spool]", record: str) -> None:
         from safetensors import SafetensorError, TensorSpec, serialize_file
 
         arrays = {name: spool.array() for name, spool in spools.items()}
-        temporary = folder / "features"
-        with _disk_errors(self.folder):
+        with replacing(path, raises=FeaturesError, temporary=folder / "features") as temporary:
+            # Made here first: safetensors' own file would be readable for its owner alone, and a store may be shared.
+            temporary.touch()
+            usual = temporary.stat().st_mode & 0o777
             try:
                 serialize_file(
                     {
@@ -595,13 +595,8 @@ class FeatureStore:
                     {"avel": record},
                 )
             except SafetensorError as error:
-                raise _operating_system_error(error) from error
-            # Safetensors writes for its owner alone; a store may be shared.
-            ordinary = folder / "ordinary"
-            ordinary.touch()
-            temporary.chmod(ordinary.stat().st_mode & 0o777)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(temporary, path)
+                raise as_os_error(error) from error
+            temporary.chmod(usual)
 
     def _files(self) -> Iterator[tuple[str, os.stat_result]]:
         """Key and status of each feature file."""
@@ -619,7 +614,7 @@ class FeatureStore:
         """A folder for files in the making, on the store's own disk, that is gone afterwards."""
         with self._lock(exclusive=False):
             folder = self.folder / ".tmp" / secrets.token_hex(8)
-            with _disk_errors(self.folder):
+            with _writing(self.folder):
                 folder.mkdir(parents=True)
             try:
                 yield folder
@@ -634,7 +629,7 @@ class FeatureStore:
         except ModuleNotFoundError:  # Windows, where open files cannot be removed anyway
             yield True
             return
-        with _disk_errors(self.folder):
+        with _writing(self.folder):
             file = (self.folder / ".lock").open("ab")
         with file:
             held = True
@@ -715,27 +710,18 @@ _Tensor = tuple[type[np.generic], tuple[int, ...], int]
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, _Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > MAX_HEADER_BYTES:
-                raise _damaged(path, f"its header would have {length} bytes, {MAX_HEADER_BYTES} are allowed")
-            header = json.loads(file.read(length))
-        with safe_open(path, framework="numpy") as opened:  # checks every offset and the length of the file
-            record = json.loads((opened.metadata() or {}).get("avel", ""))
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        header = safetensors_header(path)
+        record = json.loads(header.metadata.get("avel", ""))
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise _damaged(path, f"it is not a file of the format '{FORMAT}'")
     tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] not in _TYPES:
-            raise _damaged(path, f"{name} is of the type {entry['dtype']}; allowed are {', '.join(_TYPES)}")
-        tensors[name] = (_TYPES[entry["dtype"]], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
+    for name, place in header.tensors.items():
+        if place.dtype not in _TYPES:
+            raise _damaged(path, f"{name} is of the type {place.dtype}; allowed are {', '.join(_TYPES)}")
+        tensors[name] = (_TYPES[place.dtype], place.shape, place.offset_bytes)
     return record, tensors
 
 
@@ -825,7 +811,7 @@ def _write_index(file: Path, rows: Iterable[IndexRow]) -> None:
     table = csv.DictWriter(text, list(_COLUMNS), lineterminator="\n")
     table.writeheader()
     table.writerows(asdict(row) for row in rows)
-    _write_atomically(file, text.getvalue())
+    write_text(file, text.getvalue(), raises=FeaturesError)
 
 
 def _source_problems(source: Source) -> list[str]:
@@ -846,47 +832,8 @@ def _source_problems(source: Source) -> list[str]:
     return [] if now.sha256 == source.sha256 else [f"its {what} {source.path} is no longer the same"]
 
 
-def _write_atomically(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    with _disk_errors(file.parent):
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            _replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    """Give a complete file its name, so that not even a power cut leaves an incomplete one of that name."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _operating_system_error(error: Exception) -> OSError:
-    """The operating system's error that safetensors tells only in words."""
-    number = re.search(r"os error (\d+)", str(error))
-    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
-
-
-@contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise FeaturesError(
-                f"{folder}: the disk is full. Nothing incomplete was left; free some room and run the command again."
-            ) from error
-        raise FeaturesError(
-            f"{folder}: cannot be written ({error.strerror or error}). Check its permissions, or give another folder."
-        ) from error
+def _writing(folder: Path) -> contextlib.AbstractContextManager[None]:
+    return writing(folder, raises=FeaturesError)
 
 
 def _damaged(path: Path, found: str) -> FeaturesError:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from avel.errors import ModelError
+from avel.files import open_safetensors, write_bytes
 from avel.matching.avdln import Avdln
 from avel.matching.base import Matcher, MatcherOptions
 from avel.matching.training import MATCHERS
@@ -34,13 +35,17 @@ _MAX_KERNEL = 2**24
 
 
 def save(matcher: Matcher, path: str | Path) -> None:
-    """Write a matcher as safetensors, with its kind and sizes in the file's metadata."""
-    from safetensors.torch import save_file
+    """Write a matcher as safetensors, with its kind and sizes in the file's metadata.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    from safetensors.torch import save as serialize
 
     name = next(name for name, kind in MATCHERS.items() if isinstance(matcher, kind))
     metadata = {"matcher": name, "dims": asdict(matcher.dims), "options": asdict(matcher.options)}
     state = {key: value.detach().cpu().contiguous() for key, value in matcher.state_dict().items()}
-    save_file(state, str(path), {"format": _FORMAT, "avel": json.dumps(metadata)})
+    write_bytes(Path(path), serialize(state, {"format": _FORMAT, "avel": json.dumps(metadata)}))
 
 
 def load(path: str | Path) -> Matcher:
@@ -52,13 +57,11 @@ def load(path: str | Path) -> Matcher:
     Raises:
         ModelError: if the file is missing or is not such a file.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such file.")
     try:
-        with safe_open(str(path), framework="pt") as file:
+        with open_safetensors(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise ModelError(f"{path}: is not a matcher of avel, its format is {metadata.get('format')!r}.")
@@ -68,7 +71,7 @@ def load(path: str | Path) -> Matcher:
                 matcher = MATCHERS[made["matcher"]](dims, options)
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         _fill(matcher, state, path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: is damaged ({error}). Make or get it again.") from error
     return matcher.eval()
 

@@ -7,19 +7,17 @@ tensors are compared with those of the file by name, type and shape, and only th
 import contextlib
 import dataclasses
 import json
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
 from avel.errors import AvelError, ModelError
-from avel.files import replacing
+from avel.files import SafetensorsError, open_safetensors, write_bytes
 from avel.models import registry
 from avel.models.base import LocalizationModel
 from avel.models.options import Dims
@@ -30,7 +28,6 @@ KEY = "avel"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 """In the folder of a run."""
 
-MAX_HEADER_BYTES = 16 << 20
 MAX_CATEGORIES = 100_000
 MAX_SEGMENTS = 100_000
 
@@ -148,9 +145,7 @@ def save(path: str | Path, model: LocalizationModel, info: CheckpointInfo) -> No
         OutputError: if it cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    with replacing(Path(path)) as temporary:
-        # Not `save_file`, which lets nobody but its owner read the file.
-        temporary.write_bytes(serialize(tensors, {KEY: info.to_json()}))
+    write_bytes(Path(path), serialize(tensors, {KEY: info.to_json()}))
 
 
 def read_info(path: str | Path) -> CheckpointInfo:
@@ -221,22 +216,17 @@ def take_over(model: LocalizationModel, path: str | Path) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[Any]:
-    """A safetensors file, after a look at the size of its head.
+    """A safetensors file that may be of any origin.
 
     Raises:
         ModelError: if it cannot be read or is something else.
     """
     try:
-        with path.open("rb") as raw:
-            start = raw.read(8)
+        with open_safetensors(path, "pt") as file:
+            yield file
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}). Give a checkpoint that avel trained.") from error
-    if len(start) < 8 or struct.unpack("<Q", start)[0] > MAX_HEADER_BYTES:
-        raise ModelError(f"{path}: not a safetensors file. Give a checkpoint that avel trained.")
-    try:
-        with safe_open(path, "pt") as file:
-            yield file
-    except SafetensorError as error:
+    except SafetensorsError as error:
         raise damaged(path, str(error)) from error
 
 

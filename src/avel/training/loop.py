@@ -34,7 +34,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from avel.data.annotations import Split
 from avel.errors import FeaturesError, SettingsError
-from avel.files import replacing
+from avel.files import write_bytes
 from avel.metrics.multi_label import choose_thresholds, mean_average_precision
 from avel.metrics.segments import segment_accuracy
 from avel.metrics.values import Classes
@@ -568,8 +568,7 @@ def save_state(
         tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     content = {"history": [asdict(epoch) for epoch in history]}
-    with replacing(path) as temporary:
-        temporary.write_bytes(save(tensors, {checkpoint.KEY: json.dumps(content)}))
+    write_bytes(path, save(tensors, {checkpoint.KEY: json.dumps(content)}))
 
 
 def load_state(

@@ -15,6 +15,7 @@ from pydantic import Field
 from avel.data.labels import WeakProtocol
 from avel.data.splits import SHARES
 from avel.errors import SettingsError
+from avel.files import write_text
 
 TaskName = Literal["supervised", "weak"]
 LossName = Literal["cross-entropy", "multi-label-soft-margin"]
@@ -133,8 +134,12 @@ class TrainingSettings:
         return dataclasses.asdict(self)
 
     def save(self, path: Path) -> None:
-        """Write as YAML."""
-        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
+        """Write as YAML.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     def with_changes(self, **changes: Any) -> "TrainingSettings":
         """The same with other values of some settings.

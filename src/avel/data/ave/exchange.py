@@ -20,6 +20,7 @@ from avel.errors import FeaturesError
 from avel.features.extract import FeatureBatch
 from avel.features.recipe import Recipe, StoredType
 from avel.features.store import BackboneEntry, FeatureStore, Source, absolute_text
+from avel.files import write_text
 
 AVE_SEGMENTS = 10
 ROWS_FILE = "videos.txt"
@@ -117,10 +118,7 @@ def export_ave(
         write_rows(files[-2], rows("audio"), len(keys), dtype=dtype)
         write_rows(files[-1], validity("audio"), len(keys), dtype=dtype)
     files.append(folder / ROWS_FILE)
-    try:
-        files[-1].write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    except OSError as error:
-        raise FeaturesError(f"{files[-1]}: cannot be written ({error.strerror}).") from error
+    write_text(files[-1], "".join(f"{name}\n" for name in names), raises=FeaturesError)
     lengths = {key: len(store.open(key)) for key in keys if key is not None}
     return Exported(
         files=tuple(files),

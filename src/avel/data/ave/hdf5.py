@@ -28,7 +28,6 @@ import contextlib
 import itertools
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.errors import FeaturesError
+from avel.files import as_os_error, replacing, writing
 
 if TYPE_CHECKING:
     import h5py
@@ -362,7 +362,7 @@ def write_rows(
             if written == num_rows:
                 raise FeaturesError(f"{path}: there are more rows than the {num_rows} announced.")
             if dataset is None:
-                with _disk_errors(path):
+                with _writing(path):
                     dataset = file.create_dataset(key, (num_rows, *row.shape), dtype)
             if row.shape != dataset.shape[1:]:
                 raise FeaturesError(
@@ -370,7 +370,7 @@ def write_rows(
                     "AVE's layout needs the same number of segments and features in all."
                 )
             converted = _as_type(row, dtype, f"{path}: row {written}")
-            with _disk_errors(path):
+            with _writing(path):
                 dataset[written] = converted
             written += 1
         if written < num_rows:
@@ -394,7 +394,7 @@ def write_order(path: str | Path, order: npt.ArrayLike) -> None:
     if len(np.unique(rows)) < len(rows):
         raise ValueError("A row number occurs twice in the order; a split holds each row once.")
     path = Path(path)
-    with _replacing(path) as file, _disk_errors(path):
+    with _replacing(path) as file, _writing(path):
         file.create_dataset(ORDER_KEY, data=rows.astype(np.int64))
 
 
@@ -489,11 +489,12 @@ def _as_type(row: npt.NDArray[np.floating], dtype: FloatType, where: str) -> npt
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # HDF5 has no error of its own for a full disk
-        raise FeaturesError(f"{path}: cannot be written ({error}). Is the disk full, or the folder closed?") from error
+def _writing(path: Path) -> Iterator[None]:
+    with writing(path, raises=FeaturesError):
+        try:
+            yield
+        except RuntimeError as error:  # HDF5 has no error of its own for a full disk
+            raise as_os_error(error) from error
 
 
 @contextlib.contextmanager
@@ -501,21 +502,11 @@ def _replacing(path: Path) -> Iterator["h5py.File"]:
     """A new HDF5 file that takes its name when it is complete, and leaves nothing behind otherwise."""
     import h5py
 
-    with _disk_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-    temporary = Path(name)
-    try:
-        with _disk_errors(path):
+    with replacing(path, raises=FeaturesError) as temporary:
+        with _writing(path):
             file = h5py.File(temporary, "w")
         try:
             yield file
         finally:
-            with _disk_errors(path):
+            with _writing(path):
                 file.close()
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp's file is for its owner alone
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
