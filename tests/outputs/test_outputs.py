@@ -142,3 +142,9 @@ def test_light_formats_import_nothing_heavy():
     program = f"import sys, avel.outputs; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_json_is_read_back_equal(tmp_path, result):
+    path = tmp_path / "clip.json"
+    path.write_text(render(result, "json"), encoding="utf-8")
+    assert Localization.from_json(path) == result

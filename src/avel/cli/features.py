@@ -213,7 +213,7 @@ def _rows(annotations: Path | None) -> list[str] | None:
     """The video of each row of AVE's table, or each line of a plain list."""
     if annotations is None:
         return None
-    from avel.data.annotations import read_ave_table
+    from avel.data.formats.ave import read_ave_table
     from avel.errors import AnnotationsError
 
     table = read_ave_table(annotations)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avel.data.formats import audacity, coco, elan, label_studio, subtitles, table
 from avel.errors import AvelError, OutputError
 from avel.events import Localization
 from avel.files import replacing, write_text
-from avel.outputs.labels import audacity_text, elan_text, label_studio_text
-from avel.outputs.text import csv_text, json_text, srt_text, vtt_text
 
 if TYPE_CHECKING:
     from avel.outputs.evidence import Evidence
@@ -40,6 +39,10 @@ def _text(suffix: str, text: Callable[[Localization], str]) -> Format:
     return Format(suffix, lambda result, path, _: write_text(path, text(result)), text)
 
 
+def _json(result: Localization) -> str:
+    return result.to_json() + "\n"
+
+
 def _html(result: Localization, path: Path, gather: Gather) -> None:
     from avel.outputs.page import page
 
@@ -63,22 +66,22 @@ def _mp4(result: Localization, path: Path, _: Gather) -> None:
 
 def _coco(result: Localization, path: Path, _: Gather) -> None:
     from avel.media.reader import probe
-    from avel.outputs.boxes import coco_text
+    from avel.outputs.boxes import boxes
 
     info = probe(result.video)
     if info.width is None or info.height is None:
         raise OutputError(f"{result.video}: has no picture, so there are no boxes in it. Choose another format.")
-    write_text(path, coco_text(result, info.width, info.height))
+    write_text(path, coco.text(result, boxes(result), info.width, info.height))
 
 
 FORMATS: Mapping[str, Format] = {
-    "json": _text("json", json_text),
-    "csv": _text("csv", csv_text),
-    "srt": _text("srt", srt_text),
-    "vtt": _text("vtt", vtt_text),
-    "elan": _text("eaf", elan_text),
-    "audacity": _text("txt", audacity_text),
-    "label-studio": _text("label-studio.json", label_studio_text),
+    "json": _text("json", _json),
+    "csv": _text("csv", table.text),
+    "srt": _text("srt", subtitles.srt_text),
+    "vtt": _text("vtt", subtitles.vtt_text),
+    "elan": _text("eaf", elan.text),
+    "audacity": _text("txt", audacity.text),
+    "label-studio": _text("label-studio.json", label_studio.text),
     "coco": Format("coco.json", _coco),
     "html": Format("html", _html),
     "png": Format("png", _png),

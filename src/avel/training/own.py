@@ -21,13 +21,11 @@ import numpy.typing as npt
 from avel.data.annotations import (
     SPLITS,
     AnnotationSet,
-    Format,
     Split,
-    labels_whole_videos,
-    read_annotations,
-    read_video_labels,
 )
 from avel.data.clips import LabelledVideo, Rows, WindowedVideos, overlapping_segments
+from avel.data.formats import LabelFormat, read_annotations
+from avel.data.formats.table import labels_whole_videos, read_video_labels
 from avel.data.labels import MIN_COVERAGE, coverage
 from avel.data.splits import stratified_split
 from avel.data.videos import find_videos
@@ -152,14 +150,14 @@ def read_labels(
     labels: str | Path,
     videos: str | Path,
     *,
-    format: Format | None = None,  # noqa: A002 - the word that people look for
+    format: LabelFormat | None = None,  # noqa: A002 - the word that people look for
     categories: Sequence[str] | None = None,
     frames_per_second: float | None = None,
 ) -> VideoLabelling:
     """Read labels and find the videos that they name.
 
     Args:
-        labels: a file in any format of `avel.data.annotations.read_annotations`, or a folder of such files; or a CSV
+        labels: a file in any format of `avel.data.formats.read_annotations`, or a folder of such files; or a CSV
             file ``video,category[,split]`` without times.
         videos: folder of the videos.
         format: of the labels; found out if left out.

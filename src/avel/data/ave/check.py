@@ -14,15 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from avel.data.annotations import (
-    AVE_SECONDS,
-    DURATION_TOLERANCE_SECONDS,
-    SPLITS,
-    AveRow,
-    AveTable,
-    Split,
-    read_ave_table,
-)
+from avel.data.annotations import SPLITS, Split
 from avel.data.ave.dataset import (
     ANNOTATIONS_FILE,
     CATEGORIES,
@@ -41,6 +33,8 @@ from avel.data.ave.dataset import (
     some,
 )
 from avel.data.ave.hdf5 import AveArray, read_order
+from avel.data.formats.ave import AVE_SECONDS, AveRow, AveTable, read_ave_table
+from avel.data.formats.label_file import DURATION_TOLERANCE_SECONDS
 from avel.data.labels import Labels
 from avel.errors import AnnotationsError, AvelError, FeaturesError, MediaError
 

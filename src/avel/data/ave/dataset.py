@@ -17,16 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.data import labels as label_maker
-from avel.data.annotations import (
-    SPLITS,
-    Annotation,
-    AnnotationSet,
-    AveRow,
-    Split,
-    read_ave_table,
-)
+from avel.data.annotations import SPLITS, Annotation, AnnotationSet, Split
 from avel.data.ave.hdf5 import read_order
 from avel.data.categories import ave_categories
+from avel.data.formats.ave import AveRow, read_ave_table
 from avel.data.labels import WEAK_PROTOCOLS, Labels, WeakProtocol
 from avel.errors import AnnotationsError
 

@@ -1,16 +1,16 @@
-import csv
-import io
 import re
 from datetime import timedelta
 
+import av
 import pytest
 import srt
 import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avel.data.formats.subtitles import srt_text, timestamp, vtt_text
 from avel.events import Event, Localization, by_start
-from avel.outputs.text import CSV_COLUMNS, csv_text, json_text, srt_text, timestamp, vtt_text
+from avel.outputs import render
 
 
 @st.composite
@@ -32,44 +32,6 @@ def with_events(found: list[Event], video: str = "clip.mp4") -> Localization:
 
 def spaces(text: str) -> str:
     return " ".join(text.split())
-
-
-def test_json_is_read_back_equal(tmp_path, result):
-    path = tmp_path / "clip.json"
-    path.write_text(json_text(result), encoding="utf-8")
-    assert Localization.from_json(path) == result
-
-
-def test_csv_has_a_line_for_each_event(result):
-    rows = list(csv.DictReader(io.StringIO(csv_text(result))))
-    assert [tuple(row.values()) for row in rows] == [
-        ("clip.mp4", "Bark", "2", "5", "0.9", "audio-visual"),
-        ("clip.mp4", "Goat", "6", "7", "0.6", "audio"),
-    ]
-    assert tuple(rows[0]) == CSV_COLUMNS
-
-
-def test_csv_of_no_events_is_its_header(make):
-    assert csv_text(make(events=[])) == "video,category,start_seconds,end_seconds,score,modality\n"
-
-
-@given(st.lists(events(), max_size=5), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_csv_is_read_back(found, video):
-    rows = list(csv.DictReader(io.StringIO(csv_text(with_events(found, video)), newline="")))
-    assert len(rows) == len(found)
-    for row, event in zip(rows, by_start(found), strict=True):
-        assert row["video"].removeprefix("'") == video.replace("\r", " ").removeprefix("'")
-        assert row["category"].removeprefix("'") == event.category.removeprefix("'")
-        assert float(row["start_seconds"]) == pytest.approx(event.start_seconds, abs=1e-4)
-        assert float(row["end_seconds"]) == pytest.approx(event.end_seconds, abs=1e-4)
-        assert float(row["score"]) == pytest.approx(event.score, abs=1e-4)
-
-
-@pytest.mark.parametrize("name", ["=cmd()", "+1", "-clip.mp4", "@x", "\t=x", " =x"])
-def test_csv_starts_no_formula(make, name):
-    text = csv_text(make(name, events=[(name, 0, 1, "audio", 0.5)]))
-    _, row = csv.reader(io.StringIO(text, newline=""))
-    assert row[:2] == [f"'{name}", f"'{name}"]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +107,17 @@ def test_a_category_stays_in_its_cue(make):
     odd = make(events=[("two\n\n00:00:09,000 --> 00:00:10,000\nlines", 0, 1, "audio", 0.5)])
     assert len(list(srt.parse(srt_text(odd)))) == 1
     assert len(list(webvtt.from_string(vtt_text(odd)))) == 1
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_ffmpeg_reads_the_subtitles(result, tmp_path, name):
+    path = tmp_path / f"clip.{name}"
+    path.write_text(render(result, name), encoding="utf-8")
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+    times = [(float(p.pts * p.time_base), float((p.pts + p.duration) * p.time_base)) for p in packets]
+    assert times == [(2.0, 5.0), (6.0, 7.0)]
+    assert [bytes(p).decode() for p in packets] == ["Bark (audio-visual, 0.90)", "Goat (audio, 0.60)"]
 
 
 def _seconds(text: str) -> float:

@@ -1,35 +1,9 @@
-"""Results as text: JSON, CSV, and subtitles (SubRip and WebVTT)."""
+"""Subtitles: SubRip (``.srt``) and WebVTT (``.vtt``), a cue for each event."""
 
-import csv
 import html
-import io
 from collections.abc import Callable, Iterable
 
 from avel.events import Event, Localization, by_start
-
-CSV_COLUMNS = ("video", "category", "start_seconds", "end_seconds", "score", "modality")
-
-_FORMULA_STARTS = ("=", "+", "-", "@")
-
-
-def json_text(result: Localization) -> str:
-    """The whole result."""
-    return result.to_json() + "\n"
-
-
-def csv_text(result: Localization) -> str:
-    """One line for each event, after a line of `CSV_COLUMNS`.
-
-    A spreadsheet runs a cell that starts with ``=``, ``+``, ``-`` or ``@`` as a formula. File names and categories can
-    come from strangers, so such a cell gets an apostrophe in front, as OWASP advises ("CSV Injection").
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for e in by_start(result.events):
-        times = (f"{value:.4f}".rstrip("0").rstrip(".") for value in (e.start_seconds, e.end_seconds, e.score))
-        writer.writerow((_inert(result.video), _inert(e.category), *times, e.modality))
-    return out.getvalue()
 
 
 def srt_text(result: Localization) -> str:
@@ -62,8 +36,3 @@ def _cues(events: Iterable[Event], decimal: str, escape: Callable[[str], str]) -
         times = f"{timestamp(start, decimal)} --> {timestamp(end, decimal)}"
         cues.append(f"{times}\n{name} ({e.modality}, {e.score:.2f})\n")
     return cues
-
-
-def _inert(cell: str) -> str:
-    cell = cell.replace("\r", " ")  # which the csv module leaves unquoted when lines end with "\n"
-    return f"'{cell}" if cell.lstrip().startswith(_FORMULA_STARTS) else cell
