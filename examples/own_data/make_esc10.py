@@ -16,7 +16,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from avel.testing.synthetic import SHAPES, make_shapes_clip
+from avel.testing.shapes import SHAPES, make_shapes_clip
 
 SECONDS, RATE = 12.0, 16000
 CATEGORIES = ("Dog bark", "Rooster", "Helicopter")

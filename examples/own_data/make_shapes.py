@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avel.testing.synthetic import SHAPES, make_shapes_clip
+from avel.testing.shapes import SHAPES, make_shapes_clip
 
 Span = tuple[str, float, float]
 

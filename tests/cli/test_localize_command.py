@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import avel
 from avel.cli import localize as command
 from avel.cli.main import app
-from avel.testing.synthetic import make_clip
+from avel.testing.tone_and_flash import make_clip
 
 needs_weights = pytest.mark.usefixtures("localizer_weights")
 

@@ -8,7 +8,7 @@ import typer
 
 from avel.cli import training
 from avel.errors import SettingsError
-from avel.testing.synthetic import SHAPES, make_shapes_clip
+from avel.testing.shapes import SHAPES, make_shapes_clip
 
 app = typer.Typer()
 for command in (training.train, training.evaluate):

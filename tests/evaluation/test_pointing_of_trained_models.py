@@ -10,7 +10,7 @@ from avel.features.recipe import Recipe
 from avel.features.run import Backbones, extract_many
 from avel.media.types import PictureFormat
 from avel.metrics.pointing import pointing
-from avel.testing.synthetic import SHAPES, make_shapes_clip, shape_box
+from avel.testing.shapes import SHAPES, make_shapes_clip, shape_box
 from avel.training import loop
 from avel.training.own import open_labelled, read_labels
 from avel.training.settings import settings_for

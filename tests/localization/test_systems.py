@@ -20,7 +20,7 @@ from avel.localization.decoding import ARGMAX, Decoding
 from avel.localization.windows import slide
 from avel.models.agreement import Agreement
 from avel.models.base import FeatureNeeds
-from avel.testing.synthetic import make_clip
+from avel.testing.tone_and_flash import make_clip
 from avel.training import checkpoint
 
 SMALL = {"lstm_dims": 4, "attention_dims": 4, "attention_hidden_dims": 4}

@@ -11,7 +11,7 @@ from avel.errors import MediaError
 from avel.media import container as container_module
 from avel.media.container import choose_tracks, open_media
 from avel.media.reader import probe
-from avel.testing.synthetic import make_clip
+from avel.testing.tone_and_flash import make_clip
 
 
 @pytest.fixture(scope="module")

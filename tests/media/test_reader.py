@@ -14,7 +14,7 @@ from avel.errors import MediaError
 from avel.media import assembly
 from avel.media.reader import MediaReader, probe
 from avel.media.types import PictureFormat
-from avel.testing.synthetic import is_flash, make_clip, picture_number, tone_waveform
+from avel.testing.tone_and_flash import is_flash, make_clip, picture_number, tone_waveform
 
 TINY = PictureFormat(5, width=64, height=64)
 

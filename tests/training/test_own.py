@@ -13,7 +13,7 @@ from avel.features.run import extract_many
 from avel.metrics.multi_label import MultiLabelMetrics
 from avel.metrics.segments import Metrics
 from avel.models import registry
-from avel.testing.synthetic import SHAPES, make_shapes_clip
+from avel.testing.shapes import SHAPES, make_shapes_clip
 from avel.training import checkpoint
 from avel.training.loop import train
 from avel.training.own import LabelledData, open_labelled, read_labels, split_videos, splits_csv
