@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-import avel
 from avel.cli import data, features, models, training, weights
 from avel.cli.console import fail
 from avel.cli.localize import localize
 from avel.errors import AvelError
+from avel.version import __version__
 
 app = typer.Typer(
     name="avel",
@@ -44,5 +44,5 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _program(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
-        print(f"avel {avel.__version__}")
+        print(f"avel {__version__}")
         raise typer.Exit

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from avel.events import BACKGROUND, Event, Modality, Segment, Validity, by_start
 
-CategoryScores = npt.NDArray[np.float32]
+ScoresOverTime = npt.NDArray[np.float32]
 """(T, C - 1) in [0, 1], or (T,) of one category."""
 
 NEGLIGIBLE = 0.005
-"""CategoryScores below this are left out of a segment's lists."""
+"""ScoresOverTime below this are left out of a segment's lists."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class SegmentScores:
     """
 
     categories: tuple[str, ...]
-    events: CategoryScores
-    audio: CategoryScores | None = None
-    visual: CategoryScores | None = None
+    events: ScoresOverTime
+    audio: ScoresOverTime | None = None
+    visual: ScoresOverTime | None = None
     seen_alone: npt.NDArray[np.bool_] | None = None
 
 
@@ -68,8 +68,8 @@ ARGMAX = Decoding(threshold=0.5, keep=0.5)
 """A segment has what its own scores say, whatever its neighbours have: the rule of trained models' measurements."""
 
 
-def exclusive_scores(probabilities: CategoryScores) -> CategoryScores:
-    """CategoryScores of categories of which a segment has one, or background.
+def exclusive_scores(probabilities: ScoresOverTime) -> ScoresOverTime:
+    """ScoresOverTime of categories of which a segment has one, or background.
 
     p / (p + the largest of the other classes), background among them. So 0.5 is reached by the class with the largest
     probability and by no other, however small that probability is among many classes.
@@ -87,8 +87,8 @@ def exclusive_scores(probabilities: CategoryScores) -> CategoryScores:
     return _decided(scores, is_first)[:, :-1]
 
 
-def independent_scores(probabilities: CategoryScores, thresholds: npt.ArrayLike) -> CategoryScores:
-    """CategoryScores of categories of which a segment may have any number, each with its own threshold.
+def independent_scores(probabilities: ScoresOverTime, thresholds: npt.ArrayLike) -> ScoresOverTime:
+    """ScoresOverTime of categories of which a segment may have any number, each with its own threshold.
 
     The odds of p divided by the odds of its threshold, made a probability again: 0 and 1 stay, and a threshold becomes
     0.5.
@@ -104,7 +104,7 @@ def independent_scores(probabilities: CategoryScores, thresholds: npt.ArrayLike)
     return _decided(p * (1 - t) / (p * (1 - t) + (1 - p) * t), p >= t)
 
 
-def spans(scores: CategoryScores, decoding: Decoding) -> list[Span]:
+def spans(scores: ScoresOverTime, decoding: Decoding) -> list[Span]:
     """Spans of one category's (T,) scores, in order."""
     kept = _runs(scores >= decoding.keep)
     found = [span for span in kept if scores[span.start : span.end].max() >= decoding.threshold]
@@ -141,7 +141,7 @@ def decode(
         for span in spans(scores.events[:, c], decoding):
             present[span.start : span.end, c] = True
             events.append(_event(category, span, scores.events[:, c], bounds, "audio-visual"))
-        alone: list[tuple[Modality, CategoryScores]] = []
+        alone: list[tuple[Modality, ScoresOverTime]] = []
         if scores.audio is not None:
             alone.append(("audio", scores.audio))
         if scores.visual is not None and (scores.seen_alone is None or scores.seen_alone[c]):
@@ -156,8 +156,8 @@ def decode(
     )
 
 
-def _decided(scores: npt.NDArray[np.floating], is_there: npt.NDArray[np.bool_]) -> CategoryScores:
-    """CategoryScores of 0.5 or more where a category is there and of less elsewhere, whatever rounding did."""
+def _decided(scores: npt.NDArray[np.floating], is_there: npt.NDArray[np.bool_]) -> ScoresOverTime:
+    """ScoresOverTime of 0.5 or more where a category is there and of less elsewhere, whatever rounding did."""
     less = np.nextafter(np.float32(0.5), np.float32(0))
     return np.asarray(np.where(is_there, np.maximum(scores, 0.5), np.minimum(scores, less)), np.float32)
 
@@ -168,7 +168,7 @@ def _runs(mask: npt.NDArray[np.bool_]) -> list[Span]:
 
 
 def _event(
-    category: str, span: Span, scores: CategoryScores, bounds: list[tuple[float, float]], modality: Modality
+    category: str, span: Span, scores: ScoresOverTime, bounds: list[tuple[float, float]], modality: Modality
 ) -> Event:
     score = float(scores[span.start : span.end].max())
     return Event(category, bounds[span.start][0], bounds[span.end - 1][1], score, modality)
@@ -199,5 +199,5 @@ def _segment(
     )
 
 
-def _by_category(categories: tuple[str, ...], scores: CategoryScores, t: int) -> Mapping[str, float]:
+def _by_category(categories: tuple[str, ...], scores: ScoresOverTime, t: int) -> Mapping[str, float]:
     return {categories[c]: float(scores[t, c]) for c in np.flatnonzero(scores[t] >= NEGLIGIBLE)}
