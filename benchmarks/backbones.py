@@ -1,7 +1,7 @@
 """Speed and error of every network, engine and precision, against plain PyTorch in float32.
 
 One run on one machine; only its ratios mean something elsewhere. Pictures are of real clips, as a media reader would
-give them. Weights are fetched where they are missing; networks whose weights cannot be had are left out, and named.
+give them. Weights are fetched where they are missing; networks whose weights are not available are left out, and named.
 
     python benchmarks/backbones.py CLIP...
 

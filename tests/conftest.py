@@ -62,7 +62,7 @@ def weight_file() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def localizer_weights() -> None:
-    """What every localizer needs; tests of it are skipped where that is not to be had."""
+    """What every localizer needs; tests of it are skipped where they are not available."""
     for name in ("efficientnet-lite0", "blazeface-back", "face-landmark"):
         if weights.find(name) is None:
             pytest.skip(f"no weights {name} here (avel weights fetch {name})")

@@ -14,7 +14,7 @@ class MediaError(AvelError):
 
 
 class WeightsError(AvelError):
-    """A weight file cannot be had, or is not the file that was published."""
+    """A weight file is not available, or is not the file that was published."""
 
 
 class CategoriesError(AvelError):

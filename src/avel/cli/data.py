@@ -13,7 +13,7 @@ from avel.cli.console import errors
 if TYPE_CHECKING:
     from avel.data.ave.check import CheckProgress
 
-app = typer.Typer(help="Data sets: what a copy holds, what is wrong with it, and what it does not allow.")
+app = typer.Typer(help="Check copies of published data sets.")
 
 
 @app.callback()
@@ -25,13 +25,13 @@ def _group() -> None:
 def ave(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Folder that holds AVE's Annotations.txt, and what else there is of AVE."),
+        typer.Argument(metavar="DIR", help="The folder with AVE's Annotations.txt and whatever else of AVE you have."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Check a copy of the AVE data set, complete or not.
+    """Check a copy of the AVE data set, which need not be complete.
 
-    Exit code 1 if something in it needs a correction; what is missing does not.
+    The exit code is 1 if something in the copy is wrong; it is 0 if something is only missing.
     """
     from avel.data.ave.check import check
 

@@ -1,7 +1,6 @@
 """``avel localize``."""
 
 import contextlib
-import dataclasses
 import shutil
 import signal
 import sys
@@ -9,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from avel.events import Localization
     from avel.features.extract import Progress
     from avel.localization.localizer import Localizer
-
+    from avel.outputs.destination import Destination
 
 STDIN = "-"
-STDOUT = Path("-")
 
 SECONDS_BETWEEN_SAVES = 60.0
 STOPPED = 130
@@ -36,48 +35,82 @@ STOPPED = 130
 
 def localize(
     videos: Annotated[
-        list[str], typer.Argument(metavar="VIDEO...", help="Video files; - reads one from standard input.")
+        list[str],
+        typer.Argument(metavar="VIDEO...", help="The video files; - reads one video from standard input."),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder for the results; for one video also a file; - is standard output."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="The folder that the results are written to. For one video it may also be a file, whose suffix names "
+            "the format; - is standard output. Without it the events are printed.",
+        ),
     ] = None,
     formats: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help="Any of json,csv,srt,vtt,elan,audacity,label-studio,coco,html,png,mp4, with commas. "
-            "[default: json, or OUTPUT's]",
+            help="The formats to write, separated by commas: json, csv, srt, vtt, elan, audacity, label-studio, coco, "
+            "html, png, mp4. [default: json, or what the suffix of OUTPUT says]",
         ),
     ] = None,
     model: Annotated[
         str,
-        typer.Option(help="agreement, which needs no training; or a checkpoint of avel train, or its run's folder."),
+        typer.Option(
+            help="What finds the events: agreement, which needs no training, or a checkpoint that avel train wrote "
+            "(the file, or the folder of the run)."
+        ),
     ] = "agreement",
     categories: Annotated[
-        Path | None, typer.Option(help="Of agreement: TOML file of event categories. [default: AVE's 28]")
+        Path | None,
+        typer.Option(
+            help="A TOML file of the event categories to look for; for agreement only, since a checkpoint has its own. "
+            "[default: AVE's 28 categories]"
+        ),
     ] = None,
     segment_seconds: Annotated[
-        float | None, typer.Option(help="Of agreement: length of a segment in seconds. [default: 1]")
+        float | None,
+        typer.Option(
+            help="The length of a segment in seconds, which is how finely times are told; for agreement only. "
+            "[default: 1]"
+        ),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32, float16 or int8. [default: float16; as trained for a checkpoint]")
+        str | None,
+        typer.Option(
+            help="How the networks that make the features compute: float32, float16, which is faster on most machines, "
+            "or int8. [default: float16; for a checkpoint, what it was trained with]"
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or torch-cpu.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where the networks run: cpu, cuda (one GPU), torch-cpu (PyTorch instead of OpenVINO), or auto, which "
+            "takes the GPU where there is one."
+        ),
+    ] = "auto",
     audio_tagger: Annotated[
         str | None,
-        typer.Option(help="Of agreement: yamnet, embedded, or auto: YAMNet where it can be had. [default: auto]"),
+        typer.Option(
+            help="The network that listens, for agreement only: yamnet, embedded (smaller, part of avel), or auto, "
+            "which takes YAMNet where its weights are available. [default: auto]"
+        ),
     ] = None,
 ) -> None:
-    """Find the audio-visual events of videos.
+    """Find the events of videos that can be both seen and heard.
 
-    Without -o the events are printed; with it they are written as files.
+    Without -o the events are printed; with it the results are written as files.
 
-    Ctrl-C ends the video at hand early and writes what was found in it; a second Ctrl-C ends the program. Of a long
-    video a file NAME.partial.json is kept up to date meanwhile, in case the program does not live to write the rest.
+    Ctrl-C ends the current video early and writes what was found in it so far; a second Ctrl-C ends the program at
+    once. While a long video is read, what was found so far is kept in NAME.partial.json, so that it is not lost if the
+    program is killed.
     """
     with usage_errors(), _standard_input(videos) as paths:
-        target = _Target(output, formats, videos, paths)
+        from avel.outputs.destination import Destination
+
+        wanted = [name.strip() for name in formats.split(",")] if formats else []
+        destination = Destination(paths, output, wanted)
         from avel.localization.localizer import Localizer
 
         localizer = Localizer(
@@ -90,85 +123,16 @@ def localize(
         )
         for notice in localizer.notices:
             say(f"[yellow]notice:[/yellow] {escape(notice)}")
-        failed = _localize_all(localizer, paths, target)
+        failed = _localize_all(localizer, videos, paths, destination)
     if failed:
         if len(videos) > 1:
             say(f"[red]{failed} of {len(videos)} videos failed.[/red]")
         raise typer.Exit(1)
 
 
-class _Target:
-    """Where results go, as ``-o`` and ``--format`` ask for."""
-
-    def __init__(self, output: Path | None, formats: str | None, videos: list[str], paths: list[str]) -> None:
-        from avel.outputs import FORMATS, TEXT_FORMATS, format_of, unique_stems
-
-        self.output = output
-        self.videos = videos
-        self.formats = [name.strip() for name in formats.split(",")] if formats else []
-        for name in self.formats:
-            if name not in FORMATS:
-                raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
-        self.to_stdout = output == STDOUT or (output is None and bool(self.formats))
-        self.to_table = output is None and not self.formats
-        of_file = None if output is None or self.to_stdout or output.is_dir() else format_of(output)
-        self.to_file = of_file is not None
-        if self.to_file and (len(videos) > 1 or self.formats not in ([], [of_file])):
-            raise ValueError(f"{output} is one file; for several videos or formats give a folder.")
-        self.formats = self.formats or [of_file or "json"]
-        if self.to_stdout and (len(self.formats) > 1 or self.formats[0] not in TEXT_FORMATS):
-            raise ValueError(
-                f"Standard output takes one of {', '.join(TEXT_FORMATS)}; give a folder with -o for others."
-            )
-        self.stems = unique_stems(paths)
-
-    def save_partial(self, result: "Localization", index: int) -> None:
-        """Keep what was found so far beside where the result will be; it is removed when that is written."""
-        from avel.outputs import write
-
-        path = self._partial(index)
-        if path is not None:
-            write(result, path)
-
-    def _partial(self, index: int) -> Path | None:
-        if self.to_table or self.to_stdout:
-            return None
-        assert self.output is not None
-        folder = self.output.parent if self.to_file else self.output
-        return folder / f"{self.output.stem if self.to_file else self.stems[index]}.partial.json"
-
-    def write(self, result: "Localization", index: int, *, is_whole: bool = True) -> None:
-        """Write or print a result; of one that was stopped, what needs no more reading of the video."""
-        from avel.outputs import TEXT_FORMATS, render, write, write_all
-
-        formats = [name for name in self.formats if is_whole or name in TEXT_FORMATS]
-        partial = self._partial(index)
-        if partial is not None and not formats:
-            print(write(result, partial))
-            return
-        if self.to_table or self.to_stdout:
-            # Nothing reads the video again, so a temporary copy of standard input need not be told by its path.
-            result = dataclasses.replace(result, video=self.videos[index])
-        if self.to_table:
-            _print_events(result)
-        elif self.to_stdout and self.formats == ["json"] and len(self.videos) > 1:
-            print(result.to_json(indent=None), flush=True)  # one video a line
-        elif self.to_stdout:
-            print(render(result, self.formats[0]), end="", flush=True)
-        elif self.to_file:
-            assert self.output is not None
-            print(write(result, self.output))
-        else:
-            assert self.output is not None
-            for path in write_all(result, self.output, formats, stem=self.stems[index]):
-                print(path, flush=True)
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-
-
-def _localize_all(localizer: "Localizer", paths: list[str], target: _Target) -> int:
+def _localize_all(localizer: "Localizer", videos: list[str], paths: list[str], destination: "Destination") -> int:
     failed = 0
-    for index, path in enumerate(paths):
+    for index, (video, path) in enumerate(zip(videos, paths, strict=True)):
         try:
             run = localizer.start(path)
             with run, _ctrl_c(run.stop), _progress(path) as progress:
@@ -177,12 +141,15 @@ def _localize_all(localizer: "Localizer", paths: list[str], target: _Target) -> 
                     if progress is not None:
                         progress(done_seconds, run.declared_seconds)
                     if run.num_segments and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                        target.save_partial(run.result(), index)
+                        destination.save_partial(run.result(), index)
                         saved = time.monotonic()
                 result = run.result()
             for warning in result.warnings:
                 say(f"[yellow]warning:[/yellow] {escape(path)}: {escape(warning)}")
-            target.write(result, index, is_whole=not run.stopped)
+            for written in destination.save(result, index, is_whole=not run.stopped):
+                print(written, flush=True)
+            # Nothing reads the video again, so a temporary copy of standard input need not be told by its path.
+            _print_result(replace(result, video=video), destination, is_one_of_many=len(videos) > 1)
             if run.stopped:
                 raise typer.Exit(STOPPED)
         except AvelError as error:
@@ -208,6 +175,18 @@ def _ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _print_result(result: "Localization", destination: "Destination", *, is_one_of_many: bool) -> None:
+    """What goes to standard output, if anything does."""
+    if destination.kind == "table":
+        _print_events(result)
+    elif destination.kind == "text" and destination.formats == ["json"] and is_one_of_many:
+        print(result.to_json(indent=None), flush=True)  # one video a line
+    elif destination.kind == "text":
+        from avel.outputs import render
+
+        print(render(result, destination.formats[0]), end="", flush=True)
 
 
 def _print_events(result: "Localization") -> None:

@@ -42,7 +42,9 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _program(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def _program(
+    version: Annotated[bool, typer.Option("--version", help="Print the version of avel and exit.")] = False,
+) -> None:
     if version:
         print(f"avel {__version__}")
         raise typer.Exit

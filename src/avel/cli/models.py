@@ -14,7 +14,9 @@ from avel.cli.console import say, usage_errors
 
 app = typer.Typer()
 
-CheckpointArgument = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Of avel train, or its run's folder.")]
+CheckpointArgument = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint that avel train wrote, or the folder of the run.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -22,7 +24,7 @@ def models(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the models that can be trained; with a command, tell of a trained one or export it."""
+    """List the models that can be trained; the commands below are for trained ones."""
     if context.invoked_subcommand is not None:
         return
     from avel.models import registry
@@ -43,7 +45,7 @@ def models_card(
     checkpoint: CheckpointArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
 ) -> None:
-    """Tell what a trained model predicts, what it was trained on, how good it is, and its limits."""
+    """Print what a trained model predicts, what it was trained on, how good it is, and where its limits are."""
     from avel.evaluation.card import card
     from avel.training.checkpoint import path_of
 
@@ -58,12 +60,18 @@ def models_card(
 def models_export(
     checkpoint: CheckpointArgument,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help=".onnx (ONNX) or .xml (OpenVINO IR, with a .bin).")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The file to write: NAME.onnx for ONNX, or NAME.xml for OpenVINO, which writes a .bin beside it.",
+        ),
     ],
 ) -> None:
-    """Write a trained model for other runtimes, compared with PyTorch before it is written.
+    """Write a trained model for another runtime, after comparing its results with PyTorch's.
 
-    Needs: pip install 'avel[export]'
+    This needs some more packages: pip install 'avel[export]'
     """
     with usage_errors():
         from avel.export import TOLERANCE, export

@@ -4,19 +4,19 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from avel.cli.console import errors, usage_errors
 
-app = typer.Typer(help="The pretrained networks' weight files: where they are and where they come from.")
+app = typer.Typer(help="The weight files of the pretrained networks: list them, fetch them, find them.")
 
 
 @app.command("list")
 def weights_list() -> None:
-    """List the weight files: size, licence, and whether they are here."""
+    """List the weight files with their sizes and licences, and say which are on this machine."""
     from avel.backbones import weights
 
-    table = Table("name", "size", "licence", "here", "what it is")
+    table = Table(Column("name", no_wrap=True), "size", "licence", "on disk", "what it is")
     for name, entry in weights.catalogue().items():
         here = "yes" if weights.find(name) else "no"
         table.add_row(name, f"{entry.size_bytes / 1e6:.1f} MB", entry.licence, here, entry.description)
@@ -26,10 +26,11 @@ def weights_list() -> None:
 @app.command("fetch")
 def weights_fetch(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names from the list. [default: what localize needs]")
+        list[str] | None,
+        typer.Argument(help="Names as avel weights list shows them. [default: those that avel localize needs]"),
     ] = None,
 ) -> None:
-    """Fetch weight files into the cache."""
+    """Download weight files into the cache."""
     from avel.backbones import weights
 
     with usage_errors():
@@ -38,8 +39,8 @@ def weights_fetch(
 
 
 @app.command("path")
-def weights_path(name: Annotated[str, typer.Argument(help="Name from the list.")]) -> None:
-    """Print where a weight file is, fetching it first when it is not here."""
+def weights_path(name: Annotated[str, typer.Argument(help="A name as avel weights list shows it.")]) -> None:
+    """Print where a weight file is; it is downloaded first if it is not on this machine."""
     from avel.backbones import weights
 
     with usage_errors():

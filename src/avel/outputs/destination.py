@@ -1,0 +1,101 @@
+"""Where the results of some videos go: a table, text on standard output, one file, or a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from avel.events import Localization
+from avel.outputs import FORMATS, TEXT_FORMATS, format_of, unique_stems, write, write_all
+
+Kind = Literal["table", "text", "file", "folder"]
+
+STDOUT = Path("-")
+
+
+class Destination:
+    """Where the results of some videos go, as a user asks for it.
+
+    Args:
+        videos: the videos, in order; results are asked for by their position.
+        output: a folder; for one video also a file, whose suffix names the format; ``-`` for standard output; ``None``
+            for a table, or for standard output when there are formats.
+        formats: some of `avel.outputs.FORMATS`; JSON, or the file's, when empty.
+
+    Attributes:
+        kind: ``"table"``, ``"text"``, ``"file"`` or ``"folder"``.
+        formats: what is written; one for text and for a file.
+
+    Raises:
+        ValueError: if a format is unknown, or does not fit where it is to go.
+    """
+
+    def __init__(self, videos: Sequence[str | Path], output: Path | None, formats: Sequence[str] = ()) -> None:
+        for name in formats:
+            if name not in FORMATS:
+                raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
+        self.output = output
+        self.kind: Kind = _kind(output, formats)
+        by_suffix = format_of(output) if output is not None and self.kind == "file" else None
+        if by_suffix is not None and (len(videos) > 1 or list(formats) not in ([], [by_suffix])):
+            raise ValueError(f"{output} is one file; for several videos or formats give a folder.")
+        self.formats = list(formats) or [by_suffix or "json"]
+        if self.kind == "text" and (len(self.formats) > 1 or self.formats[0] not in TEXT_FORMATS):
+            raise ValueError(
+                f"Standard output takes one of {', '.join(TEXT_FORMATS)}; give a folder with -o for others."
+            )
+        self._stems = unique_stems(videos)
+
+    def save(self, result: Localization, index: int, *, is_whole: bool = True) -> list[Path]:
+        """Write the files of a result, and remove the partial one.
+
+        Args:
+            result: of the video at ``index``.
+            index: position of the video.
+            is_whole: False when the video was left early. Then only formats that need not read it again are written,
+                and the partial result where there is none among them.
+
+        Returns:
+            The files; none when results go to standard output.
+
+        Raises:
+            OutputError: if a file cannot be written, or a format cannot show this result.
+            MediaError: if a format needs the video and it is no longer there.
+        """
+        partial = self.partial_path(index)
+        if partial is None or self.output is None:
+            return []
+        formats = [name for name in self.formats if is_whole or name in TEXT_FORMATS]
+        if not formats:
+            return [write(result, partial)]
+        if self.kind == "file":
+            paths = [write(result, self.output)]
+        else:
+            paths = write_all(result, self.output, formats, stem=self._stems[index])
+        partial.unlink(missing_ok=True)
+        return paths
+
+    def save_partial(self, result: Localization, index: int) -> None:
+        """Keep what was found so far beside where the result will be, if that is a file.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        path = self.partial_path(index)
+        if path is not None:
+            write(result, path)
+
+    def partial_path(self, index: int) -> Path | None:
+        """Where the partial result of a video is kept; ``None`` when results go to standard output."""
+        if self.output is None or self.kind not in ("file", "folder"):
+            return None
+        if self.kind == "file":
+            return self.output.with_name(f"{self.output.stem}.partial.json")
+        return self.output / f"{self._stems[index]}.partial.json"
+
+
+def _kind(output: Path | None, formats: Sequence[str]) -> Kind:
+    if output is None:
+        return "text" if formats else "table"
+    if output == STDOUT:
+        return "text"
+    return "folder" if output.is_dir() or format_of(output) is None else "file"
