@@ -13,7 +13,7 @@ from avel.export import KEYS, TOLERANCE, export
 from avel.models import registry
 from avel.models.entry import Entry
 from avel.models.options import Dims
-from avel.models.tian2018 import AudioOnly, AvelOptions
+from avel.models.tian2018 import AudioOnly, TianOptions
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 from avel.training.features import FeatureRecord
@@ -133,7 +133,7 @@ class Branching(AudioOnly):
 @needs_packages
 @pytest.mark.slow
 def test_a_model_that_cannot_be_exported_is_named(save, tmp_path, monkeypatch):
-    entry = Entry("branching", "nobody", AvelOptions, Branching, modalities=("audio",))
+    entry = Entry("branching", "nobody", TianOptions, Branching, modalities=("audio",))
     monkeypatch.setattr(registry, "MODELS", {**registry.MODELS, "branching": entry})
     with pytest.raises(
         ModelError, match="branching.safetensors: its model 'branching' cannot be exported: .*avel itself"

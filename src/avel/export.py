@@ -55,11 +55,11 @@ SHAPES = ((1, 1), (1, 10), (3, 7), (2, 23))
 
 _AXES = ("videos", "segments")
 
-Run = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, npt.NDArray[Any]]]
+Runtime = Callable[[Mapping[str, npt.NDArray[Any]]], Mapping[str, npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedModel:
     """What was written.
 
     Attributes:
@@ -77,7 +77,7 @@ class Exported:
     difference: float
 
 
-def export(path: str | Path, output: str | Path) -> Exported:
+def export(path: str | Path, output: str | Path) -> ExportedModel:
     """Write a checkpoint's model as ONNX or OpenVINO IR, after the runtime's answers were compared with PyTorch's.
 
     Args:
@@ -104,7 +104,7 @@ def export(path: str | Path, output: str | Path) -> Exported:
             targets.insert(0, (written.with_suffix(".bin"), output.with_suffix(".bin")))
         for source, target in targets:
             write_bytes(target, source.read_bytes())
-    return Exported(
+    return ExportedModel(
         tuple(target for _, target in reversed(targets)), graph.inputs, graph.outputs, graph.segments, difference
     )
 
@@ -159,7 +159,7 @@ class _Graph(nn.Module):
 def _need_packages() -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(name) is None:
-            raise ModelError(f"Exporting needs the package {name}. Run: pip install 'avel[export]'")
+            raise ModelError(f"Exporting needs the package {name}. Runtime: pip install 'avel[export]'")
 
 
 def _written(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -> tuple[Path, float]:
@@ -227,7 +227,7 @@ def _write_ir(onnx_file: Path, info: "CheckpointInfo") -> None:
     openvino.save_model(model, onnx_file.with_suffix(".xml"), compress_to_fp16=False)
 
 
-def _onnxruntime(path: Path) -> Run:
+def _onnxruntime(path: Path) -> Runtime:
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
@@ -237,7 +237,7 @@ def _onnxruntime(path: Path) -> Run:
     return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
-def _openvino(path: Path, outputs: tuple[str, ...]) -> Run:
+def _openvino(path: Path, outputs: tuple[str, ...]) -> Runtime:
     import openvino
 
     # Some processors would compute in bfloat16 otherwise, which says nothing of the file.
@@ -250,7 +250,7 @@ def _openvino(path: Path, outputs: tuple[str, ...]) -> Run:
     return run
 
 
-def _largest_difference(graph: _Graph, run: Run) -> float:
+def _largest_difference(graph: _Graph, run: Runtime) -> float:
     largest = 0.0
     for videos, any_segments in SHAPES:
         segments = graph.segments or any_segments

@@ -70,7 +70,7 @@ def multi_head(layer, queries, keys, values):
 
 
 def block(layer, xs, queries, keys, values):
-    """`avel.models.cmran.AttentionBlock` without dropout."""
+    """`avel.models.layers.AttentionBlock` without dropout."""
     found = multi_head(layer.attention, queries, keys, values)
     xs = [layer_norm(layer.attention_norm, add(x, y)) for x, y in zip(xs, found, strict=True)]
     if layer.feedforward is None:
@@ -80,7 +80,7 @@ def block(layer, xs, queries, keys, values):
 
 
 def spatial_channel(layer, regions, heard):
-    """`avel.models.cmran.SpatialChannelAttention` for one segment: attended features and weights."""
+    """`avel.models.layers.SpatialChannelAttention` for one segment: attended features and weights."""
     by_audio = relu(affine(layer.channel_audio, heard))
     squeezed = mean([times(by_audio, relu(affine(layer.channel_visual, region))) for region in regions])
     gate = [sigmoid(x) for x in affine(layer.excite, relu(affine(layer.squeeze, squeezed)))]

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from avel.models.base import ModelOutput
-from avel.models.cmran import (
+from avel.models.cmran import Cmran, CmranOptions
+from avel.models.layers import (
     AttentionBlock,
-    Cmran,
-    CmranOptions,
     SpatialChannelAttention,
     SpatialChannelOptions,
     decision_logits,
+    max_over_time,
+    mean_over_time,
     relevance_loss,
 )
-from avel.models.layers import max_over_time, mean_over_time
 from avel.models.registry import build, entry
 from avel.training.tasks import Supervised, Weak
 

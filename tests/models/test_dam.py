@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from avel.models.cmran import relevance_loss
 from avel.models.dam import EventFeature
+from avel.models.layers import relevance_loss
 from avel.models.registry import build
 from avel.training.tasks import Supervised, Weak
 

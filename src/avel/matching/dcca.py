@@ -60,8 +60,7 @@ class Dcca(Matcher):
         self.audio_mean.copy_(y.mean(dim=0))
         self.visual_variates.copy_(torch.linalg.solve_triangular(root_x.T, left, upper=True))
         self.audio_variates.copy_(torch.linalg.solve_triangular(root_y.T, right.T, upper=True))
-        found: Tensor = correlations.to(x.dtype)
-        return found
+        return correlations.to(x.dtype)
 
     def variates(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Canonical variates of (..., D_v) and (..., D_a), each (..., embedding_dims)."""
@@ -90,8 +89,7 @@ def correlation(x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes are other ones.
     """
-    total: Tensor = torch.linalg.svdvals(_whiten(*_covariances(x, y))).sum()
-    return total
+    return torch.linalg.svdvals(_whiten(*_covariances(x, y))).sum()
 
 
 def _covariances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,11 +103,9 @@ def _root(centered: Tensor) -> Tensor:
     covariance = centered.T @ centered / (len(centered) - 1)
     ridge = REGULARIZATION * covariance.diagonal().mean() + 1e-12
     identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-    root: Tensor = torch.linalg.cholesky(covariance + ridge * identity)
-    return root
+    return torch.linalg.cholesky(covariance + ridge * identity)
 
 
 def _whiten(between: Tensor, root_x: Tensor, root_y: Tensor) -> Tensor:
     half = torch.linalg.solve_triangular(root_x, between, upper=False)
-    whitened: Tensor = torch.linalg.solve_triangular(root_y, half.T, upper=False).T
-    return whitened
+    return torch.linalg.solve_triangular(root_y, half.T, upper=False).T

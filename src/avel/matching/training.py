@@ -118,7 +118,7 @@ class MatchingSettings:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedMatcher:
     """What `train` gives.
 
     Attributes:
@@ -196,7 +196,7 @@ def _exchanged(here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor], genera
     return Pairs(visual[0], visual[1], audio[0], audio[1], torch.zeros(len(here[0])))
 
 
-def train(clips: Clips, settings: MatchingSettings | None = None, validation: Clips | None = None) -> Trained:
+def train(clips: Clips, settings: MatchingSettings | None = None, validation: Clips | None = None) -> TrainedMatcher:
     """Train a matcher.
 
     Args:
@@ -237,7 +237,7 @@ def train(clips: Clips, settings: MatchingSettings | None = None, validation: Cl
             best_state, best_epoch = {k: v.clone() for k, v in matcher.state_dict().items()}, epoch
     if validation is not None:
         matcher.load_state_dict(best_state)
-    return Trained(matcher.eval(), best_epoch or settings.epochs, tuple(losses), tuple(accuracies))
+    return TrainedMatcher(matcher.eval(), best_epoch or settings.epochs, tuple(losses), tuple(accuracies))
 
 
 def _batch_losses(

@@ -6,8 +6,8 @@ Three parts, each with what the paper puts in its place (its Tables 2 and 3):
                     or an MLP, a 3D convolution, or an LSTM
     co_attention    weights of the regions from these and the sound: instance attention (Eq. 3), or the cosine of AVOL,
                     or audio-guided attention (AG; Tian et al., ECCV 2018)
-    classifier      an MLP, an LSTM, AVSDN or AVEL over the sound and the regions' raw features, pooled with these
-                    weights (Eq. 4)
+    classifier      an MLP, an LSTM, AVSDN or AVEL (A+V of Tian et al.) over the sound and the regions' raw features,
+                    pooled with these weights (Eq. 4)
 
 Read where the paper is not clear or cannot be meant:
 
@@ -24,8 +24,8 @@ Not given, and chosen here: every MLP (of the regions, theta and phi) is Linear,
 as results; scores are not divided by the root of the size (``scaled`` does so); the convolution and the LSTM run over
 the MLP's regions, the LSTM in both directions with half the units in each; all co-attentions pool the raw features, so
 that the classifiers are the same behind each; the LSTM classifier is a BiLSTM over the joined features, the MLP a
-Linear over them, both with the head of AVEL. Where the sound has another size than the regions, it is first mapped
-linearly. Optimizer, rate and batch are not given either: those of AVEL's released code.
+Linear over them, both with the head of Tian et al. Where the sound has another size than the regions, it is first
+mapped linearly. Optimizer, rate and batch are not given either: those of the code that Tian et al. released.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,16 +49,16 @@ from avel.models.layers import (
     without_padding,
 )
 from avel.models.options import Dims
-from avel.models.tian2018 import AvelOptions
+from avel.models.tian2018 import TianOptions
 
 Visual = Literal["av-transformer", "mlp", "conv3d", "lstm"]
 Frames = Literal["intra+inter", "intra", "inter"]
-CoAttention = Literal["instance", "avol", "ag"]
+RegionCoAttention = Literal["instance", "avol", "ag"]
 Classifier = Literal["mlp", "lstm", "avsdn", "avel"]
 
 
 @dataclass(frozen=True)
-class AvTransformerOptions(AvelOptions):
+class AvTransformerOptions(TianOptions):
     """Options of the AV-transformer; see the head of this module.
 
     Attributes:
@@ -80,7 +80,7 @@ class AvTransformerOptions(AvelOptions):
 
     classifier: Classifier = "avel"
     visual: Visual = "av-transformer"
-    co_attention: CoAttention = "instance"
+    co_attention: RegionCoAttention = "instance"
     frames: Frames = "intra+inter"
     with_audio: bool = True
     scaled: bool = False
@@ -131,8 +131,7 @@ class AvTransformer(nn.Module):
         with torch.autocast(regions.device.type, enabled=False):
             scores = query.float() @ key.float().transpose(-1, -2) * self.scale  # (B, T, R, R)
         weights = torch.softmax(scores, dim=-1)
-        attended: Tensor = weights.to(regions.dtype) @ regions
-        return attended
+        return weights.to(regions.dtype) @ regions
 
     def _of_frames(self, keys: Tensor, valid: Tensor) -> Tensor:
         if self.frames == "intra":
@@ -214,14 +213,13 @@ class RegionWeights(nn.Module):
     def forward(self, regions: Tensor, audio: Tensor, mapped_audio: Tensor) -> Tensor:
         """(B, T, R) float32, 0 or more and of sum 1, from (B, T, R, K), the sound (B, T, D_a) and the same as K."""
         if self.guide is not None:
-            weights: Tensor = self.guide(regions, audio)[1]
-            return weights
+            return self.guide(regions, audio)[1]
         if self.is_cosine:
             regions, mapped_audio = (functional.normalize(x.float(), dim=-1) for x in (regions, mapped_audio))
         return torch.softmax(scored_regions(mapped_audio, regions).float() * self.scale, dim=-1)
 
 
-class Mlp(nn.Module):
+class MlpClassifier(nn.Module):
     """Classifier of each segment by itself.
 
     Args:
@@ -229,7 +227,7 @@ class Mlp(nn.Module):
         options: sizes.
     """
 
-    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+    def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__()
         hidden_dims = 2 * options.lstm_dims
         self.first = nn.Linear(dims.visual_dims + dims.audio_dims, hidden_dims)
@@ -237,11 +235,10 @@ class Mlp(nn.Module):
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
         """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
-        logits: Tensor = self.head(self.first(torch.cat([audio, visual], dim=-1)))
-        return logits
+        return self.head(self.first(torch.cat([audio, visual], dim=-1)))
 
 
-class Lstm(nn.Module):
+class LstmClassifier(nn.Module):
     """Classifier of a BiLSTM over the joined features.
 
     Args:
@@ -249,26 +246,25 @@ class Lstm(nn.Module):
         options: sizes.
     """
 
-    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+    def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__()
         self.lstm = BiLSTM(dims.visual_dims + dims.audio_dims, options.lstm_dims)
         self.head = mlp_head(2 * options.lstm_dims, options.head_dims, dims.num_classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
         """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
-        logits: Tensor = self.head(self.lstm(torch.cat([audio, visual], dim=-1), valid))
-        return logits
+        return self.head(self.lstm(torch.cat([audio, visual], dim=-1), valid))
 
 
-class Avel(nn.Module):
-    """Classifier of AVEL: a BiLSTM over each modality, joined (A+V-att of Tian et al., ECCV 2018).
+class TianClassifier(nn.Module):
+    """Classifier of Tian et al., ECCV 2018, which the paper calls AVEL: a BiLSTM over each modality, joined (A+V-att).
 
     Args:
         dims: sizes of the input.
         options: sizes.
     """
 
-    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+    def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__()
         self.audio_lstm = BiLSTM(dims.audio_dims, options.lstm_dims)
         self.visual_lstm = BiLSTM(dims.visual_dims, options.lstm_dims)
@@ -277,15 +273,14 @@ class Avel(nn.Module):
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
         """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
         both = torch.cat([self.audio_lstm(audio, valid), self.visual_lstm(visual, valid)], dim=-1)
-        logits: Tensor = self.head(both)
-        return logits
+        return self.head(both)
 
 
-_CLASSIFIERS: Mapping[Classifier, Callable[[Dims, AvelOptions], nn.Module]] = {
-    "mlp": Mlp,
-    "lstm": Lstm,
+_CLASSIFIERS: Mapping[Classifier, Callable[[Dims, TianOptions], nn.Module]] = {
+    "mlp": MlpClassifier,
+    "lstm": LstmClassifier,
     "avsdn": SequenceToSequence,
-    "avel": Avel,
+    "avel": TianClassifier,
 }
 
 
@@ -317,8 +312,7 @@ class InstanceAttention(TwoModalityInput):
         weights = self.weigh(regions, audio, mapped_audio)
         shown["spatial_attention"] = without_padding(weights, valid)
         attended = attended_regions(weights, visual)  # Eq. 4
-        logits: Tensor = self.classifier(attended, audio, valid)
-        return logits
+        return self.classifier(attended, audio, valid)
 
 
 ENTRIES: Mapping[str, Entry] = {

@@ -4,11 +4,11 @@ Each modality has an encoder, a BiLSTM over the segments. Their last states, of 
 each fused by a DMRN (Tian et al., ECCV 2018), know of the whole video; a decoder, a BiLSTM that starts from them, goes
 over the joined features of the segments, and a head that all segments share gives their classes.
 
-What the paper leaves open, and is chosen here: sizes and head are those of AVEL (`avel.models.tian2018`), with which it
-compares itself; the last states of both directions are fused as one vector, by one DMRN for the hidden and one for the
-cell state; the regions are pooled by their mean. As the classifier of Lin and Wang, ACCV 2020, it takes attended
-visual features (`avel.models.av_transformer`). Its optimizer is not given, so training is that of AVEL; weak training
-is that of Lin and Wang, by the same authors.
+What the paper leaves open, and is chosen here: sizes and head are those of `avel.models.tian2018`, with which
+it compares itself; the last states of both directions are fused as one vector, by one DMRN for the hidden and one for
+the cell state; the regions are pooled by their mean. As the classifier of Lin and Wang, ACCV 2020, it takes attended
+visual features (`avel.models.av_transformer`). Its optimizer is not given, so training is that of Tian et al.; weak
+training is that of Lin and Wang, by the same authors.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from avel.models.entry import Entry
 from avel.models.fusion import DMRN
 from avel.models.layers import BiLSTM, mean_over_regions, mlp_head
 from avel.models.options import Dims, Training
-from avel.models.tian2018 import AvelOptions
+from avel.models.tian2018 import TianOptions
 
 WEAK_OF_LIN_AND_WANG = Training(pooling="max", backgrounds="mismatched")
-"""Training of AVEL, with max pooling and mismatched backgrounds where it is weak (Lin and Wang, Sec. 3.1)."""
+"""Training of Tian et al., with max pooling and mismatched backgrounds where it is weak (Lin and Wang, Sec. 3.1)."""
 
 
 class SequenceToSequence(nn.Module):
@@ -35,7 +35,7 @@ class SequenceToSequence(nn.Module):
         options: sizes.
     """
 
-    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+    def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__()
         both_directions = 2 * options.lstm_dims
         self.audio_encoder = BiLSTM(dims.audio_dims, options.lstm_dims)
@@ -54,8 +54,7 @@ class SequenceToSequence(nn.Module):
             _fused(self.fuse_cell, audio_cell, visual_cell),
         )
         decoded, _ = self.decoder.run(torch.cat([audio, visual], dim=-1), valid, start)
-        logits: Tensor = self.head(decoded)
-        return logits
+        return self.head(decoded)
 
 
 def _fused(fusion: nn.Module, audio: Tensor, visual: Tensor) -> Tensor:
@@ -73,21 +72,20 @@ class Avsdn(TwoModalityInput):
         options: see there.
     """
 
-    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+    def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__(dims)
         self.network = SequenceToSequence(dims, options)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""
-        logits: Tensor = self.network(mean_over_regions(visual), audio, valid)
-        return logits
+        return self.network(mean_over_regions(visual), audio, valid)
 
 
 ENTRIES: Mapping[str, Entry] = {
     "avsdn": Entry(
         "audio and visual, encoded each and decoded together, sequence to sequence",
         "Lin et al., ICASSP 2019",
-        AvelOptions,
+        TianOptions,
         Avsdn,
         training=WEAK_OF_LIN_AND_WANG,
     ),

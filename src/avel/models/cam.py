@@ -12,7 +12,7 @@ accuracy of event localization for it (72.3, weak 68.8), so it is trained on the
 that of the strongest event category of each segment, never of background; and it is pooled over the regions only, so
 that each segment has its classes. Of their many layers there is one to merge and one residual 3D convolution, without
 batch normalization, through which videos of a batch would reach each other. Neither paper says more, so sizes are those
-of their merged features, 128, and training is that of AVEL.
+of their merged features, 128, and training is that of Tian et al.
 """
 
 from collections.abc import Mapping

@@ -37,7 +37,7 @@ from avel.models.entry import Entry
 from avel.models.layers import attended_regions, mean_over_regions, mean_over_time, mlp_head, without_padding
 from avel.models.options import Dims, Training
 from avel.models.recurrence import scan
-from avel.models.tian2018 import AvelOptions
+from avel.models.tian2018 import TianOptions
 
 XUAN = "Xuan et al., AAAI 2020"
 
@@ -45,7 +45,7 @@ _SMALLEST_SQUARE = 1e-12
 
 
 @dataclass(frozen=True)
-class CmanOptions(AvelOptions):
+class CmanOptions(TianOptions):
     """Options of CMAN.
 
     Attributes:
@@ -174,8 +174,7 @@ class ContextGate(nn.Module):
         """(B, T, D) and (B, 1, D) to (B, T, D)."""
         context = self.context(mean)
         gate = torch.sigmoid(self.gate_own(own) + self.gate_context(context))  # (B, T, 1)
-        mixed: Tensor = (1 - gate) * own + gate * context
-        return mixed
+        return (1 - gate) * own + gate * context
 
 
 class SentinelLSTM(nn.Module):
@@ -225,8 +224,7 @@ class Sentinel(nn.Module):
     def forward(self, x: Tensor, hidden_before: Tensor, memory: Tensor) -> Tensor:
         """(B, T, D), (B, T, H) and (B, T, H) to (B, T, H)."""
         gate = torch.sigmoid(self.from_input(x) + self.from_hidden(hidden_before))
-        sentinel: Tensor = gate * torch.tanh(memory)
-        return sentinel
+        return gate * torch.tanh(memory)
 
 
 class CoAttention(nn.Module):
@@ -333,16 +331,14 @@ class Cman(TwoModalityInput):
             hidden[name], sentinels[name] = lstm(x[name], valid)
         if self.co_attention:
             hidden = self._co_attended(hidden, sentinels, x, valid, shown)
-        logits: Tensor = self.head(torch.cat(list(hidden.values()), dim=-1))
-        return logits
+        return self.head(torch.cat(list(hidden.values()), dim=-1))
 
     def _pooled(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         if self.spatial_attention is None:
             return mean_over_regions(visual)
         pooled, weights = self.spatial_attention(visual, audio)
         shown["spatial_attention"] = without_padding(weights, valid)
-        attended: Tensor = pooled
-        return attended
+        return pooled
 
     def _self_attended(self, x: dict[str, Tensor], valid: Tensor, shown: dict[str, Tensor]) -> dict[str, Tensor]:
         if not self.self_attention:

@@ -1,4 +1,4 @@
-"""Cross-modal relation-aware network, CMRAN (Xu et al., ACM MM 2020), and the blocks that later papers take from it.
+"""Cross-modal relation-aware network, CMRAN (Xu et al., ACM MM 2020).
 
     visual (B, T, R, D_v) -> audio-guided spatial-channel attention -> (B, T, D_v)
     each modality         -> self-attention over the segments       -> its memory
@@ -20,38 +20,27 @@ Their loss there is a multi-label soft margin of the softmax, which is a setting
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import attended_regions, max_over_time, mean_over_regions, scored_regions, without_padding
-from avel.models.options import Dims, Options, Training
+from avel.models.layers import (
+    AttentionBlock,
+    Form,
+    SpatialChannelAttention,
+    SpatialChannelOptions,
+    check_heads,
+    decision_logits,
+    max_over_time,
+    relevance_loss,
+    without_padding,
+)
+from avel.models.options import Dims, Training
 
 XU = "Xu et al., ACM MM 2020"
-
-ChannelGate = Literal["residual", "plain"]
-Form = Literal["supervised", "weak"]
-
-
-@dataclass(frozen=True)
-class SpatialChannelOptions(Options):
-    """Options of models with `SpatialChannelAttention`, see there.
-
-    Attributes:
-        channel_gate: ``residual`` multiplies channels by 1 + gate, as the released code does, ``plain`` by the gate.
-        channel_dims: to which both modalities are projected for the channels' gate.
-        bottleneck_dims: of the channels' gate.
-        spatial_dims: to which both are projected for the regions' weights.
-    """
-
-    channel_gate: ChannelGate = "residual"
-    channel_dims: int = 512
-    bottleneck_dims: int = 256
-    spatial_dims: int = 256
 
 
 @dataclass(frozen=True)
@@ -88,115 +77,6 @@ class CmranOptions(SpatialChannelOptions):
         check_heads(self.model_dims, heads=self.heads, interaction_heads=self.interaction_heads)
 
 
-def check_heads(model_dims: int, **heads: int) -> None:
-    """Check that features can be shared out to heads.
-
-    Raises:
-        ValueError: if ``model_dims`` is not a multiple of one of them.
-    """
-    for name, count in heads.items():
-        if model_dims % count:
-            raise ValueError(f"option 'model_dims' must be a multiple of '{name}', {count}; got {model_dims}.")
-
-
-class SpatialChannelAttention(nn.Module):
-    """Audio-guided spatial-channel attention (Xu et al., ACM MM 2020): a gate of channels, then weights of regions.
-
-    With U a Linear and ReLU, * element by element, and i over the R regions:
-
-        g   = sigmoid(W_2 relu(W_1 mean_i(U_a a * U_v v_i)))      gate of the D_v channels
-        v'_i = (1 + g) * v_i
-        w   = softmax_i(tanh(w_s . (U'_a a * U'_v v'_i)))         weights of the regions
-        out = sum_i w_i v'_i
-
-    Args:
-        visual_dims: D_v.
-        audio_dims: D_a.
-        options: see there.
-    """
-
-    def __init__(self, visual_dims: int, audio_dims: int, options: SpatialChannelOptions) -> None:
-        super().__init__()
-        self.channel_gate = options.channel_gate
-        self.channel_visual = nn.Linear(visual_dims, options.channel_dims)  # U_v
-        self.channel_audio = nn.Linear(audio_dims, options.channel_dims)  # U_a
-        self.squeeze = nn.Linear(options.channel_dims, options.bottleneck_dims)  # W_1
-        self.excite = nn.Linear(options.bottleneck_dims, visual_dims)  # W_2
-        self.spatial_visual = nn.Linear(visual_dims, options.spatial_dims)  # U'_v
-        self.spatial_audio = nn.Linear(audio_dims, options.spatial_dims)  # U'_a
-        self.spatial_score = nn.Linear(options.spatial_dims, 1)  # w_s
-
-    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool the regions that go with the sound.
-
-        Args:
-            visual: (..., R, D_v).
-            audio: (..., D_a).
-
-        Returns:
-            (..., D_v) attended visual features, and (..., R) weights, 0 or more, whose sum is 1.
-        """
-        seen = mean_over_regions(functional.relu(self.channel_visual(visual)))  # the audio is the same in all regions
-        squeezed = functional.relu(self.squeeze(functional.relu(self.channel_audio(audio)) * seen))
-        gate = torch.sigmoid(self.excite(squeezed))  # (..., D_v)
-        if self.channel_gate == "residual":
-            gate = 1 + gate
-        regions = functional.relu(self.spatial_visual(visual * gate[..., None, :]))  # (..., R, D)
-        heard = functional.relu(self.spatial_audio(audio)) * self.spatial_score.weight[0]  # (..., D)
-        scores = scored_regions(heard, regions) + self.spatial_score.bias
-        weights = torch.softmax(torch.tanh(scores.float()), dim=-1)  # (..., R)
-        return attended_regions(weights, visual) * gate, weights
-
-
-class AttentionBlock(nn.Module):
-    """Multi-head attention, then a feed-forward network, each with residual and LayerNorm (Vaswani et al., NIPS 2017).
-
-    Args:
-        dims: D.
-        heads: a divisor of D.
-        feedforward_dims: hidden units of the feed-forward network; 0 leaves it and what follows it out.
-        dropout: share dropped in the attention's weights and before each residual.
-    """
-
-    def __init__(self, dims: int, heads: int, feedforward_dims: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(dims, heads, dropout=dropout, batch_first=True)
-        self.attention_norm = nn.LayerNorm(dims)
-        self.dropout = nn.Dropout(dropout)
-        self.feedforward = None
-        if feedforward_dims:
-            self.feedforward = nn.Sequential(
-                nn.Linear(dims, feedforward_dims), nn.ReLU(), nn.Dropout(dropout), nn.Linear(feedforward_dims, dims)
-            )
-            self.feedforward_norm = nn.LayerNorm(dims)
-
-    def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, valid: Tensor, *, query: Tensor | None = None, show: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Update ``x`` by what it attends to.
-
-        Args:
-            x: (B, T, D), to which the residual goes.
-            keys: (B, S, D).
-            values: (B, S, D).
-            valid: (B, S) bool; other segments are not attended to.
-            query: (B, T, D), if not ``x``.
-            show: whether to give the weights, which costs a little.
-
-        Returns:
-            (B, T, D), and if shown (B, T, S) weights, mean over the heads; in a video with no valid segment, of any
-            value.
-        """
-        query = x if query is None else query
-        # All segments of a video without a valid one: a softmax over none would be NaN.
-        ignored = ~valid & valid.any(dim=1, keepdim=True)
-        found, weights = self.attention(query, keys, values, key_padding_mask=ignored, need_weights=show)
-        x = self.attention_norm(x + self.dropout(found))
-        if self.feedforward is not None:
-            x = self.feedforward_norm(x + self.dropout(self.feedforward(x)))
-        return x, weights
-
-
 class Memory(nn.Module):
     """Linear, then self-attention over the segments of one modality."""
 
@@ -225,8 +105,7 @@ class CrossModalRelation(nn.Module):
         """(B, T, input_dims) and the other's (B, T, D) to (B, T, D)."""
         x = self.project(x)
         both = torch.cat([memory, x], dim=1)  # (B, 2 T, D)
-        updated: Tensor = self.block(x, both, both, valid.repeat(1, 2))[0]
-        return updated
+        return self.block(x, both, both, valid.repeat(1, 2))[0]
 
 
 def _block(options: CmranOptions) -> AttentionBlock:
@@ -283,46 +162,6 @@ class Cmran(TwoModalityInput):
             scaled = torch.sigmoid(relevance)[..., None] * categories[:, None]  # (B, T, C)
             return task_loss(replace(output, logits=without_padding(scaled, valid)), target, valid)
         return task_loss(output, target, valid)
-
-
-def decision_logits(categories: Tensor, relevance: Tensor, num_categories: int) -> Tensor:
-    """Logits whose largest is the video's category where a segment is relevant, else background.
-
-    Args:
-        categories: (B, K) of the video, the event categories and, where it scores it, background.
-        relevance: (B, T) of the segments; relevant above 0.
-        num_categories: C - 1.
-
-    Returns:
-        (B, T, C).
-    """
-    events = categories[:, None, :num_categories].expand(-1, relevance.shape[1], -1)  # (B, T, C - 1)
-    background = events.amax(dim=-1) - relevance
-    if categories.shape[1] > num_categories:
-        background = torch.maximum(background, categories[:, num_categories:])
-    return torch.cat([events, background[..., None]], dim=-1)
-
-
-def relevance_loss(relevance: Tensor, categories: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Binary cross entropy of the segments' relevance plus cross entropy of the videos' category.
-
-    Args:
-        relevance: (B, T) logits.
-        categories: (B, K) logits, K being C - 1 or C. Videos without any event do not count in them.
-        target: (B, T, C) one-hot.
-        valid: (B, T) bool.
-
-    Returns:
-        A scalar: mean over the valid segments plus mean over the videos with event.
-    """
-    events = without_padding(target[..., :-1], valid)
-    is_event = events.sum(dim=-1)  # (B, T)
-    of_segments = functional.binary_cross_entropy_with_logits(relevance[valid], is_event[valid])
-    counts = functional.pad(events.sum(dim=1), (0, categories.shape[1] - events.shape[2]))  # (B, K)
-    total = counts.sum(dim=1)
-    share = counts / total.clamp(min=1)[:, None]
-    of_videos = -(share * torch.log_softmax(categories, dim=-1)).sum() / (total > 0).sum().clamp(min=1)
-    return of_segments + of_videos
 
 
 ENTRIES: Mapping[str, Entry] = {

@@ -5,7 +5,7 @@
     p_t = (sigmoid(visual event . a_t) + sigmoid(audio event . v_t)) / 2     each modality checks the other
     both event-level features -> the video's category
 
-A segment with p_t above a half has that category, any other is background; in logits as in `avel.models.cmran`.
+A segment with p_t above a half has that category, any other is background (`avel.models.layers.decision_logits`).
 
 Training takes the event's segments from the labels, which a new video does not have. What is done there, and what else
 was found nowhere, since the authors released no code, is chosen here:
@@ -29,9 +29,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
-from avel.models.cmran import decision_logits, relevance_loss
 from avel.models.entry import Entry
-from avel.models.layers import AttentionForm, AudioGuidedAttention, without_padding
+from avel.models.layers import (
+    AttentionForm,
+    AudioGuidedAttention,
+    decision_logits,
+    relevance_loss,
+    without_padding,
+)
 from avel.models.options import Dims, Options
 
 

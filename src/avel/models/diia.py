@@ -23,19 +23,22 @@ import torch
 from torch import Tensor, nn
 
 from avel.models.base import TwoModalityInput
-from avel.models.cmran import (
+from avel.models.entry import Entry
+from avel.models.layers import (
     AttentionBlock,
+    AudioGuidedAttention,
     SpatialChannelAttention,
     SpatialChannelOptions,
     check_heads,
+    mean_over_regions,
+    mean_over_time,
+    without_padding,
 )
-from avel.models.entry import Entry
-from avel.models.layers import AudioGuidedAttention, mean_over_regions, mean_over_time, without_padding
 from avel.models.options import Dims, Training
 
 LIANG = "Liang et al., 2024"
 
-Pooling = Literal["spatial-channel", "spatial", "mean"]
+RegionPooling = Literal["spatial-channel", "spatial", "mean"]
 Gates = Literal["crossed", "own", "none"]
 Order = Literal["intra-inter", "inter-intra", "intra", "inter"]
 
@@ -63,7 +66,7 @@ class DiiaOptions(SpatialChannelOptions):
 
     limits: ClassVar[Mapping[str, int]] = {"heads": 64, "depth": 16}
 
-    pooling: Pooling = "spatial-channel"
+    pooling: RegionPooling = "spatial-channel"
     gates: Gates = "crossed"
     order: Order = "intra-inter"
     depth: int = 1
@@ -172,8 +175,7 @@ class Diia(TwoModalityInput):
         for attention in self.attentions:
             v, a, attended = attention(v, a, valid)
         shown["temporal_attention"] = without_padding(attended.float(), valid)
-        logits: Tensor = self.head(0.5 * (self.merge_visual(v) + self.merge_audio(a)))
-        return logits
+        return self.head(0.5 * (self.merge_visual(v) + self.merge_audio(a)))
 
 
 ENTRIES: Mapping[str, Entry] = {

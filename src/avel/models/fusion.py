@@ -26,10 +26,10 @@ from avel.models.base import LocalizationModel, TwoModalityInput
 from avel.models.entry import AS_RELEASED, Entry
 from avel.models.layers import BiLSTM, mean_probabilities, mlp_head, without_padding
 from avel.models.options import Dims, Options, Training
-from avel.models.tian2018 import TIAN, AttentionOptions, AvelOptions, VisualPooling
+from avel.models.tian2018 import TIAN, AttentionOptions, TianOptions, VisualPooling
 
 Position = Literal["early", "late", "decision"]
-Modality = Literal["audio", "visual"]
+FusedModality = Literal["audio", "visual"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class GatedOptions(ProjectedOptions):
         gate: the modality that is made a gate of the other.
     """
 
-    gate: Modality = "audio"
+    gate: FusedModality = "audio"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class GatedBilinearOptions(BilinearOptions):
         gate: the modality that goes through a sigmoid.
     """
 
-    gate: Modality = "audio"
+    gate: FusedModality = "audio"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class MrnOptions(ProjectedOptions):
 
     limits: ClassVar[Mapping[str, int]] = {"blocks": 16}
 
-    residual: Modality = "audio"
+    residual: FusedModality = "audio"
     blocks: int = 1
 
 
@@ -188,7 +188,7 @@ class Gated(_Projected):
         gate: the modality in the sigmoid.
     """
 
-    def __init__(self, audio_dims: int, visual_dims: int, out_dims: int, gate: Modality) -> None:
+    def __init__(self, audio_dims: int, visual_dims: int, out_dims: int, gate: FusedModality) -> None:
         super().__init__(audio_dims, visual_dims, out_dims)
         self.gate = gate
 
@@ -209,7 +209,7 @@ class Bilinear(_Projected):
         gate: the modality in the sigmoid, ``None`` for none.
     """
 
-    def __init__(self, audio_dims: int, visual_dims: int, factor_dims: int, gate: Modality | None = None) -> None:
+    def __init__(self, audio_dims: int, visual_dims: int, factor_dims: int, gate: FusedModality | None = None) -> None:
         super().__init__(audio_dims, visual_dims, factor_dims)
         self.gate = gate
         self.out_dims = factor_dims**2
@@ -255,7 +255,7 @@ class MRN(Fusion):
         blocks: L.
     """
 
-    def __init__(self, audio_dims: int, visual_dims: int, out_dims: int, residual: Modality, blocks: int) -> None:
+    def __init__(self, audio_dims: int, visual_dims: int, out_dims: int, residual: FusedModality, blocks: int) -> None:
         super().__init__()
         self.residual = residual
         self.out_dims = out_dims
@@ -318,7 +318,7 @@ class AudioVisual(TwoModalityInput):
 
     Args:
         dims: sizes of the input.
-        options: `AttentionOptions` for attended visual features, plain `AvelOptions` for the mean of the regions.
+        options: `AttentionOptions` for attended visual features, plain `TianOptions` for the mean of the regions.
         make_fusion: called with the sizes of audio and visual, makes a fusion.
         position: where it stands.
         members: of the ensemble.
@@ -327,7 +327,7 @@ class AudioVisual(TwoModalityInput):
     def __init__(
         self,
         dims: Dims,
-        options: AvelOptions,
+        options: TianOptions,
         make_fusion: Callable[[int, int], Fusion],
         position: Position = "late",
         members: int = 1,
@@ -393,7 +393,7 @@ def _of_sizes(make_fusion: Callable[[int, int, int, Any], Fusion]) -> Callable[[
     return make
 
 
-def _concat(dims: Dims, options: AvelOptions) -> AudioVisual:
+def _concat(dims: Dims, options: TianOptions) -> AudioVisual:
     return AudioVisual(dims, options, Concat)
 
 
@@ -411,7 +411,7 @@ def _table_2(
 
 
 ENTRIES: Mapping[str, Entry] = {
-    "a+v": Entry("audio and visual, concatenated after their BiLSTMs", TIAN, AvelOptions, _concat),
+    "a+v": Entry("audio and visual, concatenated after their BiLSTMs", TIAN, TianOptions, _concat),
     "a+v-att": Entry("audio and attended visual, concatenated after their BiLSTMs", TIAN, AttentionOptions, _concat),
     "additive": _table_2("addition", ProjectedOptions, _of_sizes(lambda a, v, result, o: Additive(a, v, result))),
     "maxpooling": _table_2(

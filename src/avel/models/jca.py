@@ -206,8 +206,7 @@ class PaperAttention(nn.Module):
         moved = functional.linear(x, self.affinity.weight[:t, :t]) / math.sqrt(guide.shape[2])  # A^T W_j
         from_affinity = _few_at_once(lambda m, j: self.from_affinity((m @ j).tanh_()), moved, guide)
         maps = functional.relu(functional.linear(x, self.own.weight[:, :t]) + from_affinity)  # H^T, (B, d_a, k)
-        seen: Tensor = self.dropout(functional.linear(maps, self.spread.weight[:t]).transpose(1, 2))
-        return seen
+        return self.dropout(functional.linear(maps, self.spread.weight[:t]).transpose(1, 2))
 
 
 class CodeAttention(nn.Module):
@@ -236,8 +235,7 @@ class CodeAttention(nn.Module):
         seen = _few_at_once(
             lambda k, j, v: v @ self.dropout((k @ j).tanh_()), key / math.sqrt(guide.shape[2]), guide, self.value(x)
         )
-        added: Tensor = self.dropout(functional.relu(self.out(functional.relu(torch.tanh(seen)))))
-        return added
+        return self.dropout(functional.relu(self.out(functional.relu(torch.tanh(seen)))))
 
 
 class JointCoAttention(nn.Module):
@@ -322,8 +320,7 @@ class Jca(TwoModalityInput):
         shown["spatial_attention"] = without_padding(weights, valid)
         pooled = self.visual_representation(self.map_attended(attended), valid)
         audio, pooled = self._recurse(audio, pooled, valid)
-        logits: Tensor = self.head(self.joint_representation(torch.cat([audio, pooled], dim=-1), valid))
-        return logits
+        return self.head(self.joint_representation(torch.cat([audio, pooled], dim=-1), valid))
 
     def _recurse(self, audio: Tensor, visual: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, d_a) features after every recursion, in windows of at most N segments."""

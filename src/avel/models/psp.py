@@ -31,9 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
-from avel.models.cmran import Form
 from avel.models.entry import Entry
-from avel.models.layers import AudioGuidedAttention, BiLSTM, without_padding
+from avel.models.layers import AudioGuidedAttention, BiLSTM, Form, without_padding
 from avel.models.options import Dims, Training
 from avel.models.tian2018 import AttentionOptions
 
@@ -111,8 +110,7 @@ class PositiveSamplePropagation(nn.Module):
         return self.norm(v), self.norm(a), of_visual
 
     def _projected(self, layer: nn.Module, x: Tensor) -> Tensor:
-        projected: Tensor = self.dropout(functional.relu(layer(x)))
-        return projected
+        return self.dropout(functional.relu(layer(x)))
 
     def _weights(self, pairs: Tensor, valid: Tensor) -> Tensor:
         weights = _normalized(pairs.masked_fill(~valid[:, None], 0.0))

@@ -27,9 +27,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avel.models.base import TwoModalityInput
-from avel.models.cmran import AttentionBlock, check_heads
 from avel.models.entry import Entry
-from avel.models.layers import attended_regions, mean_over_regions, scored_regions, without_padding
+from avel.models.layers import (
+    AttentionBlock,
+    attended_regions,
+    check_heads,
+    mean_over_regions,
+    scored_regions,
+    without_padding,
+)
 from avel.models.options import Dims, Options, Training
 
 
@@ -129,8 +135,7 @@ class Recommended(TwoModalityInput):
         x = x + self.neighbours(x.transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             x, _ = block(x, x, x, valid)
-        logits: Tensor = self.head(self.dropout(x))
-        return logits
+        return self.head(self.dropout(x))
 
     def _pool(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """(B, T, R, D_v) to (B, T, D_v), or to (B, T, 2 D_v) with what is attended to first."""
@@ -142,8 +147,7 @@ class Recommended(TwoModalityInput):
         return torch.cat([attended, mean], dim=-1)
 
     def _map(self, linear: nn.Linear, x: Tensor) -> Tensor:
-        mapped: Tensor = self.dropout(functional.relu(linear(x)))
-        return mapped
+        return self.dropout(functional.relu(linear(x)))
 
     def _without_channels(self, x: Tensor) -> Tensor:
         """Drops whole features of a video, the same ones in all of its segments and regions, while training."""

@@ -17,7 +17,7 @@ from avel.models.entry import Entry
 from avel.models.layers import mean_over_regions, without_padding
 from avel.models.options import Dims, Options
 
-Features = Literal["visual", "both"]
+InputFeatures = Literal["visual", "both"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EdTcnOptions(Options):
 
     limits: ClassVar[Mapping[str, int]] = {"layers": 8, "kernel_segments": 101}
 
-    features: Features = "visual"
+    features: InputFeatures = "visual"
     first_dims: int = 64
     more_dims: int = 32
     layers: int = 2
@@ -63,17 +63,17 @@ class SsnOptions(Options):
 
     limits: ClassVar[Mapping[str, int]] = {"max_segments": 64}
 
-    features: Features = "visual"
+    features: InputFeatures = "visual"
     max_segments: int = 10
     dropout: float = 0.8
 
 
-def _segment_features(visual: Tensor, audio: Tensor, features: Features) -> Tensor:
+def _segment_features(visual: Tensor, audio: Tensor, features: InputFeatures) -> Tensor:
     pooled = mean_over_regions(visual)
     return pooled if features == "visual" else torch.cat([pooled, audio], dim=-1)
 
 
-def _segment_dims(dims: Dims, features: Features) -> int:
+def _segment_dims(dims: Dims, features: InputFeatures) -> int:
     return dims.visual_dims if features == "visual" else dims.visual_dims + dims.audio_dims
 
 
@@ -123,8 +123,7 @@ class EdTcn(TwoModalityInput):
         for convolution in self.decoder:
             masks.pop()
             x = self._filtered(convolution, x.repeat_interleave(2, dim=-1) * masks[-1], masks[-1])
-        logits: Tensor = self.head(x[..., :num_segments].transpose(1, 2))
-        return logits
+        return self.head(x[..., :num_segments].transpose(1, 2))
 
     def _filtered(self, convolution: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
         x = functional.relu(self.dropout(convolution(x))) * mask

@@ -12,7 +12,6 @@ the head ReLU-Linear(64)-ReLU-Linear, Glorot-uniform weights of attention and he
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor, nn
 
@@ -23,11 +22,9 @@ from avel.models.options import Dims, Options
 
 TIAN = "Tian et al., ECCV 2018"
 
-RegionPooling = Literal["mean", "attention"]
-
 
 @dataclass(frozen=True)
-class AvelOptions(Options):
+class TianOptions(Options):
     """Options of A, V and A+V.
 
     Attributes:
@@ -40,7 +37,7 @@ class AvelOptions(Options):
 
 
 @dataclass(frozen=True)
-class AttentionOptions(AvelOptions):
+class AttentionOptions(TianOptions):
     """Options of models with audio-guided visual attention, see `avel.models.layers.AudioGuidedAttention`.
 
     Attributes:
@@ -67,8 +64,7 @@ class VisualPooling(nn.Module):
             return mean_over_regions(visual)
         pooled, weights = self.attention(visual, audio)
         shown["spatial_attention"] = without_padding(weights, valid)
-        attended: Tensor = pooled
-        return attended
+        return pooled
 
 
 class AudioOnly(TwoModalityInput):
@@ -79,15 +75,14 @@ class AudioOnly(TwoModalityInput):
         options: see there.
     """
 
-    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+    def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__(dims)
         self.lstm = BiLSTM(dims.audio_dims, options.lstm_dims)
         self.head = mlp_head(2 * options.lstm_dims, options.head_dims, dims.num_classes)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""
-        logits: Tensor = self.head(self.lstm(audio, valid))
-        return logits
+        return self.head(self.lstm(audio, valid))
 
 
 class VisualOnly(TwoModalityInput):
@@ -95,10 +90,10 @@ class VisualOnly(TwoModalityInput):
 
     Args:
         dims: sizes of the input.
-        options: `AttentionOptions` for V-att, plain `AvelOptions` for V.
+        options: `AttentionOptions` for V-att, plain `TianOptions` for V.
     """
 
-    def __init__(self, dims: Dims, options: AvelOptions) -> None:
+    def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__(dims)
         self.pooling = VisualPooling(dims, options if isinstance(options, AttentionOptions) else None)
         self.lstm = BiLSTM(dims.visual_dims, options.lstm_dims)
@@ -107,12 +102,11 @@ class VisualOnly(TwoModalityInput):
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""
         pooled = self.pooling(visual, audio, valid, shown)
-        logits: Tensor = self.head(self.lstm(pooled, valid))
-        return logits
+        return self.head(self.lstm(pooled, valid))
 
 
 ENTRIES: Mapping[str, Entry] = {
-    "a": Entry("audio alone", TIAN, AvelOptions, AudioOnly, modalities=("audio",)),
-    "v": Entry("visual alone, mean over the regions", TIAN, AvelOptions, VisualOnly, modalities=("visual",)),
+    "a": Entry("audio alone", TIAN, TianOptions, AudioOnly, modalities=("audio",)),
+    "v": Entry("visual alone, mean over the regions", TIAN, TianOptions, VisualOnly, modalities=("visual",)),
     "v-att": Entry("visual alone, pooled by audio-guided attention", TIAN, AttentionOptions, VisualOnly),
 }
