@@ -3,12 +3,11 @@
 MkDocs loads this file as a hook. A line ``{{ NAME }}`` of a page becomes what `PARTS` gives under that name.
 """
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import griffe
 import typer
@@ -21,9 +20,9 @@ from avel.evaluation.papers import PAPERS, Paper, Row
 from avel.evaluation.reproduce import mean_and_std
 from avel.features.recipe import PRESETS
 from avel.models import registry
-from avel.models.options import MAX_HIDDEN_DIMS, Options
+from avel.models.options import Options, allowed
 from avel.outputs import FORMATS, TEXT_FORMATS
-from avel.training.settings import TrainingSettings
+from avel.training.settings import TrainingSettings, settings_for
 
 ROOT = Path(__file__).parent.parent
 NONE = "–"
@@ -71,7 +70,7 @@ def model_options() -> str:
         sections += [
             f"### `{name}` {{ #{_anchor(name)} }}",
             f"{entry.description[0].upper()}{entry.description[1:]} ({entry.paper}). Looks at "
-            f"{' and '.join(entry.modalities)}. Trained with: {_recipe(entry.training)}.",
+            f"{' and '.join(entry.modalities)}. Trained with: {_recipe(name)}.",
             _table(("option", "default", "allowed", "what it is"), _option_rows(options)),
         ]
     return "\n\n".join(sections)
@@ -273,7 +272,7 @@ def _is_plain(row: Row, weak: bool) -> bool:
 
 
 def _weak_labels(row: Row) -> str:
-    labels: str = row.settings.get("weak_labels", registry.entry(row.model).training.weak_labels)
+    labels: str = row.settings.get("weak_labels", settings_for(row.model).weak_labels)
     return labels
 
 
@@ -291,34 +290,16 @@ def _settings(row: Row) -> str:
 
 def _option_rows(options: Options) -> Iterable[Sequence[str]]:
     told = _attributes(type(options))
-    kinds = get_type_hints(type(options))
-    for field in dataclasses.fields(options):
-        yield (
-            f"`{field.name}`",
-            _code(getattr(options, field.name)),
-            _allowed(field.name, kinds[field.name], options),
-            told.get(field.name, NONE),
-        )
+    for name, value in options:
+        yield f"`{name}`", _code(value), allowed(type(options), name), told.get(name, NONE)
 
 
-def _allowed(name: str, kind: Any, options: Options) -> str:
-    if get_origin(kind) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(kind))
-    if kind is bool:
-        return "`true`, `false`"
-    if kind is int:
-        return f"1 to {options.limits.get(name, MAX_HIDDEN_DIMS)}"
-    if name in options.ranges:
-        low, high = options.ranges[name]
-        return f"{low:g} to {high:g}"
-    return "0 to below 1"
-
-
-def _recipe(training: Any) -> str:
+def _recipe(model: str) -> str:
     """What matters most of how a paper trained its model, and whatever else is not as usual."""
     names = ["optimizer", "learning_rate", "schedule", "batch_size", "epochs", "loss"]
-    names += [name for name in training.unusual() if name not in (*names, "start_from")]
-    return ", ".join(f"`{name}={_plain(getattr(training, name))}`" for name in names)
+    names += [name for name in registry.entry(model).training if name not in names]
+    settings = settings_for(model)
+    return ", ".join(f"`{name}={_plain(getattr(settings, name))}`" for name in names)
 
 
 def _attributes(cls: type) -> dict[str, str]:

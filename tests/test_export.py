@@ -1,6 +1,5 @@
 import importlib.util
 import json
-from dataclasses import asdict
 
 import numpy as np
 import openvino
@@ -31,7 +30,7 @@ SMALL = {"lstm_dims": 8, "head_dims": 8, "attention_dims": 8, "fusion_dims": 8, 
 def save(tmp_path):
     def write(name, **more):
         torch.manual_seed(0)
-        known = asdict(registry.entry(name).options())
+        known = registry.entry(name).options().model_dump()
         options = {option: value for option, value in SMALL.items() if option in known}
         model = registry.build(name, DIMS, **options)
         with torch.no_grad():

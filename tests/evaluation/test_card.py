@@ -124,7 +124,15 @@ def test_json_is_the_whole_of_it(save, tmp_path):
 
 
 def test_limits_of_a_model_of_one_modality_without_a_test(save):
-    limits = card(save("v", features=FeatureRecord(1, 6, 5), dims=Dims(6, 1, 5, 2), settings={}, notes={})).limits
+    limits = card(
+        save(
+            "v",
+            features=FeatureRecord(1, 6, 5),
+            dims=Dims(visual_dims=6, regions=1, audio_dims=5, num_categories=2),
+            settings={},
+            notes={},
+        )
+    ).limits
     assert "It looks at the visual only, so it cannot tell whether an event is both seen and heard." in limits
     assert "It does not say where in the picture an event is." in limits
     assert "The networks that made its features are not known, so avel cannot make them of other videos." in limits

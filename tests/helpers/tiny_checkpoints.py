@@ -21,7 +21,12 @@ def write_checkpoint(path, model="a+v-att", *, features=FEATURES, categories=CAT
     """A checkpoint; ``fields`` are of its `CheckpointInfo`, or the model's options."""
     known = {field.name for field in dataclasses.fields(CheckpointInfo)}
     options = {name: value for name, value in fields.items() if name not in known}
-    dims = Dims(max(features.visual_dims, 1), max(features.regions, 1), max(features.audio_dims, 1), len(categories))
+    dims = Dims(
+        visual_dims=max(features.visual_dims, 1),
+        regions=max(features.regions, 1),
+        audio_dims=max(features.audio_dims, 1),
+        num_categories=len(categories),
+    )
     torch.manual_seed(seed)
     built = registry.build(model, dims, **options)
     with torch.no_grad():
@@ -29,7 +34,7 @@ def write_checkpoint(path, model="a+v-att", *, features=FEATURES, categories=CAT
             parameter.mul_(3)  # so that answers differ
     info = CheckpointInfo(
         model,
-        dataclasses.asdict(registry.options_of(model, **options)),
+        registry.options_of(model, **options).model_dump(),
         dims,
         categories,
         features,

@@ -26,7 +26,7 @@ class Same(Matcher):
 
 @pytest.fixture
 def matcher():
-    return Same(Dims(visual_dims=1, audio_dims=1), MatcherOptions(1, 1))
+    return Same(Dims(visual_dims=1, audio_dims=1), MatcherOptions(hidden_dims=1, embedding_dims=1))
 
 
 def clips(*rows):

@@ -56,7 +56,7 @@ def test_keras_file(keras_file):
 def test_published_weights(shared):
     path = shared / "data" / "ave" / "cmm_model_weights.h5"
     network = weights.load_keras(path)
-    assert network.options == MatcherOptions(128, 64)
+    assert network.options == MatcherOptions(hidden_dims=128, embedding_dims=64)
     assert (network.dims.visual_dims, network.dims.audio_dims) == (512, 128)
     rng = np.random.default_rng(1)
     visual, audio = rng.random((20, 512)), 4 * rng.random((30, 128))

@@ -1,6 +1,5 @@
 """AV-transformer and instance attention against the paper's equations in loops, and its ablations."""
 
-import dataclasses
 import math
 
 import pytest
@@ -9,8 +8,9 @@ import torch
 from avel.errors import ModelError
 from avel.models.av_transformer import AvTransformer, RegionLstm
 from avel.models.fusion import AudioVisual, Concat
-from avel.models.registry import build, entry
+from avel.models.registry import build
 from avel.models.tian2018 import AttentionOptions
+from avel.training.settings import settings_for
 
 SMALL = {"lstm_dims": 3, "head_dims": 6, "region_dims": 6, "attention_dims": 5, "attention_hidden_dims": 3}
 
@@ -228,10 +228,10 @@ def test_an_lstm_needs_an_even_size():
 
 def test_a_3d_convolution_needs_a_square_grid(dims):
     with pytest.raises(ModelError, match="'conv3d'.*needs regions on a square grid, such as 49; got 8"):
-        build("av-transformer", dataclasses.replace(dims, regions=8), visual="conv3d")
-    assert build("av-transformer", dataclasses.replace(dims, regions=8))
+        build("av-transformer", dims.model_copy(update={"regions": 8}), visual="conv3d")
+    assert build("av-transformer", dims.model_copy(update={"regions": 8}))
 
 
 def test_training():
-    training = entry("av-transformer").training
+    training = settings_for("av-transformer")
     assert (training.pooling, training.backgrounds, training.weak_labels) == ("max", "mismatched", "one-hot")

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from avel.models.registry import build, entry
+from avel.models.registry import build
+from avel.training.settings import settings_for
 
 
 def sigmoid(x):
@@ -91,6 +92,6 @@ def test_the_decoder_knows_of_the_whole_video_from_its_start(dims, batch):
 
 
 def test_training():
-    training = entry("avsdn").training
+    training = settings_for("avsdn")
     assert (training.pooling, training.backgrounds, training.weak_labels) == ("max", "mismatched", "one-hot")
     assert (training.learning_rate, training.batch_size) == (1e-3, 64)

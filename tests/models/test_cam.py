@@ -1,7 +1,5 @@
 """CAM against loops, and what its maps are of."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -39,7 +37,7 @@ def slow(model, visual, audio):
 @pytest.mark.parametrize("segments", [1, 4])
 @torch.no_grad()
 def test_against_loops(regions, segments, dims):
-    dims = dataclasses.replace(dims, regions=regions)
+    dims = dims.model_copy(update={"regions": regions})
     model = Cam(dims, CamOptions(merged_dims=6))
     visual, audio = torch.rand(2, segments, regions, dims.visual_dims), torch.rand(2, segments, dims.audio_dims)
     output = model(visual, audio, torch.ones(2, segments, dtype=torch.bool))
@@ -75,4 +73,4 @@ def test_the_map_points_at_what_speaks_for_the_event_even_where_background_is_la
 
 def test_regions_have_to_be_a_square():
     with pytest.raises(ModelError, match="Model 'cam' with .*needs regions on a square grid, such as 49; got 8"):
-        build("cam", dataclasses.replace(build("a").dims, regions=8))
+        build("cam", build("a").dims.model_copy(update={"regions": 8}))

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from avel.models.diia import DiiaOptions, InterAttention, IntraAttention
-from avel.models.registry import build, entry
+from avel.models.registry import build
+from avel.training.settings import settings_for
 
 SMALL = {
     "channel_dims": 8,
@@ -138,9 +139,9 @@ def test_pooling_of_regions(pooling, dims, batch):
 
 
 def test_recipe():
-    training = entry("diia").training
+    training = settings_for("diia")
     assert (training.optimizer, training.learning_rate, training.batch_size) == ("adam", 7e-4, 128)
-    assert (training.schedule, training.decay_epochs, training.decay_factor) == ("milestones", (10, 20, 30), 0.5)
+    assert (training.schedule, training.decay_epochs, training.decay_factor) == ("milestones", [10, 20, 30], 0.5)
 
 
 def test_features_that_heads_cannot_share():

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from avel.errors import ModelError
 from avel.models.jca import CodeAttention, GruLayer, JcaOptions, LstmLayer, PaperAttention, Representation
-from avel.models.registry import build, entry
+from avel.models.registry import build
+from avel.training.settings import settings_for
 
 SIZES = {"map_dims": 3, "lstm_dims": 2, "head_dims": 5, "attention_dims": 4, "attention_hidden_dims": 4}
 WITHOUT_DROPOUT = {"dropout": 0.0, "recurrent_dropout": 0.0}
@@ -273,7 +274,7 @@ def test_sizes_and_training_of_the_authors():
         (128, 512),
         (29, 128),
     ]
-    training = entry("jca").training
+    training = settings_for("jca")
     assert (training.learning_rate, training.schedule, training.decay_factor) == (1e-4, "plateau", 0.5)
     assert (training.decay_patience, training.batch_size, training.epochs) == (10, 64, 300)
 

@@ -8,7 +8,8 @@ import torch
 
 from avel.errors import ModelError
 from avel.models.recommended import Recommended, RecommendedOptions
-from avel.models.registry import build, entry
+from avel.models.registry import build
+from avel.training.settings import settings_for
 
 
 def small(dims, **options):
@@ -80,7 +81,7 @@ def test_the_scale_of_features_does_not_matter(dims, batch):
 
 
 def test_its_training_is_its_recipe():
-    training = entry("recommended").training
+    training = settings_for("recommended")
     assert (training.label_smoothing, training.average_weights, training.schedule) == (0.1, 0.99, "cosine")
     assert (training.pooling, training.backgrounds) == ("max", "noisy+mismatched")
 

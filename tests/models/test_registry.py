@@ -1,7 +1,5 @@
 """What every model of the registry has to do."""
 
-import dataclasses
-from dataclasses import asdict
 from typing import get_args, get_type_hints
 
 import pytest
@@ -12,6 +10,7 @@ from torch.nn import functional
 from avel.errors import ModelError
 from avel.models.options import Dims
 from avel.models.registry import MODELS, available_models, build, entry, options_of
+from avel.training.settings import settings_for
 
 SMALL = {
     "attention_dims": 8,
@@ -56,7 +55,7 @@ def variants():
     """Each model with its defaults, and with every word that one of its options may be."""
     for name, found in MODELS.items():
         yield name, {}
-        defaults = asdict(found.options())
+        defaults = found.options().model_dump()
         for option, words in (
             ("position", ("early", "decision")),
             ("attention", ("released",)),
@@ -89,7 +88,7 @@ def variants():
 
 
 def small(name, dims, **options):
-    defaults = asdict(entry(name).options())
+    defaults = entry(name).options().model_dump()
     return build(name, dims, **({k: v for k, v in SMALL.items() if k in defaults} | options))
 
 
@@ -275,10 +274,10 @@ def test_default_sizes_are_those_of_the_paper(name):
 
 
 def test_released_training():
-    training = entry("a+v-att").training
+    training = settings_for("a+v-att")
     assert (training.learning_rate, training.batch_size, training.epochs) == (1e-3, 64, 300)
     assert (training.decay_iterations, training.decay_factor) == (15_000, 0.1)
-    assert entry("dmrn").training.start_from == "a+v-att"
+    assert entry("dmrn").starts_from == "a+v-att"
 
 
 @pytest.mark.parametrize("name", ["dmrn", "dmrfe"])
@@ -295,7 +294,7 @@ def test_unknown_model():
 
 def test_unknown_option():
     with pytest.raises(
-        ModelError, match="Model 'a': there is no option 'position'. Its options are lstm_dims, head_dims"
+        ModelError, match="Model 'a': there is no option 'position'. The options are lstm_dims, head_dims"
     ):
         options_of("a", position="late")
 
@@ -307,7 +306,7 @@ def test_wrong_option():
 
 def test_options_that_do_not_fit_the_sizes():
     with pytest.raises(ModelError, match="Model 'v-att' with .* as many hidden units as regions, 9"):
-        build("v-att", dataclasses.replace(Dims(), regions=9), attention="released")
+        build("v-att", Dims(regions=9), attention="released")
 
 
 def test_wrong_input_is_refused(dims, batch):

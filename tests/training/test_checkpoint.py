@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import pickle
 import struct
@@ -21,7 +20,7 @@ FEATURES = FeatureRecord(4, 6, 5, visual=("vgg19",), audio=("yamnet",), networks
 
 
 def info_of(model: str, **options: Any) -> CheckpointInfo:
-    all_options = dataclasses.asdict(registry.options_of(model, **options))
+    all_options = registry.options_of(model, **options).model_dump()
     return CheckpointInfo(
         model, all_options, DIMS, ("one", "two", "drei & vier"), FEATURES, {"seed": 1}, {"val": {"accuracy": 0.5}}
     )
@@ -74,13 +73,13 @@ def test_thresholds_make_a_model_multi_label(saved: Path) -> None:
         ({"model": "nothing"}, "its model cannot be built: Unknown model 'nothing'"),
         ({"options": {"lstm_dims": "8"}}, "its model cannot be built: Model 'dmrn': option 'lstm_dims'"),
         ({"options": {"no": 1}}, "there is no option 'no'"),
-        ({"options": {"self": 1}}, "cannot be built"),
+        ({"options": {"self": 1}}, "there is no option 'self'"),
         (
             {"options": {"position": "early", "fusion_dims": 8, "lstm_dims": 16}},
             "does not hold the weights of 'dmrn': .* is F32 of shape",
         ),
         ({"model": "a", "options": {}}, "does not hold the weights of 'a': "),
-        ({"dims": {"visual_dims": 10**12}}, "cannot be read .visual_dims must be a whole number"),
+        ({"dims": {"visual_dims": 10**12}}, "cannot be read .size 'visual_dims' must be a whole number"),
         ({"categories": ["one"]}, "1 categories for a model of 3"),
         ({"categories": ["one", "one", "two"]}, "cannot be read .categories"),
         ({"categories": "one"}, "cannot be read .categories"),
@@ -143,6 +142,8 @@ def test_weights_that_fit_are_taken_over(tmp_path: Path, saved: Path) -> None:
     assert "pooling.attention.project_visual.weight" in taken
     state = model.state_dict()
     assert all(torch.equal(state[name], load_file(saved)[name]) for name in taken)
-    other = registry.build("a", Dims(1, 1, 1, 1), lstm_dims=3, head_dims=2)
+    other = registry.build(
+        "a", Dims(visual_dims=1, regions=1, audio_dims=1, num_categories=1), lstm_dims=3, head_dims=2
+    )
     with pytest.raises(ModelError, match="none of the weights of 'dmrn' fits"):
         checkpoint.take_over(other, saved)

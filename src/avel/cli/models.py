@@ -1,6 +1,5 @@
 """``avel models``: those that can be trained, and trained ones."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -89,6 +88,7 @@ def models_export(
 
 def _model(name: str) -> dict[str, Any]:
     from avel.models import registry
+    from avel.training.settings import settings_for
 
     entry = registry.entry(name)
     return {
@@ -96,6 +96,7 @@ def _model(name: str) -> dict[str, Any]:
         "description": entry.description,
         "paper": entry.paper,
         "modalities": list(entry.modalities),
-        "options": dataclasses.asdict(registry.options_of(name)),
-        "training": dataclasses.asdict(entry.training),
+        "options": registry.options_of(name).model_dump(),
+        "training": settings_for(name).to_dict(),
+        "starts_from": entry.starts_from,
     }

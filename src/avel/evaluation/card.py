@@ -4,7 +4,6 @@ Nothing in it is made up: it is what the checkpoint says of itself, and what ``r
 model, which ``avel train`` writes.
 """
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -198,7 +197,7 @@ def _markdown(card: Card) -> Iterator[str]:
     yield f"# {info.model}: {entry.description}"
     yield ""
     yield f"{card.path.name}, {card.parameters:,} parameters. Model of {_plain(entry.paper)}."
-    changed = _changed(info.options, dataclasses.asdict(registry.options_of(info.model)))
+    changed = _changed(info.options, registry.options_of(info.model).model_dump())
     if changed:
         yield f"Options that are not its paper's: {changed}."
     yield from ("", "## What it predicts", "")

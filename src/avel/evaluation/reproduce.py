@@ -28,7 +28,7 @@ from avel.metrics.segments import Metrics
 from avel.models import registry
 from avel.training.data import LocalizationData
 from avel.training.loop import train
-from avel.training.settings import BOTH, NOISY, TrainingSettings, from_mapping, recommended
+from avel.training.settings import BOTH, NOISY, TrainingSettings, from_mapping
 
 RESULT_FILE = "row.json"
 _COSTS = ("parameters", "training_seconds", "milliseconds_per_clip")
@@ -185,10 +185,10 @@ def expectations(paper: Paper, results: Sequence[RowResult]) -> list[tuple[str, 
 def settings_of(paper: Paper, row: Row, how: Reproduction, seed: int) -> TrainingSettings:
     """The settings of a row, but for those of cross-modality localization."""
     options = dict(row.settings.get("options", {}))
-    values = {**recommended(registry.entry(row.model).training), **row.settings}
+    values = {**registry.entry(row.model).training, **row.settings}
     if how.released:
         values |= paper.released
-        known = asdict(registry.options_of(row.model))
+        known = registry.options_of(row.model).model_dump()
         options |= {name: value for name, value in paper.released_options.items() if name in known}
     flags = dict(how.flags)
     options |= flags.pop("options", {})
@@ -220,7 +220,7 @@ def _measured(
         return _kept(folder / row.folder / f"seed{seed}", key, lambda run: _match(data, matching))
     settings = settings_of(paper, row, how, seed)
     if how.released:
-        first = registry.entry(row.model).training.start_from
+        first = registry.entry(row.model).starts_from
         if first is not None:
             start = next(other for other in paper.rows if other.model == first and not other.settings)
             _measured(paper, start, data, folder, how, seed)

@@ -3,14 +3,11 @@
 Shapes: N clips or pairs, T segments, D features. Visual features are the mean over the regions.
 """
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
-from avel.models.options import Dims, Options
+from avel.models.options import Dims, Options, Size
 
 
-@dataclass(frozen=True)
 class MatcherOptions(Options):
     """Sizes of the two networks, one for each modality.
 
@@ -19,8 +16,8 @@ class MatcherOptions(Options):
         embedding_dims: of the result.
     """
 
-    hidden_dims: int = 128
-    embedding_dims: int = 64
+    hidden_dims: Size = 128
+    embedding_dims: Size = 64
 
 
 class Matcher(nn.Module):

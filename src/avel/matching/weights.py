@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def save(matcher: Matcher, path: str | Path) -> None:
     from safetensors.torch import save as serialize
 
     name = next(name for name, kind in MATCHERS.items() if isinstance(matcher, kind))
-    metadata = {"matcher": name, "dims": asdict(matcher.dims), "options": asdict(matcher.options)}
+    metadata = {"matcher": name, "dims": matcher.dims.model_dump(), "options": matcher.options.model_dump()}
     state = {key: value.detach().cpu().contiguous() for key, value in matcher.state_dict().items()}
     write_bytes(Path(path), serialize(state, {"format": _FORMAT, "avel": json.dumps(metadata)}))
 
@@ -66,7 +65,7 @@ def load(path: str | Path) -> Matcher:
             if metadata.get("format") != _FORMAT:
                 raise ModelError(f"{path}: is not a matcher of avel, its format is {metadata.get('format')!r}.")
             made = json.loads(metadata["avel"])
-            dims, options = Dims(**made["dims"]), MatcherOptions.from_mapping(made["options"])
+            dims, options = Dims(**made["dims"]), MatcherOptions(**made["options"])
             with torch.device("meta"):
                 matcher = MATCHERS[made["matcher"]](dims, options)
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -97,7 +96,10 @@ def load_keras(path: str | Path) -> Avdln:
     hidden, visual_dims = state["embed_visual.0.weight"].shape
     audio_dims, embedding_dims = state["embed_audio.0.weight"].shape[1], state["embed_visual.2.weight"].shape[0]
     with torch.device("meta"):
-        matcher = Avdln(Dims(visual_dims=visual_dims, audio_dims=audio_dims), MatcherOptions(hidden, embedding_dims))
+        matcher = Avdln(
+            Dims(visual_dims=visual_dims, audio_dims=audio_dims),
+            MatcherOptions(hidden_dims=hidden, embedding_dims=embedding_dims),
+        )
     _fill(matcher, state, path)
     return matcher.eval()
 

@@ -29,10 +29,10 @@ mapped linearly. Optimizer, rate and batch are not given either: those of the co
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -48,7 +48,7 @@ from avel.models.layers import (
     scored_regions,
     without_padding,
 )
-from avel.models.options import Dims
+from avel.models.options import Dims, Size
 from avel.models.tian2018 import TianOptions
 
 Visual = Literal["av-transformer", "mlp", "conv3d", "lstm"]
@@ -57,7 +57,6 @@ RegionCoAttention = Literal["instance", "avol", "ag"]
 Classifier = Literal["mlp", "lstm", "avsdn", "avel"]
 
 
-@dataclass(frozen=True)
 class AvTransformerOptions(TianOptions):
     """Options of the AV-transformer; see the head of this module.
 
@@ -76,24 +75,23 @@ class AvTransformerOptions(TianOptions):
         ValueError: if ``region_dims`` is odd with ``visual`` lstm, or as `Options`.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"region_dims": 1024}
-
     classifier: Classifier = "avel"
     visual: Visual = "av-transformer"
     co_attention: RegionCoAttention = "instance"
     frames: Frames = "intra+inter"
     with_audio: bool = True
     scaled: bool = False
-    region_dims: int = 128
-    attention_dims: int = 512
-    attention_hidden_dims: int = 49
+    region_dims: Annotated[int, Field(ge=1, le=1024)] = 128
+    attention_dims: Size = 512
+    attention_hidden_dims: Size = 49
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
         if self.visual == "lstm" and self.region_dims % 2:
             raise ValueError(
                 f"option 'region_dims' must be even with visual lstm, half for each direction; got {self.region_dims}."
             )
+        return self
 
 
 def _mlp(input_dims: int, output_dims: int) -> nn.Sequential:

@@ -16,10 +16,10 @@ of their merged features, 128, and training is that of Tian et al.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,7 +29,6 @@ from avel.models.layers import RegionConv3d, mean_over_regions, scored_regions, 
 from avel.models.options import Dims, Options
 
 
-@dataclass(frozen=True)
 class CamOptions(Options):
     """Options of CAM.
 
@@ -37,9 +36,7 @@ class CamOptions(Options):
         merged_dims: features of a region and the sound, merged; at most 1024.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"merged_dims": 1024}
-
-    merged_dims: int = 128
+    merged_dims: Annotated[int, Field(ge=1, le=1024)] = 128
 
 
 class Cam(TwoModalityInput):

@@ -25,17 +25,17 @@ last features of ResNet-152 are 2048; VGG-19's are 512 x 7 x 7, and so are AVE's
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import attended_regions, mean_over_regions, mean_over_time, mlp_head, without_padding
-from avel.models.options import Dims, Training
+from avel.models.options import Dims, Size
 from avel.models.recurrence import scan
 from avel.models.tian2018 import TianOptions
 
@@ -44,7 +44,6 @@ XUAN = "Xuan et al., AAAI 2020"
 _SMALLEST_SQUARE = 1e-12
 
 
-@dataclass(frozen=True)
 class CmanOptions(TianOptions):
     """Options of CMAN.
 
@@ -67,8 +66,6 @@ class CmanOptions(TianOptions):
         ValueError: if no modality is left, or an attention between the two lacks one, or as `Options`.
     """
 
-    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"temperature": (0.001, 1000)}
-
     audio: bool = True
     visual: bool = True
     spatial_attention: bool = True
@@ -79,18 +76,19 @@ class CmanOptions(TianOptions):
     normalize_gates: bool = True
     skip_connection: bool = True
     bidirectional: bool = True
-    temperature: float = 1.0
-    attention_dims: int = 512
-    co_attention_dims: int = 256
+    temperature: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
+    attention_dims: Size = 512
+    co_attention_dims: Size = 256
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
         if not (self.audio or self.visual):
             raise ValueError("option 'audio' or 'visual' must be true: there is nothing to classify.")
         if self.spatial_attention and not self.visual:
             raise ValueError("option 'spatial_attention' is of the pictures, and 'visual' is false.")
         if self.co_attention and not (self.audio and self.visual):
             raise ValueError("option 'co_attention' is between two modalities, and 'audio' or 'visual' is false.")
+        return self
 
 
 class CosineAttention(nn.Module):
@@ -394,6 +392,6 @@ ENTRIES: Mapping[str, Entry] = {
         XUAN,
         CmanOptions,
         Cman,
-        training=Training(weak_labels="proportion"),
+        training={"weak_labels": "proportion"},
     ),
 }

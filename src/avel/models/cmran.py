@@ -19,10 +19,11 @@ Their loss there is a multi-label soft margin of the softmax, which is a setting
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
+from typing import Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
@@ -38,12 +39,11 @@ from avel.models.layers import (
     relevance_loss,
     without_padding,
 )
-from avel.models.options import Dims, Training
+from avel.models.options import Dims, Heads, Layers, Share, Size
 
 XU = "Xu et al., ACM MM 2020"
 
 
-@dataclass(frozen=True)
 class CmranOptions(SpatialChannelOptions):
     """Options of CMRAN.
 
@@ -61,20 +61,19 @@ class CmranOptions(SpatialChannelOptions):
         ValueError: if ``model_dims`` is no such multiple, or as `Options`.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"heads": 64, "interaction_heads": 64, "layers": 16}
-
     form: Form = "supervised"
-    model_dims: int = 256
-    heads: int = 4
-    interaction_heads: int = 4
-    feedforward_dims: int = 2048
-    layers: int = 2
-    dropout: float = 0.1
-    visual_dropout: float = 0.2
+    model_dims: Size = 256
+    heads: Heads = 4
+    interaction_heads: Heads = 4
+    feedforward_dims: Size = 2048
+    layers: Layers = 2
+    dropout: Share = 0.1
+    visual_dropout: Share = 0.2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
         check_heads(self.model_dims, heads=self.heads, interaction_heads=self.interaction_heads)
+        return self
 
 
 class Memory(nn.Module):
@@ -170,15 +169,15 @@ ENTRIES: Mapping[str, Entry] = {
         XU,
         CmranOptions,
         Cmran,
-        training=Training(
-            learning_rate=5e-4,
-            schedule="milestones",
-            decay_factor=0.5,
-            decay_epochs=(10, 20, 30),
-            batch_size=32,
-            epochs=200,
-            clip_gradient_norm=0.1,
-            pooling="max",
-        ),
+        training={
+            "learning_rate": 5e-4,
+            "schedule": "milestones",
+            "decay_factor": 0.5,
+            "decay_epochs": (10, 20, 30),
+            "batch_size": 32,
+            "epochs": 200,
+            "clip_gradient_norm": 0.1,
+            "pooling": "max",
+        },
     ),
 }

@@ -21,7 +21,6 @@ There is no weakly supervised form: the event's segments have to be known.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -37,10 +36,9 @@ from avel.models.layers import (
     relevance_loss,
     without_padding,
 )
-from avel.models.options import Dims, Options
+from avel.models.options import Dims, Options, Size
 
 
-@dataclass(frozen=True)
 class DamOptions(Options):
     """Options of DAM.
 
@@ -53,10 +51,10 @@ class DamOptions(Options):
     """
 
     event_region: Literal["relevant", "whole"] = "relevant"
-    event_dims: int = 256
+    event_dims: Size = 256
     attention: AttentionForm = "paper"
-    attention_dims: int = 512
-    attention_hidden_dims: int = 49
+    attention_dims: Size = 512
+    attention_hidden_dims: Size = 49
 
 
 class EventFeature(nn.Module):

@@ -16,10 +16,10 @@ weights of its own. Eq. 13 is a formula of two classes; the accuracy meant is th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from avel.models.base import TwoModalityInput
@@ -34,7 +34,7 @@ from avel.models.layers import (
     mean_over_time,
     without_padding,
 )
-from avel.models.options import Dims, Training
+from avel.models.options import Dims, Heads, Layers, Share, Size
 
 LIANG = "Liang et al., 2024"
 
@@ -43,7 +43,6 @@ Gates = Literal["crossed", "own", "none"]
 Order = Literal["intra-inter", "inter-intra", "intra", "inter"]
 
 
-@dataclass(frozen=True)
 class DiiaOptions(SpatialChannelOptions):
     """Options of DIIA.
 
@@ -64,21 +63,20 @@ class DiiaOptions(SpatialChannelOptions):
         ValueError: if ``model_dims`` is no such multiple, or as `Options`.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"heads": 64, "depth": 16}
-
     pooling: RegionPooling = "spatial-channel"
     gates: Gates = "crossed"
     order: Order = "intra-inter"
-    depth: int = 1
-    model_dims: int = 256
-    heads: int = 4
-    feedforward_dims: int = 1024
-    dropout: float = 0.1
-    head_dims: int = 64
+    depth: Layers = 1
+    model_dims: Size = 256
+    heads: Heads = 4
+    feedforward_dims: Size = 1024
+    dropout: Share = 0.1
+    head_dims: Size = 64
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
         check_heads(self.model_dims, heads=self.heads)
+        return self
 
 
 class IntraAttention(nn.Module):
@@ -184,13 +182,13 @@ ENTRIES: Mapping[str, Entry] = {
         LIANG,
         DiiaOptions,
         Diia,
-        training=Training(
-            learning_rate=7e-4,
-            schedule="milestones",
-            decay_factor=0.5,
-            decay_epochs=(10, 20, 30),
-            batch_size=128,
-            epochs=200,
-        ),
+        training={
+            "learning_rate": 7e-4,
+            "schedule": "milestones",
+            "decay_factor": 0.5,
+            "decay_epochs": (10, 20, 30),
+            "batch_size": 128,
+            "epochs": 200,
+        },
     ),
 }

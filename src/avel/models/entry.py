@@ -1,14 +1,14 @@
 """What the registry knows of a model. Each paper's file ends with its entries."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from avel.models.base import LocalizationModel
-from avel.models.options import Dims, Options, Training
+from avel.models.options import Dims, Options
 
-AS_RELEASED = Training()
-"""As the code of Tian et al., ECCV 2018, trains."""
+Recipe = Mapping[str, Any]
+"""Values of the training's settings, by name (`avel.training.settings.TrainingSettings`), that are not the defaults."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,9 @@ class Entry:
         options: its class of options.
         make: builds it of its sizes and options.
         modalities: which features it looks at; others may be anything of the right shape.
-        training: how its paper trained it.
+        training: how it was trained in its paper, or in its authors' code where the paper is silent. The defaults of
+            the settings are those of the code of Tian et al., ECCV 2018.
+        starts_from: the model whose trained weights its training starts from, ``None`` for random ones.
     """
 
     description: str
@@ -29,4 +31,5 @@ class Entry:
     options: type[Options]
     make: Callable[[Dims, Any], LocalizationModel]
     modalities: tuple[str, ...] = ("audio", "visual")
-    training: Training = AS_RELEASED
+    training: Recipe = field(default_factory=dict)
+    starts_from: str | None = None

@@ -16,23 +16,22 @@ A+V-att; decision fusion ends in a Linear, since several fusions give only numbe
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from avel.models.base import LocalizationModel, TwoModalityInput
-from avel.models.entry import AS_RELEASED, Entry
+from avel.models.entry import Entry
 from avel.models.layers import BiLSTM, mean_probabilities, mlp_head, without_padding
-from avel.models.options import Dims, Options, Training
+from avel.models.options import Dims, Layers, Options, Size
 from avel.models.tian2018 import TIAN, AttentionOptions, TianOptions, VisualPooling
 
 Position = Literal["early", "late", "decision"]
 FusedModality = Literal["audio", "visual"]
 
 
-@dataclass(frozen=True)
 class FusionOptions(AttentionOptions):
     """Options of Concat, and of every fusion.
 
@@ -43,7 +42,6 @@ class FusionOptions(AttentionOptions):
     position: Position = "late"
 
 
-@dataclass(frozen=True)
 class ProjectedOptions(FusionOptions):
     """Options of Additive, Maxpooling and GMU.
 
@@ -51,10 +49,9 @@ class ProjectedOptions(FusionOptions):
         fusion_dims: to which the fusion maps both modalities; in decision position it is the number of classes.
     """
 
-    fusion_dims: int = 256
+    fusion_dims: Size = 256
 
 
-@dataclass(frozen=True)
 class GatedOptions(ProjectedOptions):
     """Options of Gated.
 
@@ -65,7 +62,6 @@ class GatedOptions(ProjectedOptions):
     gate: FusedModality = "audio"
 
 
-@dataclass(frozen=True)
 class BilinearOptions(FusionOptions):
     """Options of Multimodal Bilinear.
 
@@ -73,12 +69,9 @@ class BilinearOptions(FusionOptions):
         bilinear_dims: to which both modalities are mapped before their outer product; at most 256.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"bilinear_dims": 256}
-
-    bilinear_dims: int = 32
+    bilinear_dims: Annotated[int, Field(ge=1, le=256)] = 32
 
 
-@dataclass(frozen=True)
 class GatedBilinearOptions(BilinearOptions):
     """Options of Gated Multimodal Bilinear.
 
@@ -89,7 +82,6 @@ class GatedBilinearOptions(BilinearOptions):
     gate: FusedModality = "audio"
 
 
-@dataclass(frozen=True)
 class MrnOptions(ProjectedOptions):
     """Options of MRN.
 
@@ -98,13 +90,10 @@ class MrnOptions(ProjectedOptions):
         blocks: how many, at most 16; the paper found that more than one does not help.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"blocks": 16}
-
     residual: FusedModality = "audio"
-    blocks: int = 1
+    blocks: Layers = 1
 
 
-@dataclass(frozen=True)
 class DmrnOptions(ProjectedOptions):
     """Options of DMRN; ``fusion_dims`` are the hidden units of its U, in every position.
 
@@ -112,12 +101,9 @@ class DmrnOptions(ProjectedOptions):
         blocks: how many, at most 16; the paper found that more than one does not help.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"blocks": 16}
-
-    blocks: int = 1
+    blocks: Layers = 1
 
 
-@dataclass(frozen=True)
 class DmrfeOptions(AttentionOptions):
     """Options of DMRFE, which the paper has in late position only.
 
@@ -125,7 +111,7 @@ class DmrfeOptions(AttentionOptions):
         fusion_dims: hidden units of the U of each DMRN block.
     """
 
-    fusion_dims: int = 256
+    fusion_dims: Size = 256
 
 
 class Fusion(nn.Module):
@@ -379,7 +365,7 @@ class AudioVisual(TwoModalityInput):
         return logits[0] if len(logits) == 1 else mean_probabilities(logits)
 
 
-_AFTER_ATTENTION = Training(start_from="a+v-att")
+_AFTER_ATTENTION = "a+v-att"
 """The authors' DMRN was trained from their A+V-att (a comment in their code); the weights that fit are taken over."""
 
 
@@ -405,9 +391,9 @@ def _table_2(
     name: str,
     options: type[Options],
     make: Callable[[Dims, Any], LocalizationModel],
-    training: Training = AS_RELEASED,
+    starts_from: str | None = None,
 ) -> Entry:
-    return Entry(f"audio and attended visual, fused by {name}", TIAN, options, make, training=training)
+    return Entry(f"audio and attended visual, fused by {name}", TIAN, options, make, starts_from=starts_from)
 
 
 ENTRIES: Mapping[str, Entry] = {

@@ -25,17 +25,17 @@ mean or the maximum of both modalities; in ordinary co-attention the other modal
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import AttentionForm, AudioGuidedAttention, BiLSTM, without_padding
-from avel.models.options import Dims, Options, Training
+from avel.models.options import Dims, Layers, Options, Share, Size
 from avel.models.recurrence import Step, scan
 
 DUAN = "Duan et al., WACV 2021"
@@ -48,7 +48,6 @@ JointFusion = Literal["concatenation", "average", "max"]
 Recurrence = Literal["lstm", "gru"]
 
 
-@dataclass(frozen=True)
 class JcaOptions(Options):
     """Options of JCA.
 
@@ -74,27 +73,25 @@ class JcaOptions(Options):
         recurrent_dropout: the same in the uni-modal recurrent layers.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"recursions": 16, "window_segments": 512, "recurrent_layers": 8}
-
     variant: Variant = "paper"
-    recursions: int = 4
+    recursions: Layers = 4
     guide: Guide = "joint"
     fusion: JointFusion = "concatenation"
-    map_dims: int = 32
-    window_segments: int = 10
+    map_dims: Size = 32
+    window_segments: Annotated[int, Field(ge=1, le=512)] = 10
     recurrence: Recurrence = "lstm"
     unimodal_recurrence: bool = True
     joint_recurrence: bool = True
     residual_embedding: bool = True
     normalize: bool = True
-    recurrent_layers: int = 2
-    lstm_dims: int = 256
-    head_dims: int = 128
+    recurrent_layers: Annotated[int, Field(ge=1, le=8)] = 2
+    lstm_dims: Size = 256
+    head_dims: Size = 128
     attention: AttentionForm = "paper"
-    attention_dims: int = 512
-    attention_hidden_dims: int = 49
-    dropout: float = 0.3
-    recurrent_dropout: float = 0.1
+    attention_dims: Size = 512
+    attention_hidden_dims: Size = 49
+    dropout: Share = 0.3
+    recurrent_dropout: Share = 0.1
 
     @property
     def feature_dims(self) -> int:
@@ -357,13 +354,13 @@ ENTRIES: Mapping[str, Entry] = {
         DUAN,
         JcaOptions,
         Jca,
-        training=Training(
-            learning_rate=1e-4,
-            schedule="plateau",
-            decay_factor=0.5,
-            decay_patience=10,
-            batch_size=64,
-            epochs=300,
-        ),
+        training={
+            "learning_rate": 1e-4,
+            "schedule": "plateau",
+            "decay_factor": 0.5,
+            "decay_patience": 10,
+            "batch_size": 64,
+            "epochs": 300,
+        },
     ),
 }

@@ -5,7 +5,6 @@ such a segment reaches another one, not even a NaN.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from avel.models.options import Dims, Options
+from avel.models.options import Dims, Options, Size
 
 AttentionForm = Literal["paper", "released"]
 ChannelGate = Literal["residual", "plain"]
@@ -288,7 +287,6 @@ class AudioGuidedAttention(nn.Module):
         return attended_regions(weights, visual), weights
 
 
-@dataclass(frozen=True)
 class SpatialChannelOptions(Options):
     """Options of models with `SpatialChannelAttention`, see there.
 
@@ -300,9 +298,9 @@ class SpatialChannelOptions(Options):
     """
 
     channel_gate: ChannelGate = "residual"
-    channel_dims: int = 512
-    bottleneck_dims: int = 256
-    spatial_dims: int = 256
+    channel_dims: Size = 512
+    bottleneck_dims: Size = 256
+    spatial_dims: Size = 256
 
 
 class SpatialChannelAttention(nn.Module):

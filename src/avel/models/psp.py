@@ -23,24 +23,23 @@ classes as labels and binary cross entropy of the softmax; here with cross entro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import AudioGuidedAttention, BiLSTM, Form, without_padding
-from avel.models.options import Dims, Training
+from avel.models.options import Dims, Share, Size
 from avel.models.tian2018 import AttentionOptions
 
 AVE_SEGMENTS = 10
 """Segments of a video in AVE, for which the threshold is given."""
 
 
-@dataclass(frozen=True)
 class PspOptions(AttentionOptions):
     """Options of PSP; ``attention`` and its sizes are those of A+V-att.
 
@@ -53,13 +52,11 @@ class PspOptions(AttentionOptions):
         similarity_weight: of the loss of the pairs' similarity, from 0 to 10,000.
     """
 
-    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"similarity_weight": (0.0, 10_000.0)}
-
     form: Form = "supervised"
-    threshold: float = 0.099
-    embedding_dims: int = 128
-    dropout: float = 0.1
-    similarity_weight: float = 100.0
+    threshold: Share = 0.099
+    embedding_dims: Size = 128
+    dropout: Share = 0.1
+    similarity_weight: Annotated[float, Field(ge=0, le=10000)] = 100.0
 
 
 class PositiveSamplePropagation(nn.Module):
@@ -223,13 +220,13 @@ ENTRIES: Mapping[str, Entry] = {
         "Zhou et al., CVPR 2021",
         PspOptions,
         Psp,
-        training=Training(
-            schedule="milestones",
-            decay_factor=0.8,
-            decay_epochs=(60, 120),
-            batch_size=128,
-            epochs=300,
-            weak_labels="proportion",
-        ),
+        training={
+            "schedule": "milestones",
+            "decay_factor": 0.8,
+            "decay_epochs": (60, 120),
+            "batch_size": 128,
+            "epochs": 300,
+            "weak_labels": "proportion",
+        },
     ),
 }

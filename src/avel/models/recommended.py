@@ -19,10 +19,10 @@ pictures of another; see `avel.training.settings.TrainingSettings`.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,10 +36,9 @@ from avel.models.layers import (
     scored_regions,
     without_padding,
 )
-from avel.models.options import Dims, Options, Training
+from avel.models.options import Dims, Heads, Layers, Options, Share, Size
 
 
-@dataclass(frozen=True)
 class RecommendedOptions(Options):
     """Options of the recommended model.
 
@@ -57,20 +56,19 @@ class RecommendedOptions(Options):
         ValueError: if ``model_dims`` is no such multiple, or as `Options`.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"heads": 64, "layers": 16}
-
     pooling: Literal["attention", "mean"] = "attention"
-    attention_dims: int = 128
-    model_dims: int = 256
-    heads: int = 4
-    feedforward_dims: int = 512
-    layers: int = 1
-    dropout: float = 0.2
-    input_dropout: float = 0.4
+    attention_dims: Size = 128
+    model_dims: Size = 256
+    heads: Heads = 4
+    feedforward_dims: Size = 512
+    layers: Layers = 1
+    dropout: Share = 0.2
+    input_dropout: Share = 0.4
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
         check_heads(self.model_dims, heads=self.heads)
+        return self
 
 
 class ProductAttention(nn.Module):
@@ -163,15 +161,15 @@ ENTRIES: Mapping[str, Entry] = {
         "avel",
         RecommendedOptions,
         Recommended,
-        training=Training(
-            optimizer="adamw",
-            schedule="cosine",
-            batch_size=16,
-            epochs=20,
-            label_smoothing=0.1,
-            average_weights=0.99,
-            pooling="max",
-            backgrounds="noisy+mismatched",
-        ),
+        training={
+            "optimizer": "adamw",
+            "schedule": "cosine",
+            "batch_size": 16,
+            "epochs": 20,
+            "label_smoothing": 0.1,
+            "average_weights": 0.99,
+            "pooling": "max",
+            "backgrounds": "noisy+mismatched",
+        },
     ),
 }

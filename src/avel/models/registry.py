@@ -6,7 +6,6 @@ Adding a model is adding an `Entry` to the ``ENTRIES`` of its paper's file; addi
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from avel.errors import ModelError
@@ -27,9 +26,9 @@ from avel.models import (
 )
 from avel.models.base import LocalizationModel
 from avel.models.entry import Entry
-from avel.models.options import Dims, Options, Training
+from avel.models.options import Dims, Options
 
-__all__ = ["MODELS", "Dims", "Entry", "Options", "Training", "available_models", "build", "entry", "options_of"]
+__all__ = ["MODELS", "Dims", "Entry", "Options", "available_models", "build", "entry", "options_of"]
 
 MODELS: Mapping[str, Entry] = {
     **tian2018.ENTRIES,
@@ -65,13 +64,13 @@ def entry(name: str) -> Entry:
 
 
 def options_of(name: str, **options: Any) -> Options:
-    """A model's options with those given in place of their defaults; ``dataclasses.asdict`` turns them back.
+    """A model's options with those given in place of their defaults; ``model_dump`` turns them back.
 
     Raises:
         ModelError: if there is no such model or option, or a value is not allowed.
     """
     try:
-        return entry(name).options.from_mapping(options)
+        return entry(name).options(**options)
     except ValueError as error:
         raise ModelError(f"Model '{name}': {error}") from error
 
@@ -93,4 +92,4 @@ def build(name: str, dims: Dims | None = None, **options: Any) -> LocalizationMo
     try:
         return entry(name).make(dims or Dims(), checked)
     except ValueError as error:
-        raise ModelError(f"Model '{name}' with {asdict(checked)}: {error}") from error
+        raise ModelError(f"Model '{name}' with {checked.model_dump()}: {error}") from error

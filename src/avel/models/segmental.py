@@ -5,22 +5,21 @@ the visual features over the regions; ``features="both"`` joins the audio to it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import mean_over_regions, without_padding
-from avel.models.options import Dims, Options
+from avel.models.options import Dims, Options, Share, Size
 
 InputFeatures = Literal["visual", "both"]
 
 
-@dataclass(frozen=True)
 class EdTcnOptions(Options):
     """Options of ED-TCN.
 
@@ -36,22 +35,20 @@ class EdTcnOptions(Options):
         ValueError: if ``kernel_segments`` is even, or as `Options`.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"layers": 8, "kernel_segments": 101}
-
     features: InputFeatures = "visual"
-    first_dims: int = 64
-    more_dims: int = 32
-    layers: int = 2
-    kernel_segments: int = 5
-    dropout: float = 0.3
+    first_dims: Size = 64
+    more_dims: Size = 32
+    layers: Annotated[int, Field(ge=1, le=8)] = 2
+    kernel_segments: Annotated[int, Field(ge=1, le=101)] = 5
+    dropout: Share = 0.3
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
         if self.kernel_segments % 2 == 0:
             raise ValueError(f"option 'kernel_segments' must be odd, got {self.kernel_segments}.")
+        return self
 
 
-@dataclass(frozen=True)
 class SsnOptions(Options):
     """Options of SSN.
 
@@ -61,11 +58,9 @@ class SsnOptions(Options):
         dropout: share of the features dropped while training.
     """
 
-    limits: ClassVar[Mapping[str, int]] = {"max_segments": 64}
-
     features: InputFeatures = "visual"
-    max_segments: int = 10
-    dropout: float = 0.8
+    max_segments: Annotated[int, Field(ge=1, le=64)] = 10
+    dropout: Share = 0.8
 
 
 def _segment_features(visual: Tensor, audio: Tensor, features: InputFeatures) -> Tensor:

@@ -11,19 +11,17 @@ the head ReLU-Linear(64)-ReLU-Linear, Glorot-uniform weights of attention and he
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import AttentionForm, AudioGuidedAttention, BiLSTM, mean_over_regions, mlp_head, without_padding
-from avel.models.options import Dims, Options
+from avel.models.options import Dims, Options, Size
 
 TIAN = "Tian et al., ECCV 2018"
 
 
-@dataclass(frozen=True)
 class TianOptions(Options):
     """Options of A, V and A+V.
 
@@ -32,11 +30,10 @@ class TianOptions(Options):
         head_dims: hidden units of the head.
     """
 
-    lstm_dims: int = 128
-    head_dims: int = 64
+    lstm_dims: Size = 128
+    head_dims: Size = 64
 
 
-@dataclass(frozen=True)
 class AttentionOptions(TianOptions):
     """Options of models with audio-guided visual attention, see `avel.models.layers.AudioGuidedAttention`.
 
@@ -47,8 +44,8 @@ class AttentionOptions(TianOptions):
     """
 
     attention: AttentionForm = "paper"
-    attention_dims: int = 512
-    attention_hidden_dims: int = 49
+    attention_dims: Size = 512
+    attention_hidden_dims: Size = 49
 
 
 class VisualPooling(nn.Module):

@@ -5,7 +5,6 @@ tensors are compared with those of the file by name, type and shape, and only th
 """
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -85,7 +84,7 @@ class CheckpointInfo:
             "format": FORMAT,
             "model": self.model,
             "options": dict(self.options),
-            "dims": dataclasses.asdict(self.dims),
+            "dims": self.dims.model_dump(),
             "categories": list(self.categories),
             "features": self.features.to_dict(),
             "num_segments": self.num_segments,

@@ -166,7 +166,10 @@ class LocalizationData:
         """Sizes of a model for this data; 1 where a modality has no features."""
         record = self.record
         return Dims(
-            max(record.visual_dims, 1), max(record.regions, 1), max(record.audio_dims, 1), self.dataset.num_categories
+            visual_dims=max(record.visual_dims, 1),
+            regions=max(record.regions, 1),
+            audio_dims=max(record.audio_dims, 1),
+            num_categories=self.dataset.num_categories,
         )
 
     @property

@@ -192,7 +192,7 @@ class _Run:
         self.measure = measure_of(settings, data)
         self.chosen_on: Split = "val" if settings.protocol == "validation" else "test"
         self.entry = registry.entry(settings.model)
-        self.options = asdict(registry.options_of(settings.model, **settings.options))
+        self.options = registry.options_of(settings.model, **settings.options).model_dump()
         self.precision = precision_of(settings, processes.device, self.entry.modalities)
         self.examples = data.examples("train", multi_label=settings.multi_label)
         if settings.task == "weak":

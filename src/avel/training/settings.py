@@ -211,12 +211,7 @@ def settings_for(
     name = merged.get("model", TrainingSettings().model)
     if not isinstance(name, str):
         raise SettingsError(f"{origin}: model must be a name, got {name!r}.")
-    return from_mapping({**recommended(registry.entry(name).training), **(asked_for or {}), **merged}, origin)
-
-
-def recommended(training: Any) -> dict[str, Any]:
-    """Settings from what a model's paper says (`avel.models.options.Training`)."""
-    return {name: value for name, value in dataclasses.asdict(training).items() if name != "start_from"}
+    return from_mapping({**registry.entry(name).training, **(asked_for or {}), **merged}, origin)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

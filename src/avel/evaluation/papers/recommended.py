@@ -15,7 +15,7 @@ _PARTS: dict[str, dict[str, Any]] = {
     "w/o averaged weights": {"average_weights": 0.0},
     "w/o smoothed labels": {"label_smoothing": 0.0},
 }
-_TRAINING = registry.entry("recommended").training.unusual()
+_TRAINING = registry.entry("recommended").training
 
 RECOMMENDED = Paper(
     name="recommended",
