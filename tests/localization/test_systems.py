@@ -19,7 +19,6 @@ from avel.localization.agreement_system import AgreementSystem
 from avel.localization.decoding import ARGMAX, Decoding
 from avel.localization.windows import slide
 from avel.models.agreement import Agreement
-from avel.models.base import FeatureNeeds
 from avel.testing.tone_and_flash import make_clip
 from avel.training import checkpoint
 
@@ -51,7 +50,7 @@ def short(tmp_path_factory):
 def test_windows_change_nothing_for_agreement():
     rng = np.random.default_rng(0)
     categories = [Category(name, (name,), (name,), 0.2, 0.2) for name in ("a", "b")]
-    model = Agreement(categories, ["a", "b", "x"], ["b", "a"], FeatureNeeds(("v",), ("a",)))
+    model = Agreement(categories, ["a", "b", "x"], ["b", "a"])
     inputs = {
         "visual": rng.random((200, 1, 3), np.float32) * (rng.random((200, 1, 1)) > 0.2),
         "audio": rng.random((200, 2), np.float32),

@@ -4,11 +4,9 @@ import torch
 from avel.data.categories import Category
 from avel.errors import CategoriesError
 from avel.models.agreement import Agreement
-from avel.models.base import FeatureNeeds
 
 AUDIO = ("Bark", "Howl", "Speech", "low voice")
 VISUAL = ("beagle", "pug", "cat", "face")
-NEEDS = FeatureNeeds(visual=("pictures",), audio=("sounds",))
 
 
 def category(name, audio=(), visual=(), **more):
@@ -25,7 +23,6 @@ def model():
         ],
         VISUAL,
         AUDIO,
-        NEEDS,
     )
 
 
@@ -44,7 +41,7 @@ def test_scores_by_hand(model):
 
 
 def test_what_chance_gives_is_taken_off():
-    model = Agreement([category("Dog", visual=["beagle", "pug"])], VISUAL, AUDIO, NEEDS, visual_chance=[0.25] * 4)
+    model = Agreement([category("Dog", visual=["beagle", "pug"])], VISUAL, AUDIO, visual_chance=[0.25] * 4)
     _, _, visual = run(model, [0.25, 0.25, 0.25, 0.25], [0.0] * 4)
     assert visual[0] == 0
     _, _, visual = run(model, [0.5, 0.1, 0.2, 0.2], [0.0] * 4)
@@ -72,7 +69,7 @@ def test_background_wins_unless_both_agree(model):
 
 
 def test_what_is_seen_is_smoothed_over_neighbours_that_could_be_read():
-    model = Agreement([category("Dog", visual=["beagle"])], VISUAL, AUDIO, NEEDS)
+    model = Agreement([category("Dog", visual=["beagle"])], VISUAL, AUDIO)
     beagle = torch.tensor([0.0, 0.8, 0.4, 0.0, 0.4])
     visual = torch.stack([beagle, torch.zeros(5), torch.zeros(5), 1 - beagle], dim=-1)[None, :, None]  # (1, 5, 1, 4)
     visual[0, 3] = 0  # pictures that could not be read
@@ -98,4 +95,4 @@ def test_any_number_of_segments_and_videos(model, segments):
 
 def test_a_class_that_the_tagger_lacks_is_refused():
     with pytest.raises(CategoriesError, match="no class 'Moo'"):
-        Agreement([category("Cow", ["Moo"])], VISUAL, AUDIO, NEEDS)
+        Agreement([category("Cow", ["Moo"])], VISUAL, AUDIO)

@@ -21,7 +21,8 @@ from avel.models.layers import (
     mean_over_time,
     relevance_loss,
 )
-from avel.models.registry import build, entry
+from avel.models.registry import build
+from avel.training.settings import settings_for
 from avel.training.tasks import Supervised, Weak
 
 SMALL = {
@@ -38,7 +39,8 @@ small = partial(build, "cmran", **SMALL)
 
 @pytest.mark.parametrize("channel_gate", ["residual", "plain"])
 def test_spatial_channel_attention_is_its_formula(channel_gate):
-    layer = SpatialChannelAttention(6, 5, SpatialChannelOptions(channel_gate, 8, 4, 7))
+    options = SpatialChannelOptions(channel_gate=channel_gate, channel_dims=8, bottleneck_dims=4, spatial_dims=7)
+    layer = SpatialChannelAttention(6, 5, options)
     visual, audio = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 5)
     attended, weights = layer(visual, audio)
     for b in range(2):
@@ -203,6 +205,7 @@ def test_video_labels_train_the_largest_of_the_relevant_logits(dims, batch):
         pooled = [max(plain.sigmoid(x) * y for x in relevance) for y in raw]
         losses.append(-math.log(plain.softmax(pooled)[label]))
     target = functional.one_hot(torch.tensor([1, 3]), 4).float()
+    model.spec = Weak().spec("abc")
     found = model.loss(output, target, valid, Weak(pooling="max").loss)
     torch.testing.assert_close(found, torch.tensor(sum(losses) / 2))
 
@@ -212,12 +215,14 @@ def test_video_labels_train_the_decision_where_the_head_scores_no_background(dim
     output = model(*inputs)
     target = functional.one_hot(torch.tensor([1, 3]), 4).float()
     task = Weak(pooling="mean")
+    model.spec = task.spec("abc")
     torch.testing.assert_close(model.loss(output, target, inputs[2], task.loss), task.loss(output, target, inputs[2]))
 
 
 @pytest.mark.parametrize(("form", "task"), [("supervised", Supervised()), ("weak", Weak(pooling="max"))])
 def test_learns_one_batch_with_its_own_loss(form, task, dims, batch):
     model = small(dims, form=form, dropout=0.0, visual_dropout=0.0)
+    model.spec = task.spec("abc")
     visual, audio, valid = batch(4, 5)
     classes = torch.tensor([[0, 0, 3, 3, 0], [1, 1, 1, 3, 3], [3, 3, 2, 2, 2], [3, 3, 3, 3, 3]])
     signal = functional.one_hot(classes, 4).float()
@@ -237,7 +242,7 @@ def test_learns_one_batch_with_its_own_loss(form, task, dims, batch):
 
 
 def test_recipe_and_sizes():
-    training = entry("cmran").training
+    training = settings_for("cmran")
     assert (training.learning_rate, training.clip_gradient_norm, training.batch_size) == (5e-4, 0.1, 32)
     model = build("cmran")
     assert isinstance(model, Cmran)

@@ -100,6 +100,7 @@ def test_loss_takes_the_event_from_the_labels(event_region, dims, batch):
         expected = expected + relevance_loss(*model.look(v, a, region)[:2], target, valid)
     torch.testing.assert_close(model.loss(output, target, valid, Supervised().loss), expected)
     videos = Weak().target(target, valid)
+    model.spec = Weak().spec("abc")
     torch.testing.assert_close(model.loss(output, videos, valid, Weak().loss), Weak().loss(output, videos, valid))
 
 

@@ -17,7 +17,8 @@ from avel.models.psp import (
     pair_similarity_loss,
     similarity_target,
 )
-from avel.models.registry import build, entry
+from avel.models.registry import build
+from avel.training.settings import settings_for
 from avel.training.tasks import Supervised, Weak
 
 small = partial(
@@ -137,6 +138,7 @@ def test_loss_adds_similarity_where_segments_have_labels(dims, batch):
         pairs = pair_similarity_loss(output.shown["similarity"], similarity_target(segments, valid), valid)
         expected = plain_loss + weight * pairs if form == "supervised" else plain_loss
         torch.testing.assert_close(model.loss(output, segments, valid, Supervised().loss), expected)
+        model.spec = Weak().spec("abc")
         torch.testing.assert_close(model.loss(output, videos, valid, Weak().loss), Weak().loss(output, videos, valid))
 
 
@@ -180,9 +182,9 @@ def test_learns_one_batch_with_its_own_loss(dims, batch):
 
 
 def test_recipe():
-    training = entry("psp").training
+    training = settings_for("psp")
     assert (training.learning_rate, training.batch_size, training.epochs) == (1e-3, 128, 300)
-    assert (training.schedule, training.decay_epochs, training.decay_factor) == ("milestones", (60, 120), 0.8)
+    assert (training.schedule, training.decay_epochs, training.decay_factor) == ("milestones", [60, 120], 0.8)
     assert training.weak_labels == "proportion"
     assert (PspOptions().threshold, PspOptions().similarity_weight) == (0.099, 100.0)
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from avel.errors import ModelError
 from avel.models import registry
+from avel.models.base import TaskSpec
 from avel.models.options import Dims
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
@@ -50,8 +51,7 @@ def test_a_model_comes_back_as_it_was(saved: Path) -> None:
     visual, audio, valid = torch.randn(2, 3, 4, 6), torch.randn(2, 3, 5), torch.ones(2, 3, dtype=torch.bool)
     assert torch.equal(model(visual, audio, valid).logits, same(visual, audio, valid).logits)
     assert not model.training
-    assert model.categories == info.categories == ("one", "two", "drei & vier")
-    assert model.needs == FEATURES.needs
+    assert model.spec == info.spec == TaskSpec(("one", "two", "drei & vier"), "one-class", "segments")
     assert info == checkpoint.read_info(saved) == info_of("dmrn", position="early", fusion_dims=8, lstm_dims=8)
     assert info.segment_seconds == 1.0
 
@@ -59,11 +59,11 @@ def test_a_model_comes_back_as_it_was(saved: Path) -> None:
 def test_thresholds_make_a_model_multi_label(saved: Path) -> None:
     model, info = checkpoint.load(saved)
     assert not info.multi_label
-    assert not model.multi_label
+    assert not model.spec.multi_label
     model, info = checkpoint.load(changed(saved, thresholds=[0.25, 0.5, 0.75], num_segments=7))
     assert info.thresholds == (0.25, 0.5, 0.75)
     assert info.multi_label
-    assert model.multi_label
+    assert model.spec.multi_label
     assert info.num_segments == 7
 
 

@@ -167,7 +167,7 @@ def test_a_store_gives_the_same_batches(ave_folder: Path, data: LocalizationData
     import_ave(ave_folder, tmp_path / "store", videos)
     stored = open_data(tmp_path / "store", annotations=ave_folder)
     assert stored.is_store
-    assert stored.record.needs.visual == ("vgg19-original",)
+    assert stored.record.visual == ("vgg19-original",)
     order = [[2, 0], [1]]
     for ours, theirs in zip(
         stored.batches(stored.examples("val"), order), data.batches(data.examples("val"), order), strict=True

@@ -279,7 +279,7 @@ def test_events_that_overlap_are_learned_and_measured(write: Write, videos: Path
     result = train(settings, data, tmp_path / "run")
     assert result.measure == "mean_average_precision"
     model, info = checkpoint.load(result.checkpoint)
-    assert model.multi_label
+    assert model.spec.multi_label
     assert info.multi_label
     assert len(info.thresholds) == 2
     assert info.num_segments == 5

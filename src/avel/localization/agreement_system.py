@@ -16,7 +16,7 @@ from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models.agreement import Agreement
-from avel.models.base import FeatureNeeds, ModelOutput, category_odds
+from avel.models.base import ModelOutput, category_odds
 
 AUDIO_TAGGERS = ("auto", "yamnet", "embedded")
 
@@ -56,9 +56,6 @@ class AgreementSystem(System):
             self.categories,
             visual_labels=[label for backbone in visual for label in backbone.labels or ()],
             audio_labels=[label for backbone in audio for label in backbone.labels or ()],
-            needs=FeatureNeeds(
-                visual=tuple(backbone.name for backbone in visual), audio=tuple(backbone.name for backbone in audio)
-            ),
             visual_chance=[
                 1 / backbone.dims if backbone.exclusive else 0.0 for backbone in visual for _ in range(backbone.dims)
             ],
@@ -88,7 +85,7 @@ class AgreementSystem(System):
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """See `System`."""
         return SegmentScores(
-            categories=self.model.categories,
+            categories=self.model.spec.categories,
             events=predictions["events"],
             audio=predictions["audio"],
             visual=predictions["visual"],
@@ -97,7 +94,7 @@ class AgreementSystem(System):
 
     def description(self) -> dict[str, Any]:
         """See `System`."""
-        names = self.model.categories
+        names = self.model.spec.categories
         return {
             "cannot_hear": [n for n, audible in zip(names, self.model.audible, strict=True) if not audible],
             "cannot_see": [n for n, visible in zip(names, self.model.visible, strict=True) if not visible],

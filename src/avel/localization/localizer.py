@@ -265,7 +265,7 @@ class LocalizationRun:
         return {
             "name": self._system.name,
             "avel": __version__,
-            "categories": list(self._system.model.categories),
+            "categories": list(self._system.model.spec.categories),
             "backbones": self._system.backbones.records,
             "decoding": {
                 "threshold": self._decoding.threshold,

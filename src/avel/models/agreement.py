@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from avel.data.categories import Category, class_indices
-from avel.models.base import FeatureNeeds, LocalizationModel, ModelOutput
+from avel.models.base import LocalizationModel, ModelOutput, TaskSpec
 
 _KERNEL = (0.25, 0.5, 0.25)
 
@@ -52,26 +52,21 @@ class Agreement(LocalizationModel):
         categories: what to look for.
         visual_labels: names of the D_v visual scores.
         audio_labels: names of the D_a audio scores.
-        needs: the taggers that make them.
         visual_chance: what chance gives each of the D_v visual scores; 0 when ``None``.
 
     Raises:
         CategoriesError: if a category names a class that the taggers do not have.
     """
 
-    multi_label = True
-
     def __init__(
         self,
         categories: Sequence[Category],
         visual_labels: Sequence[str],
         audio_labels: Sequence[str],
-        needs: FeatureNeeds,
         visual_chance: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        self.categories = tuple(category.name for category in categories)
-        self.needs = needs
+        self.spec = TaskSpec(tuple(category.name for category in categories), "multi-label")
         heard, required = [], []
         seen = torch.zeros(len(visual_labels), len(categories))
         for i, category in enumerate(categories):
@@ -105,7 +100,7 @@ class Agreement(LocalizationModel):
             ``visual_scores``.
         """
         visual_p = ((visual @ self.seen - self.chance) / (1 - self.chance)).clamp(0, 1).amax(dim=2)  # (B, T, C - 1)
-        audio_p = torch.stack([self._audio_probability(audio, i) for i in range(len(self.categories))], dim=-1)
+        audio_p = torch.stack([self._audio_probability(audio, i) for i in range(len(self.spec.categories))], dim=-1)
         inside = valid[..., None]
         readable = inside & visual.any(dim=-1).any(dim=-1)[..., None]
         visual_p = torch.where(readable, smoothed(visual_p, readable), 0.0)

@@ -1,11 +1,12 @@
 """The one interface of all localization models.
 
-Shapes: B videos, T segments, R regions, D features, C classes. Models take tensors and give tensors; which backbones
-made the features is said in `FeatureNeeds`, and whoever calls the model joins their outputs in that order.
+Shapes: B videos, T segments, R regions, D features, C classes. Models take tensors and give tensors. Which backbones
+made the features is no business of theirs; a checkpoint says it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +16,25 @@ from avel.models.options import Dims
 
 
 @dataclass(frozen=True)
-class FeatureNeeds:
-    """Which backbones' features a model takes, each list joined along D in this order.
+class TaskSpec:
+    """What a model answers, and what it is taught by.
 
     Attributes:
-        visual: names of visual backbones; all have the same number of regions.
-        audio: names of audio backbones.
+        categories: names of the event categories, C - 1 of them; class C - 1 is background.
+        kind: ``one-class``: classes exclude each other, a segment has the one with the largest logit; ``multi-label``:
+            categories are scored independently, so that events of several may overlap.
+        target: what is known at training: ``segments``, (B, T, C) the classes of every segment; ``videos``, (B, C) the
+            classes of every video, whose sum is 1 in ``one-class``.
     """
 
-    visual: tuple[str, ...]
-    audio: tuple[str, ...]
+    categories: tuple[str, ...]
+    kind: Literal["one-class", "multi-label"] = "one-class"
+    target: Literal["segments", "videos"] = "segments"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether events of several categories may overlap."""
+        return self.kind == "multi-label"
 
 
 @dataclass(frozen=True)
@@ -57,15 +67,10 @@ class LocalizationModel(nn.Module):
     """Base of every model.
 
     Attributes:
-        categories: names of the event categories, C - 1 of them; class C - 1 is background.
-        needs: the features it takes.
-        multi_label: categories are scored independently, so that events of several may overlap; otherwise the
-            classes exclude each other and a segment has the one with the largest logit.
+        spec: its task. Whoever trains or loads a model sets it; one that was only built has numbered categories.
     """
 
-    categories: tuple[str, ...]
-    needs: FeatureNeeds
-    multi_label: bool = False
+    spec: TaskSpec
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> ModelOutput:
         """Score every segment.
@@ -82,7 +87,7 @@ class LocalizationModel(nn.Module):
 
         Args:
             output: of `forward`, for a batch.
-            target: (B, T, C) one-hot in the supervised task, (B, C) with sum 1 in the weak one.
+            target: what ``spec.target`` says.
             valid: (B, T) bool; False where a segment is only padding.
             task_loss: of the task.
 
@@ -109,6 +114,7 @@ class TwoModalityInput(LocalizationModel):
     def __init__(self, dims: Dims) -> None:
         super().__init__()
         self.dims = dims
+        self.spec = TaskSpec(tuple(str(number) for number in range(dims.num_categories)))
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> ModelOutput:
         """Score every segment.

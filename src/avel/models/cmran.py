@@ -155,7 +155,7 @@ class Cmran(TwoModalityInput):
     def loss(self, output: ModelOutput, target: Tensor, valid: Tensor, task_loss: TaskLoss) -> Tensor:
         """Of relevance and category where segments have labels; of videos, the task's loss of relevant logits."""
         relevance, categories = output.shown["event_relevance"], output.shown["category_logits"]
-        if target.ndim == 3:
+        if self.spec.target == "segments":
             return relevance_loss(relevance, categories, target, valid)
         if self.form == "weak":
             scaled = torch.sigmoid(relevance)[..., None] * categories[:, None]  # (B, T, C)

@@ -139,7 +139,7 @@ class Dam(TwoModalityInput):
 
     def loss(self, output: ModelOutput, target: Tensor, valid: Tensor, task_loss: TaskLoss) -> Tensor:
         """Of relevance and category in both looks where segments have labels, else the task's loss."""
-        if target.ndim != 3:
+        if self.spec.target == "videos":
             return task_loss(output, target, valid)
         v, a = output.shown["visual_features"], output.shown["audio_features"]
         is_event = valid & (target[..., :-1].sum(dim=-1) > 0)

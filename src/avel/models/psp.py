@@ -177,7 +177,7 @@ class Psp(TwoModalityInput):
     def loss(self, output: ModelOutput, target: Tensor, valid: Tensor, task_loss: TaskLoss) -> Tensor:
         """The task's loss, and where segments have labels that of the pairs' similarity."""
         loss = task_loss(output, target, valid)
-        if target.ndim != 3 or self.form == "weak":
+        if self.spec.target == "videos" or self.form == "weak":
             return loss
         return loss + self.similarity_weight * pair_similarity_loss(
             output.shown["similarity"], similarity_target(target, valid), valid

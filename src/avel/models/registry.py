@@ -78,7 +78,7 @@ def options_of(name: str, **options: Any) -> Options:
 def build(name: str, dims: Dims | None = None, **options: Any) -> LocalizationModel:
     """Build a model with random weights, which depend on torch's seed.
 
-    Its ``categories`` and ``needs`` are set by whoever trains or loads it.
+    Its ``spec`` is set by whoever trains or loads it.
 
     Args:
         name: one of `available_models`.

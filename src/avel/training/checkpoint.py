@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from safetensors.torch import save as serialize
@@ -18,7 +18,7 @@ from torch import Tensor
 from avel.errors import AvelError, ModelError
 from avel.files import SafetensorsError, open_safetensors, write_bytes
 from avel.models import registry
-from avel.models.base import LocalizationModel
+from avel.models.base import LocalizationModel, TaskSpec
 from avel.models.options import Dims
 from avel.training.features import FeatureRecord
 
@@ -72,6 +72,12 @@ class CheckpointInfo:
     def multi_label(self) -> bool:
         """Whether categories are scored independently, so that events of several may overlap."""
         return bool(self.thresholds)
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task that the model was trained for."""
+        kind: Literal["one-class", "multi-label"] = "multi-label" if self.multi_label else "one-class"
+        return TaskSpec(self.categories, kind, "videos" if self.settings.get("task") == "weak" else "segments")
 
     @property
     def segment_seconds(self) -> float:
@@ -189,9 +195,7 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> tuple[Local
         raise ModelError(f"{path}: {broken[0]} holds NaN or infinite values. Train it again.")
     model = registry.build(info.model, info.dims, **info.options)
     model.load_state_dict(state)
-    model.categories = info.categories
-    model.needs = info.features.needs
-    model.multi_label = info.multi_label
+    model.spec = info.spec
     return model.eval().to(device), info
 
 

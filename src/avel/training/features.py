@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from avel.errors import FeaturesError
-from avel.models.base import FeatureNeeds
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,6 @@ class FeatureRecord:
     audio: tuple[str, ...] = ()
     networks: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def needs(self) -> FeatureNeeds:
-        """The networks by name."""
-        return FeatureNeeds(self.visual, self.audio)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -216,6 +216,7 @@ class _Run:
             raise SettingsError(f"label_smoothing: '{settings.model}' has a loss of its own. Leave it at 0.")
         if settings.start_from:
             checkpoint.take_over(self.model, settings.start_from)
+        self.model.spec = self.task.spec(data.categories)
         self.model.to(processes.device)
         self.average: AveragedModel | None = None
         if settings.average_weights:
@@ -339,7 +340,6 @@ class _Run:
     def _save(self) -> None:
         """The state of this epoch, and the checkpoint when it is the best."""
         if self._best().epoch == len(self.history):
-            self.kept.categories, self.kept.needs = self.data.categories, self.data.record.needs
             info = CheckpointInfo(
                 model=self.settings.model,
                 options=self.options,

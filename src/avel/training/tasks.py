@@ -19,7 +19,7 @@ category, and a category is there where its score reaches its threshold. This fo
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from avel.data.labels import WeakProtocol
 from avel.errors import SettingsError
-from avel.models.base import ModelOutput, category_odds
+from avel.models.base import ModelOutput, TaskSpec, category_odds
 from avel.training.settings import LossName, TrainingSettings, WeakPooling
 
 LARGEST_WEIGHT = 100.0
@@ -50,6 +50,13 @@ class Task(ABC):
     multi_label: bool = False
     weights: tuple[float, ...] = ()
     label_smoothing: float = 0.0
+
+    taught_by: ClassVar[Literal["segments", "videos"]] = "segments"
+    """What `target` gives, see `avel.models.base.TaskSpec`."""
+
+    def spec(self, categories: Sequence[str]) -> TaskSpec:
+        """The task as its model says it."""
+        return TaskSpec(tuple(categories), "multi-label" if self.multi_label else "one-class", self.taught_by)
 
     @abstractmethod
     def target(self, segment_labels: Tensor, valid: Tensor) -> Tensor:
@@ -163,6 +170,8 @@ class Weak(Task):
 
     labels: WeakProtocol = "one-hot"
     pooling: WeakPooling = "mean"
+
+    taught_by: ClassVar[Literal["segments", "videos"]] = "videos"
 
     def target(self, segment_labels: Tensor, valid: Tensor) -> Tensor:
         """(B, C), with sum 1: the share of segments of each class, or of each event category under ``one-hot``.
