@@ -6,8 +6,9 @@ from tiny_backbones import BandEnergies
 
 import avel
 from avel.backbones.base import VisualBackbone
+from avel.features.jobs import Backbones
 from avel.features.recipe import Recipe
-from avel.features.run import Backbones, extract_many
+from avel.features.run import extract_many
 from avel.media.types import PictureFormat
 from avel.metrics.pointing import pointing
 from avel.testing.shapes import SHAPES, make_shapes_clip, shape_box

@@ -8,7 +8,9 @@ from tiny_backbones import RECIPE, load, load_and_die, load_nothing, load_poison
 from tiny_clips import make_clip
 
 from avel.errors import AvelError, WeightsError
-from avel.features.run import extract_many, read_failures
+from avel.features.journal import read_failures
+from avel.features.run import extract_many
+from avel.features.source import SourceFile
 from avel.features.store import FeatureStore
 
 pytest.importorskip("distributed")
@@ -87,7 +89,7 @@ def test_a_running_scheduler(clips, tmp_path, log):
     assert summary.done == 6
     assert "not a video or audio file" in summary.failures[0].reason
     assert [threads for _, threads in log()] == [3]
-    assert not any(problems for _, problems in FeatureStore(tmp_path / "s").verify(sources=True))
+    assert not any(problems for _, problems in FeatureStore(tmp_path / "s").verify(read_source=SourceFile.of))
 
 
 def test_weights_that_cannot_be_had_end_the_run(clips, tmp_path):

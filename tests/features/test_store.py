@@ -14,15 +14,18 @@ from safetensors.numpy import load_file, save_file
 
 from avel.errors import FeaturesError
 from avel.features.extract import FeatureBatch
+from avel.features.index import IndexRow
+from avel.features.keys import assign_keys
 from avel.features.recipe import Recipe
-from avel.features.store import BackboneEntry, FeatureStore, IndexRow, Source, assign_keys, entries
+from avel.features.source import SourceFile
+from avel.features.store import BackboneEntry, FeatureStore, entries
 
 RECIPE = Recipe(visual=("seen",), audio=("heard",), stored_as="float32")
 BACKBONES = {
     "seen": BackboneEntry("visual", (4, 3), {"digest": "sha256:1", "layer": "last"}),
     "heard": BackboneEntry("audio", (5,), {"digest": "sha256:2"}),
 }
-SOURCE = Source("/videos/a.mp4", 123, "0" * 64)
+SOURCE = SourceFile("/videos/a.mp4", 123, "0" * 64)
 
 
 @dataclass
@@ -120,7 +123,7 @@ def test_round_trip(tmp_path, visual, cut, stored_as, text, valid, seconds):
     masks = np.full(len(visual), valid)
     parts = [slice(0, cut), slice(cut, None)] if 0 < cut < len(visual) else [slice(None)]
     batches = [FeatureBatch({"seen": visual[p]}, {"heard": audio[p]}, masks[p], masks[p]) for p in parts]
-    source = Source(f"/{text}".encode("utf-8", "backslashreplace").decode(), 1, "0" * 64)
+    source = SourceFile(f"/{text}".encode("utf-8", "backslashreplace").decode(), 1, "0" * 64)
     write(store, batches=batches, source=source, duration_seconds=seconds, warnings=(text,))
     stored = store.open("a")
     assert np.array_equal(stored.visual["seen"], visual.astype(stored_as))
@@ -457,13 +460,13 @@ def test_verify_names_what_was_changed(store, change, problem):
 def test_verify_compares_the_videos(store, tmp_path):
     video = tmp_path / "v.mp4"
     video.write_bytes(b"first")
-    write(store, source=Source.of(video))
-    assert list(store.verify(sources=True)) == [("a", [])]
+    write(store, source=SourceFile.of(video))
+    assert list(store.verify(read_source=SourceFile.of)) == [("a", [])]
     video.write_bytes(b"other")
-    assert list(store.verify(sources=True)) == [("a", [f"its video {video} is no longer the same"])]
+    assert list(store.verify(read_source=SourceFile.of)) == [("a", [f"its source {video} is no longer the same"])]
     video.unlink()
-    assert list(store.verify(sources=True)) == [
-        ("a", [f"its video {video} cannot be read (No such file or directory)"])
+    assert list(store.verify(read_source=SourceFile.of)) == [
+        ("a", [f"its source {video} cannot be read (No such file or directory)"])
     ]
     assert list(store.verify()) == [("a", [])]
 
@@ -524,7 +527,7 @@ def test_a_video_keeps_its_key():
 def test_a_video_that_was_moved_keeps_its_key(tmp_path):
     video = tmp_path / "a.mp4"
     video.write_bytes(b"content")
-    source = Source.of(video)
+    source = SourceFile.of(video)
     moved = row("a", "/gone/a.mp4", source.size_bytes, source.sha256)
     assert assign_keys([(video, "a")], [moved]) == {video: "a"}
     other = replace(moved, sha256="1" * 64)
@@ -553,6 +556,6 @@ def test_file_names_that_are_no_text(store, tmp_path):
     video = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.mp4"))
     video.write_bytes(b"content")
     (key,) = assign_keys([(video, video.stem)], []).values()
-    write(store, key, source=Source.of(video))
+    write(store, key, source=SourceFile.of(video))
     rows, _ = store.index()
     assert assign_keys([(video, video.stem)], rows) == {video: key}

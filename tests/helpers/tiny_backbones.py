@@ -8,8 +8,8 @@ import numpy as np
 
 from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.errors import WeightsError
+from avel.features.jobs import Backbones
 from avel.features.recipe import Recipe
-from avel.features.run import Backbones
 from avel.media.types import PictureFormat
 
 RECIPE = Recipe(visual=("mean-colours",), audio=("band-energies",), frames_per_segment=2)

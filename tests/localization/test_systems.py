@@ -14,7 +14,7 @@ from avel.data.categories import Category
 from avel.errors import FeaturesError, ModelError, WeightsError
 from avel.events import BACKGROUND
 from avel.features.extract import extract
-from avel.features.run import Backbones
+from avel.features.jobs import Backbones
 from avel.localization.agreement_system import AgreementSystem
 from avel.localization.decoding import ARGMAX, Decoding
 from avel.localization.windows import slide

@@ -15,8 +15,9 @@ from rich.table import Table
 from avel.cli import console
 
 if TYPE_CHECKING:
+    from avel.features.jobs import Outcome
     from avel.features.recipe import Recipe
-    from avel.features.run import Outcome, Progress
+    from avel.features.run import OutcomeProgress
     from avel.features.store import FeatureStore, StoreInfo
 
 app = typer.Typer(help="Stores of features: what they hold, whether they are intact, in and out of AVE's layout.")
@@ -96,7 +97,7 @@ def info(
     store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
     """Say what a store holds."""
-    from avel.features.run import read_failures
+    from avel.features.journal import read_failures
     from avel.features.store import FeatureStore
 
     opened = FeatureStore(store)
@@ -113,10 +114,11 @@ def verify(
     sources: Annotated[bool, typer.Option("--sources", help="Also compare the videos with their digests.")] = False,
 ) -> None:
     """Read every file of a store from end to end, and name those that are damaged."""
+    from avel.data.ave.exchange import read_source
     from avel.features.store import FeatureStore
 
     intact = damaged = 0
-    for key, problems in FeatureStore(store).verify(sources=sources):
+    for key, problems in FeatureStore(store).verify(read_source=read_source if sources else None):
         intact += not problems
         damaged += bool(problems)
         for problem in problems:
@@ -226,7 +228,7 @@ def _rows(annotations: Path | None) -> list[str] | None:
 
 
 @contextlib.contextmanager
-def extraction_progress() -> "Iterator[Progress]":
+def extraction_progress() -> "Iterator[OutcomeProgress]":
     """Failures as they come, and on a terminal a bar."""
 
     def tell(outcome: "Outcome") -> None:

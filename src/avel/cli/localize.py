@@ -22,7 +22,7 @@ from avel.errors import AvelError
 
 if TYPE_CHECKING:
     from avel.events import Localization
-    from avel.features.extract import Progress
+    from avel.features.extract import SecondsProgress
     from avel.localization.localizer import Localizer
     from avel.outputs.destination import Destination
 
@@ -211,7 +211,7 @@ def _print_events(result: "Localization") -> None:
 
 
 @contextlib.contextmanager
-def _progress(path: str) -> "Iterator[Progress | None]":
+def _progress(path: str) -> "Iterator[SecondsProgress | None]":
     """A progress bar on a terminal, nothing elsewhere."""
     if not errors.is_terminal:
         yield None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from avel.errors import AnnotationsError
-from avel.features.run import MEDIA_SUFFIXES
+from avel.features.discovery import MEDIA_SUFFIXES
 
 MAX_FILES = 1_000_000
 _SHOWN = 5

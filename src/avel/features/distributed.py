@@ -1,6 +1,6 @@
 """Feature extraction on many processes or machines, with Dask.
 
-Workers do what `avel.features.run.extract_one` does in one process, and load the networks once. They share the videos
+Workers do what `avel.features.jobs.extract_one` does in one process, and load the networks once. They share the videos
 and the store through the file system; only paths and outcomes travel. A worker that dies is replaced and its video
 tried again; a video whose worker dies each time, also when nothing else runs, is quarantined.
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from avel.errors import AvelError
-from avel.features.run import Backbones, Job, Outcome, Task, extract_one
+from avel.features.jobs import Backbones, ExtractionTask, Job, Outcome, extract_one
 from avel.features.store import BackboneEntry
 
 CONNECT_SECONDS = 20
@@ -71,7 +71,7 @@ class DaskEngine:
             raise AvelError(f"Workers die while they load the networks ({error}). Is there enough memory?") from error
         return described
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Iterable[ExtractionTask]) -> Iterator[Outcome]:
         """Do all tasks, in the order in which they are finished.
 
         No more are given to the cluster than it has workers, so that the death of one concerns one video, and so that
@@ -80,7 +80,7 @@ class DaskEngine:
         Raises:
             AvelError: if the cluster goes away.
         """
-        suspects: list[Task] = []
+        suspects: list[ExtractionTask] = []
         for task, outcome in self._finished(tasks, window=None):
             if outcome is None:
                 suspects.append(task)
@@ -96,10 +96,12 @@ class DaskEngine:
                 quarantined=True,
             )
 
-    def _finished(self, tasks: Iterable[Task], window: int | None) -> Iterator[tuple[Task, Outcome | None]]:
+    def _finished(
+        self, tasks: Iterable[ExtractionTask], window: int | None
+    ) -> Iterator[tuple[ExtractionTask, Outcome | None]]:
         """Tasks with their outcomes, none where the worker died too often."""
         waiting = iter(tasks)
-        running: dict[str, Task] = {}
+        running: dict[str, ExtractionTask] = {}
         completed = self._dask.as_completed(loop=self._client.loop)
 
         def fill() -> None:
@@ -144,7 +146,7 @@ class DaskEngine:
         stack.enter_context(cluster)
         return self._dask.Client(cluster, set_as_default=False)
 
-    def _outcome(self, future: Any, task: Task) -> Outcome | None:
+    def _outcome(self, future: Any, task: ExtractionTask) -> Outcome | None:
         """What a task gave; none if its worker died too often."""
         try:
             outcome: Outcome = future.result()
@@ -180,7 +182,7 @@ def _describe(job: Job) -> dict[str, BackboneEntry]:
         return _networks(job).entries()
 
 
-def _extract(job: Job, task: Task) -> Outcome:
+def _extract(job: Job, task: ExtractionTask) -> Outcome:
     with _one_at_a_time:
         return extract_one(job, task, _networks(job), threads=_threads())
 

@@ -13,7 +13,7 @@ from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.media.reader import MediaReader
 from avel.media.types import MediaInfo, MediaSegment
 
-Progress = Callable[[float, float | None], None]
+SecondsProgress = Callable[[float, float | None], None]
 """Called with the seconds done so far and the video's declared duration, if it declares one."""
 
 BATCH_SEGMENTS = 8
@@ -151,7 +151,7 @@ def extract(
     audio: Sequence[AudioBackbone],
     *,
     segment_seconds: float = 1.0,
-    progress: Progress | None = None,
+    progress: SecondsProgress | None = None,
 ) -> Features:
     """Extract the features of one video in one pass over the file.
 

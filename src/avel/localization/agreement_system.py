@@ -11,7 +11,7 @@ from avel.backbones.engine import EngineOptions
 from avel.backbones.registry import audio_backbone, visual_backbone
 from avel.data.categories import Category
 from avel.errors import WeightsError
-from avel.features.run import Backbones
+from avel.features.jobs import Backbones
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, Windows

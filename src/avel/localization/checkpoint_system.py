@@ -13,8 +13,8 @@ import torch
 
 from avel.errors import FeaturesError, ModelError, WeightsError
 from avel.features.extract import FeatureBatch
+from avel.features.jobs import Backbones, Loader
 from avel.features.recipe import Recipe
-from avel.features.run import Backbones, Loader
 from avel.features.store import BackboneEntry
 from avel.localization.decoding import ARGMAX, SegmentScores, exclusive_scores, independent_scores
 from avel.localization.system import MODALITIES, System

@@ -14,9 +14,9 @@ from avel.backbones.engine import EngineOptions
 from avel.data.categories import Category, ave_categories, load_categories
 from avel.errors import MediaError
 from avel.events import BACKGROUND, Localization, Segment, segment_bounds
-from avel.features.extract import Extraction, Progress
+from avel.features.extract import Extraction, SecondsProgress
+from avel.features.jobs import Loader, load_backbones
 from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECONDS
-from avel.features.run import Loader, load_backbones
 from avel.localization.agreement_system import AgreementSystem
 from avel.localization.checkpoint_system import CheckpointSystem
 from avel.localization.decoding import Decoding, SegmentScores, decode
@@ -120,7 +120,7 @@ class Localizer:
         """Names of the networks and other extractors in use."""
         return [backbone.name for backbone in (*self.visual, *self.audio)]
 
-    def __call__(self, video: str | Path, *, progress: Progress | None = None) -> Localization:
+    def __call__(self, video: str | Path, *, progress: SecondsProgress | None = None) -> Localization:
         """Find the events of one video.
 
         Args:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from avel.features.extract import FeatureBatch
-from avel.features.run import Backbones
+from avel.features.jobs import Backbones
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models.base import LocalizationModel, ModelOutput

@@ -28,7 +28,8 @@ from avel.data.ave.hdf5 import AveArray, AveArrays
 from avel.data.clips import LabelledClips
 from avel.data.labels import Labels
 from avel.errors import FeaturesError
-from avel.features.store import FeatureStore, StoredFeatures
+from avel.features.feature_file import StoredFeatures
+from avel.features.store import FeatureStore
 from avel.models.options import Dims
 from avel.training.features import FeatureRecord
 from avel.training.settings import BOTH, MISMATCHED, NO_BACKGROUNDS, NOISY

@@ -31,7 +31,8 @@ from avel.data.splits import stratified_split
 from avel.data.videos import find_videos
 from avel.errors import AnnotationsError, FeaturesError, MediaError
 from avel.events import segment_bounds
-from avel.features.store import FeatureStore, absolute_text
+from avel.features.source import absolute_text
+from avel.features.store import FeatureStore
 from avel.training.data import LocalizationData, StoreSource, store_record
 from avel.training.settings import NO_BACKGROUNDS, TrainingSettings
 

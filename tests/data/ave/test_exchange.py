@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_backbones import RECIPE, load
 
-from avel.data.ave.exchange import export_ave, import_ave, source_of_row
+from avel.data.ave.exchange import export_ave, import_ave, read_source
 from avel.data.ave.hdf5 import AveArrays, write_rows, write_visual
 from avel.errors import FeaturesError
 from avel.features.recipe import Recipe
@@ -161,16 +161,19 @@ def test_imported_rows_are_compared_with_where_they_came_from(store, tmp_path):
     folder = tmp_path / "ave"
     export_ave(store, folder, ["a", "b"], segments=2)
     imported = import_ave(folder, tmp_path / "store")
-    assert list(imported.verify(sources=True)) == [("a", []), ("b", [])]
+    assert list(imported.verify(read_source=read_source)) == [("a", []), ("b", [])]
     with AveArrays.open(folder) as arrays:
         audio = [arrays.audio[0] + 1, arrays.audio[1]]
     write_rows(folder / "audio_feature.h5", iter(audio), 2)
-    assert list(imported.verify(sources=True)) == [("a", [f"its row {folder}#0 is no longer the same"]), ("b", [])]
+    assert list(imported.verify(read_source=read_source)) == [
+        ("a", [f"its source {folder}#0 is no longer the same"]),
+        ("b", []),
+    ]
     (folder / "audio_feature.h5").unlink()
     (folder / "visual_feature.h5").unlink()
-    assert f"its row {folder}#1 cannot be read" in dict(imported.verify(sources=True))["b"][0]
+    assert f"its source {folder}#1 cannot be read" in dict(imported.verify(read_source=read_source))["b"][0]
     with pytest.raises(FeaturesError, match="has 2 rows, and no row 2"):
-        source_of_row(_ave(tmp_path / "more", 2), 2)
+        read_source(f"{_ave(tmp_path / 'more', 2)}#2")
 
 
 def _ave(folder, rows):

@@ -19,7 +19,8 @@ from avel.data.ave.hdf5 import FLOAT_TYPES, AveArray, AveArrays, FloatType, writ
 from avel.errors import FeaturesError
 from avel.features.extract import FeatureBatch
 from avel.features.recipe import Recipe, StoredType
-from avel.features.store import BackboneEntry, FeatureStore, Source, absolute_text
+from avel.features.source import SourceFile, absolute_text
+from avel.features.store import BackboneEntry, FeatureStore
 from avel.files import write_text
 
 AVE_SEGMENTS = 10
@@ -29,7 +30,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Exported:
+class AveExport:
     """What was written.
 
     Attributes:
@@ -57,7 +58,7 @@ def export_ave(
     visual: str | None = None,
     audio: str | None = None,
     allow_missing: bool = False,
-) -> Exported:
+) -> AveExport:
     """Write a store as ``visual_feature.h5``, ``visual_feature_vec.h5`` and ``audio_feature.h5``.
 
     Args:
@@ -120,7 +121,7 @@ def export_ave(
     files.append(folder / ROWS_FILE)
     write_text(files[-1], "".join(f"{name}\n" for name in names), raises=FeaturesError)
     lengths = {key: len(store.open(key)) for key in keys if key is not None}
-    return Exported(
+    return AveExport(
         files=tuple(files),
         rows=len(keys),
         cut=tuple(key for key, length in lengths.items() if length > segments),
@@ -271,12 +272,20 @@ def _validity(arrays: AveArrays, modality: str, count: int) -> Array | None:
     return loaded
 
 
-def source_of_row(folder: str | Path, row: int) -> Source:
-    """What a row of the layout is now, as `import_ave` keeps it with the row's features.
+def read_source(path: str) -> SourceFile:
+    """Read again what features in a store were made from: a video, or a row that `import_ave` took.
+
+    Args:
+        path: as the store keeps it: of the video, or ``FOLDER#ROW``.
 
     Raises:
         FeaturesError: if the files or the row are not there, or are damaged.
+        OSError: if the video cannot be read.
     """
+    folder, _, number = path.rpartition("#")
+    if not number.isdecimal() or Path(path).exists():
+        return SourceFile.of(path)
+    row = int(number)
     with AveArrays.open(folder) as arrays:
         modalities = [m for m in ("visual", "audio") if arrays.has(f"{m}_feature")]
         if not modalities:
@@ -291,9 +300,9 @@ def _row_parts(arrays: AveArrays, row: int) -> dict[str, Array]:
     return {m: getattr(arrays, m)[row] for m in ("visual", "audio") if arrays.has(f"{m}_feature")}
 
 
-def _row_source(folder: Path, row: int, parts: Mapping[str, Array]) -> Source:
+def _row_source(folder: Path, row: int, parts: Mapping[str, Array]) -> SourceFile:
     digest = hashlib.sha256()
     for array in parts.values():
         digest.update(np.ascontiguousarray(array).data)
     size = sum(array.nbytes for array in parts.values())
-    return Source(f"{absolute_text(folder)}#{row}", size, digest.hexdigest())
+    return SourceFile(f"{absolute_text(folder)}#{row}", size, digest.hexdigest())

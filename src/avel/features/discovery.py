@@ -1,0 +1,74 @@
+"""The videos that a person means by files, folders and lists."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from avel.features.source import absolute_text
+
+MEDIA_SUFFIXES = (
+    *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".ts", ".webm", ".wmv"),
+)
+"""What is taken from a folder; a file that is named itself may be called anything."""
+LIST_SUFFIX = ".txt"
+MAX_LIST_BYTES = 256 << 20
+
+
+def discover_videos(inputs: Iterable[str | Path]) -> tuple[list[tuple[Path, str]], dict[str, str]]:
+    """The videos that files, folders and lists name, each once, with a name for each.
+
+    A video's name is its path in the folder that was given, without suffix, or its own name without suffix.
+
+    Returns:
+        Paths and names, and why something cannot be read, by its path.
+    """
+    found: dict[str, tuple[Path, str]] = {}
+    failures: dict[str, str] = {}
+
+    def add(path: Path, name: str) -> None:
+        found.setdefault(absolute_text(path), (path, name))
+
+    def fail(path: str | Path, reason: str) -> None:
+        failures[str(path)] = f"{path}: {reason}"
+
+    for given in inputs:
+        path = Path(given)
+        try:
+            if path.is_dir():
+                before = len(found), len(failures)
+                for video in _media_files(path, fail):
+                    add(video, video.relative_to(path).with_suffix("").as_posix())
+                if (len(found), len(failures)) == before:
+                    fail(path, f"there is no video in this folder (looked for {', '.join(MEDIA_SUFFIXES)}).")
+            elif path.suffix.lower() == LIST_SUFFIX:
+                for video in _listed(path):
+                    add(video, video.stem)
+            else:
+                add(path, path.stem)
+        except (OSError, ValueError) as error:
+            fail(path, f"cannot be read ({getattr(error, 'strerror', None) or error}).")
+    return list(found.values()), failures
+
+
+def _media_files(folder: Path, fail: Callable[[str | Path, str], None]) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        fail(error.filename, f"this folder cannot be read ({error.strerror}). Change its permissions.")
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        folders.sort()
+        for name in sorted(names):
+            if Path(name).suffix.lower() in MEDIA_SUFFIXES:
+                yield Path(parent, name)
+
+
+def _listed(path: Path) -> Iterator[Path]:
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise ValueError(f"it is larger than {MAX_LIST_BYTES >> 20} MiB")
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        for line in file:
+            name = line.strip()
+            if "\0" in name:
+                raise ValueError("it is not a text file")
+            if name:
+                yield path.parent / name

@@ -1,0 +1,264 @@
+"""Extracting one video into a store: the same code in this process and on a cluster."""
+
+import math
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from avel.errors import AvelError, FeaturesError, MediaError
+from avel.features.recipe import Recipe
+from avel.features.source import SourceFile
+from avel.features.store import BackboneEntry, FeatureStore, entries
+
+if TYPE_CHECKING:
+    from avel.backbones.base import AudioBackbone, VisualBackbone
+    from avel.features.extract import Extraction, FeatureBatch
+
+Status = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """Networks that are ready to run.
+
+    Attributes:
+        visual: in the recipe's order.
+        audio: in the recipe's order.
+    """
+
+    visual: Sequence["VisualBackbone"]
+    audio: Sequence["AudioBackbone"]
+
+    @property
+    def records(self) -> dict[str, Any]:
+        """The full record of each, by name."""
+        return {backbone.name: backbone.record for backbone in (*self.visual, *self.audio)}
+
+    def entries(self) -> dict[str, BackboneEntry]:
+        """What a store keeps of them."""
+        return entries((*self.visual, *self.audio))
+
+
+Loader = Callable[[Recipe, str, int | None], Backbones]
+"""Gives the networks of a recipe for a device and a number of threads."""
+
+
+def load_backbones(recipe: Recipe, device: str = "auto", threads: int | None = None) -> Backbones:
+    """The networks that a recipe names.
+
+    Args:
+        recipe: names and settings.
+        device: as for `avel.backbones.engine.EngineOptions`.
+        threads: how many each may use; all that this process may run on when ``None``.
+
+    Raises:
+        ValueError: if there is no such backbone, or it cannot run so.
+        WeightsError: if weights cannot be had.
+    """
+    from avel.backbones.engine import EngineOptions
+    from avel.backbones.registry import audio_backbone, visual_backbone
+
+    options = EngineOptions(device=device, precision=recipe.precision, threads=threads)
+    settings: dict[str, Any] = {"segment_seconds": recipe.segment_seconds}
+    if recipe.frames_per_segment is not None:
+        settings["frames_per_segment"] = recipe.frames_per_segment
+    visual = []
+    for name in recipe.visual:
+        try:
+            visual.append(visual_backbone(name, options, **settings))
+        except TypeError as error:
+            raise ValueError(f"{name} does not take the settings {', '.join(settings)} ({error}).") from error
+    return Backbones(visual, [audio_backbone(name, options) for name in recipe.audio])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one video.
+
+    Attributes:
+        video: its path.
+        status: ``"skipped"`` when it had been done before.
+        reason: why it failed.
+        quarantined: it takes the process that reads it down with it, and is left alone from now on.
+    """
+
+    video: str
+    status: Status
+    reason: str = ""
+    quarantined: bool = False
+
+
+@dataclass(frozen=True)
+class ExtractionTask:
+    """One video to extract.
+
+    Attributes:
+        video: its path.
+        key: its name in the store.
+    """
+
+    video: Path
+    key: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all tasks of a run have in common; can be sent to other processes.
+
+    Attributes:
+        store: folder of the store, absolute.
+        recipe: how features are made.
+        device: where networks run.
+        loader: gives the networks.
+        token: tells this run's networks from those of others.
+    """
+
+    store: str
+    recipe: Recipe
+    device: str
+    loader: Loader
+    token: str
+
+
+class Engine(Protocol):
+    """Where tasks are done."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def describe(self) -> dict[str, BackboneEntry]:
+        """Load the networks somewhere and say what they are."""
+        ...
+
+    def run(self, tasks: Iterable[ExtractionTask]) -> Iterator[Outcome]:
+        """Do all tasks, in any order."""
+        ...
+
+
+class LocalEngine:
+    """Does tasks in this process, one after the other."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def describe(self) -> dict[str, BackboneEntry]:
+        """Load the networks and say what they are."""
+        self._backbones = self._job.loader(self._job.recipe, self._job.device, None)
+        return self._backbones.entries()
+
+    def run(self, tasks: Iterable[ExtractionTask]) -> Iterator[Outcome]:
+        """Do all tasks in their order."""
+        for task in tasks:
+            yield extract_one(self._job, task, self._backbones)
+
+
+def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: int = 0) -> Outcome:
+    """Extract one video into the store; the same code in this process and on a cluster.
+
+    To do it twice, even at the same time, is harmless: equal bytes replace equal bytes.
+
+    Args:
+        job: what all videos have in common.
+        task: the video.
+        backbones: the job's networks.
+        threads: for decoding; 0 is as many as the machine has.
+    """
+    from avel.features.extract import Extraction
+
+    video = str(task.video)
+    try:
+        store = FeatureStore(job.store)
+        before = _status(task.video)
+        source = SourceFile.of(task.video)
+        if _holds(store, task.key, source):
+            return Outcome(video, "skipped")
+        seconds = job.recipe.segment_seconds
+        with Extraction(
+            task.video, backbones.visual, backbones.audio, segment_seconds=seconds, threads=threads
+        ) as extraction:
+            _check_room(store, extraction)
+            media = {name: value for name, value in asdict(extraction.info).items() if name != "path"}
+            stream = _Checked(extraction, task.video, before, job.recipe)
+            store.write(task.key, source, stream, backbones=backbones.records, media=media)
+    except AvelError as error:
+        return Outcome(video, "failed", str(error))
+    except OSError as error:
+        return Outcome(video, "failed", f"{video}: cannot be read ({error.strerror or error}).")
+    except Exception as error:  # whatever one file does to a decoder, the others go on
+        return Outcome(video, "failed", f"{video}: {type(error).__name__}: {error}")
+    return Outcome(video, "done")
+
+
+class _Checked:
+    """The batches of an extraction; when they have all come, refuses a video that gave nothing or was changed."""
+
+    def __init__(self, extraction: "Extraction", video: Path, before: tuple[int, ...], recipe: Recipe) -> None:
+        self._extraction, self._video, self._before, self._recipe = extraction, video, before, recipe
+
+    @property
+    def duration_seconds(self) -> float:
+        return self._extraction.duration_seconds
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return self._extraction.warnings
+
+    def __iter__(self) -> "Iterator[FeatureBatch]":
+        any_valid = False
+        for batch in self._extraction:
+            seen = bool(self._recipe.visual) and batch.visual_valid.any()
+            heard = bool(self._recipe.audio) and batch.audio_valid.any()
+            any_valid = any_valid or bool(seen or heard)
+            yield batch
+        if not any_valid:
+            raise MediaError(f"{self._video}: nothing could be read that the recipe needs. Is the file damaged?")
+        if _status(self._video) != self._before:
+            raise MediaError(f"{self._video}: it was changed while it was read. Run the command again.")
+
+
+def _holds(store: FeatureStore, key: str, source: SourceFile) -> bool:
+    if key not in store:
+        return False
+    try:
+        return store.open(key).source.sha256 == source.sha256
+    except FeaturesError:
+        return False
+
+
+def _status(video: Path) -> tuple[int, ...]:
+    """Size and time of a regular file.
+
+    Raises:
+        MediaError: if it is something else.
+    """
+    try:
+        status = video.stat()
+    except FileNotFoundError:
+        raise MediaError(f"{video}: no such file. Check the name.") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(f"{video}: not a regular file. Features are made of files that can be read twice.")
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _check_room(store: FeatureStore, extraction: "Extraction") -> None:
+    """Refuse a video for which there is no room before it is extracted, rather than after hours."""
+    seconds = extraction.info.duration_seconds
+    if seconds is None:
+        return
+    needed = store.bytes_needed(math.ceil(seconds / store.recipe.segment_seconds))
+    free = shutil.disk_usage(store.folder).free
+    if free < needed:
+        raise FeaturesError(
+            f"{extraction.info.path}: its features take about {needed / 1e6:.1f} MB while they are written, and "
+            f"{store.folder} has only {free / 1e6:.1f} MB. Free some room and run the command again."
+        )
