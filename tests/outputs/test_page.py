@@ -202,7 +202,7 @@ def test_the_page_of_a_long_video_stays_small(make):
     assert len(text) < 3_000_000
     found = Reader(text)
     assert len([row for row in found.all("tr") if "data-t" in row]) == MAX_TABLE_ROWS
-    assert "2500 more are in the JSON and CSV" in found.text
+    assert "JSON and CSV files of this result hold 2500 more" in found.text
     assert all(len(a["d"]) < 25_000 for a in found.all("path", class_="heard"))
 
 
