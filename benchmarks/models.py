@@ -4,9 +4,9 @@
 
 One run, ratios: 64 random clips of AVE's sizes in memory, steps of both forms in turns, the fastest of each counts,
 since what else the machine does can only add. The plain form is the module in float32; avel's is what
-`avel.training.loop.precision_of` chooses (bfloat16 products where the processor has them and there is a picture to
-look at), for inference float32 as well, since checkpoints are measured so. Beside each, how far the class probabilities
-are from the plain form's. ``--compile`` adds `torch.compile`, which needs a C++ compiler.
+`avel.training.optimization.precision_of` chooses (bfloat16 products where the processor has them and there is a
+picture to look at), for inference float32 as well, since checkpoints are measured so. Beside each, how far the class
+probabilities are from the plain form's. ``--compile`` adds `torch.compile`, which needs a C++ compiler.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from avel.models import registry
 from avel.models.base import LocalizationModel
-from avel.training.loop import precision_of
+from avel.training.optimization import precision_of
 from avel.training.settings import settings_for
 from avel.training.tasks import Supervised
 

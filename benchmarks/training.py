@@ -27,8 +27,12 @@ from _common import save
 from avel.data.ave.hdf5 import AveArrays
 from avel.metrics.segments import segment_accuracy
 from avel.models import registry
-from avel.training.data import Examples, LocalizationData, open_data
-from avel.training.loop import precision_of, predict, train
+from avel.training.ave_data import open_data
+from avel.training.data import LocalizationData
+from avel.training.examples import Examples
+from avel.training.loop import train
+from avel.training.optimization import precision_of
+from avel.training.prediction import predict
 from avel.training.settings import TrainingSettings, settings_for
 from avel.training.tasks import Supervised
 
@@ -92,7 +96,7 @@ def memory(folder: Path) -> dict[str, float]:
     """Peak memory in GB of a process that reads all features and makes two batches, and how long it takes."""
     code = (
         "import json, re, sys, time\n"
-        "from avel.training.data import open_data\n"
+        "from avel.training.ave_data import open_data\n"
         "def peak(): return int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 2**20\n"
         "data = open_data(sys.argv[1])\n"
         "before, started = peak(), time.perf_counter()\n"

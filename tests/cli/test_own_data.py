@@ -55,7 +55,7 @@ def test_one_command_trains_on_labels(avel, folder, tmp_path):
     assert "true category, whole video (oracle)" in result.stdout
     assert {path.name for path in run.iterdir()} == {
         *("checkpoint.safetensors", "features", "log.csv", "result.html", "result.json", "settings.yaml"),
-        *("splits.csv", "state.safetensors"),
+        *("splits.csv", "state.safetensors", ".lock"),
     }
     with pytest.raises(SettingsError, match="holds a run already"):
         avel("train", *arguments, "-o", run, *QUICK)

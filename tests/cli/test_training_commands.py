@@ -40,6 +40,7 @@ def test_train_then_evaluate(avel, folder, tmp_path):
     assert "head_dims: 8" in saved
     names = {path.name for path in run.iterdir()}
     assert names == {
+        ".lock",
         "settings.yaml",
         "log.csv",
         "checkpoint.safetensors",

@@ -12,7 +12,7 @@ from avel.evaluation import report
 from avel.evaluation.baselines import ALWAYS_BACKGROUND
 from avel.evaluation.evaluate import Evaluation, evaluate
 from avel.metrics.segments import Metrics, measure
-from avel.training.data import open_data
+from avel.training.ave_data import open_data
 from avel.training.features import FeatureRecord
 from avel.training.loop import train
 from avel.training.settings import from_mapping

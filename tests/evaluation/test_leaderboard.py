@@ -9,7 +9,8 @@ from avel.evaluation.leaderboard import leaderboard
 from avel.evaluation.papers import Paper, Row
 from avel.evaluation.reproduce import Reproduction, reproduce
 from avel.models import registry
-from avel.training.data import LocalizationData, open_data
+from avel.training.ave_data import open_data
+from avel.training.data import LocalizationData
 
 WEAK = {"task": "weak"}
 ONE = Paper(

@@ -12,7 +12,8 @@ from avel.evaluation.papers import Paper, Row
 from avel.evaluation.papers.tian2018 import TIAN2018
 from avel.evaluation.reproduce import Reproduction, RowResult, expectations, reproduce, settings_of
 from avel.models import registry
-from avel.training.data import LocalizationData, open_data
+from avel.training.ave_data import open_data
+from avel.training.data import LocalizationData
 
 QUICK = {"epochs": 1, "device": "cpu", "threads": 1, "batch_size": 32}
 

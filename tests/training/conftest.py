@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from tiny_ave import write_ave_folder
 
-from avel.training.data import LocalizationData, open_data
+from avel.training.ave_data import open_data
+from avel.training.data import LocalizationData
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from avel.data.ave import dataset as ave
 from avel.data.ave import hdf5 as ave_hdf5
 from avel.data.ave.hdf5 import AveArrays, read_order
 from avel.errors import FeaturesError
-from avel.training.data import LocalizationData, open_data
+from avel.training.ave_data import open_data
+from avel.training.data import LocalizationData
 
 D_A, D_V, R, T = 6, 8, 4, 10
 Make = Callable[..., Path]
@@ -73,7 +74,7 @@ def test_noisy_clips_are_background(data: LocalizationData) -> None:
     noisy = data.backgrounds("noisy", 0)
     assert len(noisy) == 4
     assert (noisy.labels.argmax(-1) == data.dataset.num_classes - 1).all()
-    both = data.examples("train").joined(noisy)
+    both = data.examples("train").with_more(noisy)
     batch = next(data.batches(both, [[0, len(both) - 1]]))
     with AveArrays.open(data.name) as arrays:
         torch.testing.assert_close(batch.visual[1].numpy(), arrays.background_visual[3], atol=2e-3, rtol=1e-3)

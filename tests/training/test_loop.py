@@ -13,11 +13,16 @@ from safetensors.torch import load_file
 
 from avel.errors import FeaturesError, ModelError, SettingsError
 from avel.metrics.segments import segment_accuracy
-from avel.training import checkpoint, loop
-from avel.training.data import LocalizationData, open_data
-from avel.training.loop import Epoch, learning_rate, train
+from avel.models import registry
+from avel.training import checkpoint, run_folder
+from avel.training.ave_data import open_data
+from avel.training.data import LocalizationData
+from avel.training.loop import train
+from avel.training.optimization import averaging_of, learning_rate
+from avel.training.prediction import predict
 from avel.training.processes import Processes, pick_device
 from avel.training.settings import TrainingSettings, from_mapping
+from avel.training.state import Epoch
 
 SMALL = {
     "model": "a+v-att",
@@ -35,7 +40,7 @@ def small(**changes: Any) -> TrainingSettings:
     return from_mapping({**SMALL, **changes}, "test")
 
 
-def weights(run: Path, file: str = loop.STATE_FILE) -> dict[str, torch.Tensor]:
+def weights(run: Path, file: str = run_folder.STATE_FILE) -> dict[str, torch.Tensor]:
     return load_file(run / file)
 
 
@@ -54,7 +59,7 @@ def test_it_learns_and_keeps_the_best_epoch(data: LocalizationData, tmp_path: Pa
     assert result.accuracy == result.history[result.best_epoch - 1].accuracy == best
     model, info = checkpoint.load(result.checkpoint)
     val = data.examples("val")
-    predicted = loop.predict(model, data, val)
+    predicted = predict(model, data, val)
     assert segment_accuracy(predicted.classes, val.labels.argmax(-1), valid=predicted.valid) == result.accuracy
     assert info.notes == {"epoch": result.best_epoch, "chosen_on": "val", "data": data.name}
     assert info.metrics == {"val": {"segment_accuracy": result.accuracy}}
@@ -121,10 +126,10 @@ def test_a_run_killed_in_an_epoch_goes_on_from_the_last_whole_one(data: Localiza
     train(small(), data, tmp_path / "whole")
     with pytest.raises(KilledError):
         train(small(), data, tmp_path / "run", progress=kill)
-    (tmp_path / "run" / loop.LOG_FILE).write_text("half a li")
+    (tmp_path / "run" / run_folder.LOG_FILE).write_text("half a li")
     result = train(small(), data, tmp_path / "run", resume=True)
     assert_equal(tmp_path / "whole", tmp_path / "run")
-    with (tmp_path / "run" / loop.LOG_FILE).open() as file:
+    with (tmp_path / "run" / run_folder.LOG_FILE).open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
     assert [float(row["loss"]) for row in rows] == [epoch.loss for epoch in result.history]
@@ -156,14 +161,14 @@ def test_averaged_weights_by_hand(data: LocalizationData, tmp_path: Path) -> Non
     assert torch.equal(found["model.heads.0.1.weight"], steps[2])
     model, _ = checkpoint.load(result.checkpoint)
     val = data.examples("val")
-    predicted = loop.predict(model, data, val)
+    predicted = predict(model, data, val)
     assert segment_accuracy(predicted.classes, val.labels.argmax(-1), valid=predicted.valid) == result.accuracy
 
 
 @pytest.mark.parametrize(("step", "decay"), [(1, 2 / 11), (20, 0.7), (10_000, 0.75)])
 def test_the_average_forgets_the_start(step: int, decay: float) -> None:
     averaged, current = [torch.ones(2)], [torch.zeros(2)]
-    loop.averaging_of(0.75)(averaged, current, torch.tensor(step))
+    averaging_of(0.75)(averaged, current, torch.tensor(step))
     torch.testing.assert_close(averaged[0], torch.full((2,), decay))
 
 
@@ -183,7 +188,7 @@ def test_clipped_gradients_move_the_weights_less(data: LocalizationData, tmp_pat
     for name, norm in (("free", 0.0), ("clipped", 1e-3)):
         train(small(**changes, clip_gradient_norm=norm), data, tmp_path / name)
     torch.manual_seed(0)
-    start = loop.registry.build("a+v-att", data.dims, **SMALL["options"]).state_dict()
+    start = registry.build("a+v-att", data.dims, **SMALL["options"]).state_dict()
 
     def moved(run: str) -> float:
         ended = weights(tmp_path / run)
@@ -208,7 +213,7 @@ def test_training_starts_from_another_models_weights(data: LocalizationData, tmp
 
 def test_refuses_a_folder_with_another_run(data: LocalizationData, tmp_path: Path) -> None:
     train(small(epochs=1), data, tmp_path / "run")
-    with pytest.raises(SettingsError, match="run: holds a run already. Resume it, or give another folder"):
+    with pytest.raises(SettingsError, match="run: holds a run already. Resume it .--resume., or give another folder"):
         train(small(epochs=1), data, tmp_path / "run")
     with pytest.raises(SettingsError, match="run: holds a run with other settings: batch_size is 4, not 8"):
         train(small(epochs=1, batch_size=4), data, tmp_path / "run", resume=True)
@@ -216,7 +221,7 @@ def test_refuses_a_folder_with_another_run(data: LocalizationData, tmp_path: Pat
 
 def test_refuses_a_state_of_something_else(data: LocalizationData, tmp_path: Path) -> None:
     train(small(epochs=1), data, tmp_path / "run")
-    state = tmp_path / "run" / loop.STATE_FILE
+    state = tmp_path / "run" / run_folder.STATE_FILE
     state.write_bytes((tmp_path / "run" / checkpoint.CHECKPOINT_FILE).read_bytes())
     with pytest.raises(ModelError, match="state.safetensors: not a safetensors file, damaged, or of another model"):
         train(small(), data, tmp_path / "run", resume=True)
@@ -284,7 +289,7 @@ def test_two_processes_equal_one(ave_folder: Path, data: LocalizationData, tmp_p
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\n"
-        "from avel.training.data import open_data\n"
+        "from avel.training.ave_data import open_data\n"
         "from avel.training.loop import train\n"
         "from avel.training.settings import from_mapping, read_yaml\n"
         "data, settings, run = sys.argv[1:]\n"
@@ -300,7 +305,7 @@ def test_two_processes_equal_one(ave_folder: Path, data: LocalizationData, tmp_p
     ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], atol=2e-4, rtol=2e-3, msg=name)
-    with (tmp_path / "two" / loop.LOG_FILE).open() as file:
+    with (tmp_path / "two" / run_folder.LOG_FILE).open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert losses == pytest.approx([epoch.loss for epoch in one.history], abs=1e-5)
 

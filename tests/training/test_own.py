@@ -202,7 +202,7 @@ def test_many_features_are_read_for_each_batch(
     order = [[3, 1], [0]]
     held = opened(labels, videos, store)
     expected = list(held.batches(held.examples("train"), order))
-    monkeypatch.setattr("avel.training.data.MAX_HELD_BYTES", 0)
+    monkeypatch.setattr("avel.training.held.MAX_HELD_BYTES", 0)
     read = opened(labels, videos, store)
     for one, other in zip(expected, read.batches(read.examples("train"), order), strict=True):
         assert np.array_equal(one.visual.numpy(), other.visual.numpy())
@@ -214,7 +214,7 @@ def test_many_features_are_read_for_each_batch(
 def test_windows_are_joined_to_videos(write: Write, videos: Path, store: Path) -> None:
     data = opened(write(), videos, store)
     labels = data.examples("test").labels.argmax(-1)
-    whole = data.joined("test", labels, 2)
+    whole = data.as_videos("test", labels, 2)
     tested = [video for video in data.windows.videos if video.split == "test"]
     assert whole.shape == (2, 10)
     for row, video in zip(whole, tested, strict=True):
@@ -231,7 +231,7 @@ def test_a_very_long_video_is_measured_in_pieces(
     monkeypatch.setattr("avel.training.own.STRETCH_WINDOWS", 1)
     data = opened(write(), videos, store)
     labels = data.examples("test").labels.argmax(-1)
-    assert np.array_equal(data.joined("test", labels, 2), labels)
+    assert np.array_equal(data.as_videos("test", labels, 2), labels)
 
 
 def test_warnings_tell_what_to_know_before_believing(write: Write, videos: Path, store: Path, tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from avel.evaluation.reproduce import RowResult
     from avel.features.recipe import Recipe
     from avel.training.data import LocalizationData
-    from avel.training.loop import Epoch
     from avel.training.own import LabelledData, VideoLabelling
     from avel.training.settings import TrainingSettings
+    from avel.training.state import Epoch
 
 DataArgument = Annotated[
     Path | None,
@@ -146,6 +146,7 @@ def train(
         from avel.evaluation.evaluate import evaluate as measure
         from avel.training import loop
         from avel.training.own import splits_csv
+        from avel.training.run_folder import check_folder
         from avel.training.settings import settings_for
 
         path = _data_path(data, data_option)
@@ -163,7 +164,7 @@ def train(
             asked_for = labelling.asks_for(recipe.segment_seconds)
             chosen = settings_for(model, file=settings, flags=flags, asked_for=asked_for)
             _say_what_was_chosen(labelling, chosen, asked_for)
-            loop.check_folder(output, chosen, resume)
+            check_folder(output, resume=resume)
             opened = _open_own(labelling, store, chosen, recipe)
             output.mkdir(parents=True, exist_ok=True)
             (output / SPLITS_FILE).write_text(splits_csv(opened), encoding="utf-8")
@@ -295,7 +296,7 @@ def reproduce(
 
 def _open(data: Path, annotations: Path | None, features_of: str | None) -> "LocalizationData":
     from avel.features.recipe import preset
-    from avel.training.data import open_data
+    from avel.training.ave_data import open_data
     from avel.training.features import FeatureRecord
 
     declared = None

@@ -18,7 +18,7 @@ from avel.records import Record
 from avel.training import checkpoint
 from avel.training.data import LocalizationData
 from avel.training.features import check_same
-from avel.training.loop import Judged, judged, predict
+from avel.training.prediction import LabelledLogits, labelled_logits, predict
 from avel.training.processes import pick_device
 from avel.training.settings import from_mapping
 from avel.training.tasks import Supervised, Task, task_of
@@ -86,7 +86,7 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
     task = task_of(settings) if settings is not None else Supervised()
     examples = data.examples(split, multi_label=task.multi_label)
     predicted = predict(model, data, examples, device=where, modalities=modalities)
-    result = judged(data, split, task, predicted.logits, examples.labels, predicted.valid)
+    result = labelled_logits(data, split, task, predicted.logits, examples.labels, predicted.valid)
     metrics: Metrics | MultiLabelMetrics
     trivial: Mapping[str, Metrics] | Mapping[str, MultiLabelMetrics]
     if task.multi_label:
@@ -115,28 +115,30 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
     )
 
 
-def _one_each(task: Task, found: Judged, data: LocalizationData, split: Split) -> tuple[Metrics, Mapping[str, Metrics]]:
+def _one_each(
+    task: Task, found: LabelledLogits, data: LocalizationData, split: Split
+) -> tuple[Metrics, Mapping[str, Metrics]]:
     """Where classes exclude each other."""
     count, seconds = data.dataset.num_classes, data.record.segment_seconds
     predicted, true = task.decide(found.logits).numpy(), found.labels.argmax(-1).numpy()
     if not data.has_times:
         of_training = data.examples("train").labels[:, 0].argmax(-1)
         return measure(predicted, true, count), video_baselines(true, of_training, count)
-    predicted, true = (data.joined(split, classes, count - 1) for classes in (predicted, true))
-    valid = data.joined(split, found.valid.numpy(), False)
+    predicted, true = (data.as_videos(split, classes, count - 1) for classes in (predicted, true))
+    valid = data.as_videos(split, found.valid.numpy(), False)
     trivial = baselines(true, data.video_classes(split), count, valid=valid, segment_seconds=seconds)
     return measure(predicted, true, count, valid=valid, segment_seconds=seconds), trivial
 
 
 def _several(
-    task: Task, found: Judged, data: LocalizationData, split: Split, thresholds: tuple[float, ...]
+    task: Task, found: LabelledLogits, data: LocalizationData, split: Split, thresholds: tuple[float, ...]
 ) -> tuple[MultiLabelMetrics, Mapping[str, MultiLabelMetrics]]:
     """Where a segment may hold several categories."""
     seconds = data.record.segment_seconds
     scores, true, valid = task.scores(found.logits).numpy(), found.labels[..., :-1].numpy() > 0, found.valid.numpy()
     if data.has_times:
-        scores, true = data.joined(split, scores, 0.0), data.joined(split, true, False)
-        valid = data.joined(split, valid, False)
+        scores, true = data.as_videos(split, scores, 0.0), data.as_videos(split, true, False)
+        valid = data.as_videos(split, valid, False)
     metrics = measure_multi_label(
         scores, scores >= np.array(thresholds), true, thresholds=thresholds, valid=valid, segment_seconds=seconds
     )

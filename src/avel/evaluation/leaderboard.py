@@ -59,7 +59,7 @@ def leaderboard(
     A method that several papers report stands once, with the number of the first of them.
 
     Args:
-        data: what `avel.training.data.open_data` opens.
+        data: what `avel.training.ave_data.open_data` opens.
         folder: where the runs are kept, the same as those of `avel.evaluation.reproduce.reproduce`; what is measured
             there already is not trained again.
         how: see there; its tables do not matter.

@@ -131,7 +131,7 @@ def reproduce(
 
     Args:
         paper: of `avel.evaluation.papers.PAPERS`.
-        data: what `avel.training.data.open_data` opens.
+        data: what `avel.training.ave_data.open_data` opens.
         folder: where the runs are kept; rows that are measured there already are not trained again.
         how: see there.
         progress: called as rows go on.

@@ -33,8 +33,9 @@ from avel.errors import AnnotationsError, FeaturesError, MediaError
 from avel.events import segment_bounds
 from avel.features.source import absolute_text
 from avel.features.store import FeatureStore
-from avel.training.data import LocalizationData, StoreSource, store_record
+from avel.training.data import LocalizationData
 from avel.training.settings import NO_BACKGROUNDS, TrainingSettings
+from avel.training.sources import StoreSource, store_record
 
 STRETCH_WINDOWS = 30
 """Of a video that are measured in one piece: bounds the memory that one long video among short ones takes."""
@@ -116,7 +117,7 @@ class LabelledData(LocalizationData):
             "labels_have_times": has_times,
         }
 
-    def joined(self, split: Split, values: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
+    def as_videos(self, split: Split, values: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
         """What was said of windows as said of videos, (N, L, ...); a very long video is cut into several rows."""
         rows, columns = self._places(split)
         count, length = int(rows.max(initial=-1)) + 1, int(columns.max(initial=0)) + self.num_segments
@@ -133,7 +134,7 @@ class LabelledData(LocalizationData):
     def video_classes(self, split: Split) -> Rows:
         """(N,) the event category that most segments of each video have; background where none has."""
         background = self.windows.num_categories
-        classes = self.joined(split, self.examples(split).labels.argmax(-1), background)
+        classes = self.as_videos(split, self.examples(split).labels.argmax(-1), background)
         counts = (classes[..., None] == np.arange(background)).sum(1)  # (N, C - 1)
         return np.where(counts.any(1), counts.argmax(1), background)
 

@@ -60,7 +60,7 @@ class Processes:
 
 
 @contextlib.contextmanager
-def joined(device: str) -> Iterator[Processes]:
+def joined_processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started, or be the only one.
 
     Args:
