@@ -10,6 +10,7 @@ from tiny_backbones import BandEnergies, MeanColours, load, load_nothing
 from tiny_checkpoints import CATEGORIES, FEATURES, NETWORKS, write_checkpoint
 
 import avel
+from avel.backbones.voice import VOICES, Voice
 from avel.data.categories import Category
 from avel.errors import FeaturesError, ModelError, WeightsError
 from avel.events import BACKGROUND
@@ -50,10 +51,10 @@ def short(tmp_path_factory):
 def test_windows_change_nothing_for_agreement():
     rng = np.random.default_rng(0)
     categories = [Category(name, (name,), (name,), 0.2, 0.2) for name in ("a", "b")]
-    model = Agreement(categories, ["a", "b", "x"], ["b", "a"])
+    model = Agreement(categories, ["a", "b", "x"], ["b", "a", *VOICES])
     inputs = {
         "visual": rng.random((200, 1, 3), np.float32) * (rng.random((200, 1, 1)) > 0.2),
-        "audio": rng.random((200, 2), np.float32),
+        "audio": rng.random((200, 2 + Voice.dims), np.float32),
     }
     inputs = {name: array.astype(np.float32) for name, array in inputs.items()}
     system = AgreementSystem.__new__(AgreementSystem)
@@ -62,7 +63,7 @@ def test_windows_change_nothing_for_agreement():
     parts = [part for part in slide(batches, AgreementSystem.windows, system.predict) if part]
     assert len(parts) > 3
     whole = system.predict(inputs, np.ones(200, bool))
-    for name in ("events", "audio", "visual"):
+    for name in ("events", "audio", "visual", "voice"):
         np.testing.assert_allclose(np.concatenate([part[name] for part in parts]), whole[name], atol=1e-6)
 
 

@@ -49,7 +49,7 @@ def _embedded(options: EngineOptions, **settings: Any) -> AudioBackbone:
 def _voice(options: EngineOptions) -> AudioBackbone:
     from avel.backbones.voice import Voice
 
-    return Voice()  # it runs no network
+    return Voice(options)
 
 
 _VISUAL: dict[str, Callable[..., VisualBackbone]] = {

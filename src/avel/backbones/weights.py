@@ -39,7 +39,7 @@ from avel.files import SafetensorsError, open_safetensors, replacing, writing
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_NAMES = ("efficientnet-lite0", "blazeface-back", "face-landmark", "yamnet")
+DEFAULT_NAMES = ("efficientnet-lite0", "blazeface-back", "face-landmark", "speaker-gender", "yamnet")
 """What localizing without a trained model uses."""
 
 _CHUNK_BYTES = 1 << 20
@@ -522,7 +522,7 @@ def _read_keras(file: Path) -> "dict[str, torch.Tensor]":
     return tensors
 
 
-_READERS = {".pth": _read_checkpoint, ".h5": _read_keras}
+_READERS = {".pth": _read_checkpoint, ".h5": _read_keras, ".hdf5": _read_keras}
 
 
 def _read_converted(file: Path, entry: WeightFile) -> "dict[str, torch.Tensor] | None":

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from avel.backbones.base import AudioBackbone
 from avel.backbones.engine import EngineOptions
 from avel.backbones.registry import audio_backbone, visual_backbone
+from avel.backbones.voice import VOICES, Voice, voice_scores
 from avel.data.categories import Category
 from avel.errors import WeightsError
 from avel.features.jobs import Backbones
@@ -55,7 +57,7 @@ class AgreementSystem(System):
         self.model = Agreement(
             self.categories,
             visual_labels=[label for backbone in visual for label in backbone.labels or ()],
-            audio_labels=[label for backbone in audio for label in backbone.labels or ()],
+            audio_labels=[*(audio[0].labels or ()), *VOICES],
             visual_chance=[
                 1 / backbone.dims if backbone.exclusive else 0.0 for backbone in visual for _ in range(backbone.dims)
             ],
@@ -75,6 +77,13 @@ class AgreementSystem(System):
             )
             return audio_backbone("embedded", options)
 
+    def predict(self, inputs: SegmentArrays, valid: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
+        """See `System`. Whose voice it is takes more of the video than a window's seams give: `scores` judges it."""
+        sounds, voice = np.split(inputs["audio"], [-Voice.dims], axis=1)
+        anyones = np.ones((len(sounds), len(VOICES)), sounds.dtype)
+        found = super().predict({**inputs, "audio": np.concatenate([sounds, anyones], axis=1)}, valid)
+        return {**found, "voice": voice}
+
     def _predictions(self, output: ModelOutput) -> dict[str, torch.Tensor]:
         return {
             "events": torch.sigmoid(category_odds(output.logits)),
@@ -84,10 +93,19 @@ class AgreementSystem(System):
 
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """See `System`."""
+        events, audio = predictions["events"].copy(), predictions["audio"].copy()
+        for index, category in enumerate(self.categories):
+            for name in category.audio_requires:
+                if name.casefold() in VOICES:
+                    whose = voice_scores(predictions["voice"], audio[:, index], self.segment_seconds)
+                    p = whose[:, VOICES.index(name.casefold())]
+                    gate = p / (p + category.audio_threshold)
+                    audio[:, index] = np.minimum(audio[:, index], gate)
+                    events[:, index] = np.minimum(events[:, index], gate)
         return SegmentScores(
             categories=self.model.spec.categories,
-            events=predictions["events"],
-            audio=predictions["audio"],
+            events=events,
+            audio=audio,
             visual=predictions["visual"],
             seen_alone=np.array([category.visual_evidence == "class" for category in self.categories]),
         )
