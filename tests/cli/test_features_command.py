@@ -87,7 +87,7 @@ def test_the_order_of_annotations(avel, small, hello, tmp_path):
         (["--preset", "avee"], "Unknown preset 'avee'"),
         (["--visual", "none", "--audio", "none"], "needs at least one backbone"),
         (["--visual", "eye"], "no visual backbone is called 'eye'"),
-        (["--engine", "ray"], "engine must be one of local, dask"),
+        (["--engine", "ray"], "'ray' is not one of"),
         (["--workers", "2"], "need the engine 'dask'"),
         (["--frames-per-segment", "0"], "frames_per_segment must be a whole number from 1"),
     ],

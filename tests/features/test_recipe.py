@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avel.backbones.registry import available_backbones
-from avel.features.recipe import PRECISIONS, PRESETS, STORED_TYPES, Recipe, preset
+from avel.features.choices import PRECISIONS, STORED_TYPES
+from avel.features.recipe import PRESETS, Recipe, preset
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=3, unique=True)
 

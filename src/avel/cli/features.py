@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avel.cli import console
+from avel.features.choices import EngineName, FloatType, Precision, StoredType
 
 if TYPE_CHECKING:
     from avel.features.jobs import Outcome
@@ -20,12 +21,25 @@ if TYPE_CHECKING:
     from avel.features.run import OutcomeProgress
     from avel.features.store import FeatureStore, StoreInfo
 
-app = typer.Typer(help="Stores of features: what they hold, whether they are intact, in and out of AVE's layout.")
+app = typer.Typer(
+    help="Look into feature stores, check that they are intact, and convert them from and to the layout of the AVE "
+    "data set."
+)
 
-Store = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a feature store.")]
+Store = Annotated[Path, typer.Argument(metavar="STORE", help="The folder of a feature store.")]
 Annotations = Annotated[
     Path | None,
-    typer.Option(help="AVE's Annotations.txt, whose order the rows have, or a text file with a video a line."),
+    typer.Option(
+        help="The file that names the video of each row: AVE's Annotations.txt, or a text file with one video in each "
+        "line. [default: the videos of the store in alphabetical order]"
+    ),
+]
+ImportedAnnotations = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file that names the video of each row: AVE's Annotations.txt, or a text file with one video in each "
+        "line. [default: videos.txt in FOLDER, or else the numbers of the rows]"
+    ),
 ]
 
 
@@ -33,35 +47,103 @@ def extract(
     videos: Annotated[
         list[Path],
         typer.Argument(
-            metavar="VIDEO|DIR|LIST...", help="Videos, folders of videos, and text files (.txt) with a path a line."
+            metavar="VIDEO|DIR|LIST...",
+            help="The videos: video files, folders that are searched for video files at any depth, and text files "
+            "(.txt) with the path of one video in each line.",
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="STORE", help="Folder of the feature store.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="STORE",
+            help="The folder of the feature store. It is made if it does not exist; in an existing store only what is "
+            "missing is extracted.",
+        ),
+    ],
     preset: Annotated[
         str | None,
-        typer.Option(help="default; fast, for a processor; ave: the published recipe. [default: the store's own]"),
+        typer.Option(
+            help="A set of networks and settings: default; fast, which is meant for a computer without a GPU; or ave, "
+            "which follows the published recipe of the AVE data set. The options below change single settings of it. "
+            "[default: the settings of the store, or default for a new store]"
+        ),
     ] = None,
-    visual: Annotated[str | None, typer.Option(help="Visual backbones, with commas; none for no pictures.")] = None,
-    audio: Annotated[str | None, typer.Option(help="Audio backbones, with commas; none for no sound.")] = None,
+    visual: Annotated[
+        str | None,
+        typer.Option(
+            help="The networks for pictures, separated by commas; none leaves the pictures out. [default: the preset's]"
+        ),
+    ] = None,
+    audio: Annotated[
+        str | None,
+        typer.Option(
+            help="The networks for sound, separated by commas; none leaves the sound out. [default: the preset's]"
+        ),
+    ] = None,
     frames_per_segment: Annotated[
-        int | None, typer.Option(help="Pictures in each segment. [default: the backbone's own; VGG-19: 16 a second]")
+        int | None,
+        typer.Option(
+            help="How many pictures of each segment the networks see; their features are averaged. More pictures take "
+            "longer and follow fast movement better. [default: the network's own number; 16 a second for VGG-19]"
+        ),
     ] = None,
-    segment_seconds: Annotated[float | None, typer.Option(help="Length of a segment in seconds. [default: 1]")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, float16 or int8. [default: float16]")] = None,
-    stored_as: Annotated[str | None, typer.Option(help="float16 or float32. [default: float16]")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or torch-cpu.")] = "auto",
-    engine: Annotated[str, typer.Option(help="local: in this process; dask: on many.")] = "local",
+    segment_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="The length of a segment in seconds, from 0.2 to 30. Choose a smaller one when events are shorter "
+            "than a second. [default: 1]"
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="The precision of the networks' arithmetic. int8 is the fastest and the least exact. "
+            "[default: the preset's]"
+        ),
+    ] = None,
+    stored_as: Annotated[
+        StoredType | None,
+        typer.Option(
+            help="The type of the stored numbers. float32 takes twice the room, and is needed only where features are "
+            "too large for float16. [default: float16]"
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="Where the networks run: auto, cpu, cuda, or torch-cpu, which avoids OpenVINO."),
+    ] = "auto",
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="How videos are worked through: local extracts one after the other in this process; dask extracts "
+            "several at once, in processes on this computer or on a cluster."
+        ),
+    ] = "local",
     workers: Annotated[
-        int | None, typer.Option(help="Processes that Dask starts here. [default: one for each core]")
+        int | None,
+        typer.Option(help="How many processes dask starts on this computer. [default: one for each core]"),
     ] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, instead.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="The address of a running Dask scheduler whose workers extract, such as tcp://host:8786. Its workers "
+            "have to see the videos and the store under the same paths. [default: dask starts its own processes]"
+        ),
+    ] = None,
     retry_quarantined: Annotated[
-        bool, typer.Option("--retry-quarantined", help="Try videos again that took their process down with them.")
+        bool,
+        typer.Option(
+            "--retry-quarantined",
+            help="Also try videos that made the process that read them crash in a former run. They are left out "
+            "otherwise.",
+        ),
     ] = False,
 ) -> None:
-    """Extract the features of videos into a store.
+    """Extract the features of videos into a feature store.
 
-    May be stopped at any moment and run again: what is done is not done again.
+    The command may be stopped at any moment and run again; what has been extracted is not extracted again.
     """
     with console.usage_errors():
         from avel.features.run import extract_many
@@ -80,7 +162,7 @@ def extract(
                 videos,
                 output,
                 recipe,
-                engine=engine,  # type: ignore[arg-type]  # checked there
+                engine=engine,
                 workers=workers,
                 scheduler=scheduler,
                 device=device,
@@ -96,7 +178,7 @@ def extract(
 def info(
     store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
-    """Say what a store holds."""
+    """Show what a feature store holds, how it was made, and what could not be extracted."""
     from avel.features.journal import read_failures
     from avel.features.store import FeatureStore
 
@@ -111,9 +193,19 @@ def info(
 @app.command()
 def verify(
     store: Store,
-    sources: Annotated[bool, typer.Option("--sources", help="Also compare the videos with their digests.")] = False,
+    sources: Annotated[
+        bool,
+        typer.Option(
+            "--sources",
+            help="Also read the videos again, and report those that are missing or have changed since they were "
+            "extracted.",
+        ),
+    ] = False,
 ) -> None:
-    """Read every file of a store from end to end, and name those that are damaged."""
+    """Read every file of a feature store from end to end and report those that are damaged.
+
+    The exit code is 1 if a file is damaged.
+    """
     from avel.data.ave.exchange import read_source
     from avel.features.store import FeatureStore
 
@@ -131,17 +223,37 @@ def verify(
 @app.command("export")
 def export_command(
     store: Store,
-    folder: Annotated[Path, typer.Argument(help="Folder for visual_feature.h5, audio_feature.h5 and others.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder to write visual_feature.h5, audio_feature.h5 and the other files to.")
+    ],
     annotations: Annotations = None,
-    segments: Annotated[int, typer.Option(help="Segments of every row; longer videos are cut, shorter filled.")] = 10,
-    dtype: Annotated[str, typer.Option(help="float16, float32 or float64.")] = "float32",
-    visual: Annotated[str | None, typer.Option(help="Visual backbone to export. [default: the only one]")] = None,
-    audio: Annotated[str | None, typer.Option(help="Audio backbone to export. [default: the only one]")] = None,
+    segments: Annotated[
+        int,
+        typer.Option(
+            help="The number of segments in every row. Longer videos lose their end; shorter ones are filled with "
+            "zeros."
+        ),
+    ] = 10,
+    dtype: Annotated[
+        FloatType,
+        typer.Option(help="The type of the numbers in the files. The published features of AVE are float64."),
+    ] = "float32",
+    visual: Annotated[
+        str | None,
+        typer.Option(help="The network whose visual features are written. [default: the only one in the store]"),
+    ] = None,
+    audio: Annotated[
+        str | None,
+        typer.Option(help="The network whose audio features are written. [default: the only one in the store]"),
+    ] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Write zeros for videos that are not in the store.")
+        bool,
+        typer.Option(
+            "--allow-missing", help="Write zeros for videos that are not in the store, instead of ending with an error."
+        ),
     ] = False,
 ) -> None:
-    """Write a store in the HDF5 layout of the AVE data set."""
+    """Write the features of a store as HDF5 files in the layout of the AVE data set."""
     with console.usage_errors():
         from avel.data.ave.exchange import export_ave
         from avel.features.store import FeatureStore
@@ -151,7 +263,7 @@ def export_command(
             folder,
             _rows(annotations),
             segments=segments,
-            dtype=dtype,  # type: ignore[arg-type]  # checked there
+            dtype=dtype,
             visual=visual,
             audio=audio,
             allow_missing=allow_missing,
@@ -165,14 +277,22 @@ def export_command(
 
 @app.command("import")
 def import_command(
-    folder: Annotated[Path, typer.Argument(help="Folder with visual_feature.h5, audio_feature.h5 or both.")],
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the new feature store.")],
-    annotations: Annotations = None,
-    visual: Annotated[str, typer.Option(help="Backbone that made the visual features.")] = "vgg19-original",
-    audio: Annotated[str, typer.Option(help="Backbone that made the audio features.")] = "vggish",
-    stored_as: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
+    folder: Annotated[Path, typer.Argument(help="The folder that holds visual_feature.h5, audio_feature.h5, or both.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The folder of the new feature store.")],
+    annotations: ImportedAnnotations = None,
+    visual: Annotated[
+        str, typer.Option(help="The name of the network that made the visual features.")
+    ] = "vgg19-original",
+    audio: Annotated[str, typer.Option(help="The name of the network that made the audio features.")] = "vggish",
+    stored_as: Annotated[
+        StoredType,
+        typer.Option(
+            help="The type of the stored numbers. float32 takes twice the room, and is needed only where features are "
+            "too large for float16."
+        ),
+    ] = "float16",
 ) -> None:
-    """Make a store of features in the HDF5 layout of the AVE data set."""
+    """Make a feature store of HDF5 files in the layout of the AVE data set."""
     with console.usage_errors():
         from avel.data.ave.exchange import import_ave
 
@@ -182,7 +302,7 @@ def import_command(
             _rows(annotations),
             visual=visual,
             audio=audio,
-            stored_as=stored_as,  # type: ignore[arg-type]  # checked there
+            stored_as=stored_as,
         )
     print(f"{store}: {len(opened)} videos")
 

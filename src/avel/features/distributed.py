@@ -196,5 +196,4 @@ def _networks(job: Job) -> Backbones:
 
 
 def _threads() -> int:
-    threads: int = _import_distributed().get_worker().state.nthreads
-    return threads
+    return int(_import_distributed().get_worker().state.nthreads)

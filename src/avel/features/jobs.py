@@ -56,7 +56,7 @@ def load_backbones(recipe: Recipe, device: str = "auto", threads: int | None = N
 
     Raises:
         ValueError: if there is no such backbone, or it cannot run so.
-        WeightsError: if weights cannot be had.
+        WeightsError: if weights are not available.
     """
     from avel.backbones.engine import EngineOptions
     from avel.backbones.registry import audio_backbone, visual_backbone

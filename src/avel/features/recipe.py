@@ -7,13 +7,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
-Precision = Literal["float32", "float16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
-StoredType = Literal["float16", "float32"]
-STORED_TYPES: tuple[StoredType, ...] = get_args(StoredType)
+from avel.features.choices import PRECISIONS, STORED_TYPES, Precision, StoredType
 
 MAX_FRAMES_PER_SEGMENT = 256
 SHORTEST_SEGMENT_SECONDS, LONGEST_SEGMENT_SECONDS = 0.2, 30.0

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
+from avel.features.choices import ENGINES, EngineName
 from avel.features.discovery import discover_videos
 from avel.features.index import IndexRow
 from avel.features.jobs import Engine, ExtractionTask, Job, Loader, LocalEngine, Outcome, load_backbones
@@ -17,9 +17,6 @@ from avel.features.keys import assign_keys
 from avel.features.recipe import Recipe
 from avel.features.source import absolute_text
 from avel.features.store import FeatureStore
-
-EngineName = Literal["local", "dask"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def extract_many(
     Raises:
         ValueError: if a setting is not allowed, or there is nothing to extract.
         FeaturesError: if the store has another recipe or other networks, or cannot be written.
-        WeightsError: if a network's weights cannot be had.
+        WeightsError: if a network's weights are not available.
         AvelError: if the cluster cannot be reached.
     """
     if engine not in ENGINES:

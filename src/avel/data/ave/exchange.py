@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avel.data.ave.hdf5 import FLOAT_TYPES, AveArray, AveArrays, FloatType, write_rows, write_visual
+from avel.data.ave.hdf5 import AveArray, AveArrays, write_rows, write_visual
 from avel.errors import FeaturesError
+from avel.features.choices import FLOAT_TYPES, FloatType, StoredType
 from avel.features.extract import FeatureBatch
-from avel.features.recipe import Recipe, StoredType
+from avel.features.recipe import Recipe
 from avel.features.source import SourceFile, absolute_text
 from avel.features.store import BackboneEntry, FeatureStore
 from avel.files import write_text

@@ -31,12 +31,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from avel.errors import FeaturesError
+from avel.features.choices import FLOAT_TYPES, FloatType
 from avel.files import as_os_error, replacing, writing
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 
 DATA_KEY = "avadataset"
 ORDER_KEY = "order"
-
-FloatType = Literal["float16", "float32", "float64"]
-FLOAT_TYPES: tuple[FloatType, ...] = get_args(FloatType)
 
 MAX_ROWS = 10_000_000
 MAX_ROW_VALUES = 2**28
