@@ -225,9 +225,11 @@ def sound_departures(clips: list[Path]) -> dict[str, Any]:
     for clip in clips:
         with av.open(str(clip)) as container:
             stream = container.streams.best("audio")
-            frames = [frame.to_ndarray() for frame in container.decode(stream)]
+            packer = av.AudioResampler(format="flt")  # planar frames are not safe to read in every layout
+            packed = [part for frame in container.decode(stream) for part in packer.resample(frame)]
             rate = stream.codec_context.sample_rate
-        stereo = np.concatenate(frames, axis=1).astype(np.float64)  # (C, S), planar float in all of these clips
+        samples = np.concatenate([part.to_ndarray().reshape(-1, part.layout.nb_channels) for part in packed])
+        stereo = samples.T.astype(np.float64)  # (C, S)
         seconds = min(SECONDS, stereo.shape[1] // rate)
         stereo = stereo[:, : seconds * rate]
         mono = stereo.mean(axis=0)

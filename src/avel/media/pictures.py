@@ -43,7 +43,7 @@ class Orientation:
         """From the frame's display matrix, to the nearest quarter turn."""
         side_data: Any = frame.side_data
         data = side_data.get(SideDataType.DISPLAYMATRIX)
-        if data is None:
+        if data is None or len(bytes(data)) < 36:
             return cls()
         # x' = a x + c y, y' = b x + d y
         a, b, _, c, d, *_ = np.frombuffer(bytes(data), dtype=np.int32).tolist()

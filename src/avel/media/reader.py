@@ -54,7 +54,8 @@ class MediaReader:
 
     Only the file itself is opened: playlists and references to other files or addresses are refused. Pictures are
     turned as the file says, and stretched by its pixel aspect for ``longest_side``; high dynamic range becomes
-    ordinary; transparent parts are black. Sound is the average of all channels. Frames are not deinterlaced.
+    ordinary; transparent parts are black. Sound is the mean of left and right, of a standard stereo downmix where there
+    are more channels. Frames are not deinterlaced.
 
     Damaged packets are skipped: the sound between the last good and the next good packet is silent and its segments
     are not valid; pictures are not valid until the next key frame.

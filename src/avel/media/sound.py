@@ -1,8 +1,10 @@
 """Decoded sound to mono samples at one rate, each at its place on the timeline, segment by segment."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -22,18 +24,70 @@ JITTER_SECONDS = 0.01
 times to milliseconds, and the shortest loss worth a gap is one packet of 20 ms or more."""
 
 
-def to_mono(frame: "AudioFrame") -> Samples:
-    """(S,) average of the channels, of any layout, full scale at 1."""
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(frame.samples, -1).T  # (C, S)
-    mono = values.mean(axis=0, dtype=np.float64)
-    if values.dtype.kind == "u":
-        mono = (mono - 128) / 128
-    elif values.dtype.kind == "i":
-        mono /= 2 ** (8 * values.dtype.itemsize - 1)
-    samples: Samples = np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
-    return samples
+STEREO_GAINS = {"FL": 0.5, "FR": 0.5, "DL": 0.5, "DR": 0.5, "FC": math.sqrt(0.5), "LFE": 0.0, "LFE2": 0.0}
+"""What each channel has in the mean of a stereo downmix after ITU-R BS.775-4: the front channels whole, the centre 3 dB
+down in both, the low-frequency effects left out."""
+SURROUND_GAIN = math.sqrt(0.125)
+"""All other loudspeakers: 3 dB down in one of the two sides."""
+RELEASE_PER_SECOND = 0.5
+"""How fast the gain comes back after a peak that was too loud for the mixture."""
+
+
+def channel_gains(names: Sequence[str]) -> npt.NDArray[np.float32]:
+    """(C,) how much of each channel is in the mono mixture.
+
+    That is the mean of left and right, and of a standard stereo downmix where there are more loudspeakers; of
+    ambisonics the omnidirectional channel. Channels that no layout names are averaged.
+
+    Args:
+        names: libav's name of each channel: ``FL``, ``FR``, ``FC``, ``LFE``, ...
+    """
+    if "AMBI0" in names:
+        gains = [float(name == "AMBI0") for name in names]
+    elif {"FL", "FR"} <= set(names) or {"DL", "DR"} <= set(names):
+        gains = [STEREO_GAINS.get(name, SURROUND_GAIN) for name in names]
+    else:
+        gains = [1 / len(names)] * len(names)
+    return np.array(gains, dtype=np.float32)
+
+
+class MonoMixer:
+    """Decoded frames to mono samples, whatever their format and layout, which may change from frame to frame.
+
+    Every frame is made packed by libswresample before its samples are read: PyAV reads past the end of planar frames of
+    some layouts. Where a mixture of several loudspeakers is over full scale it is turned down, not clipped.
+    """
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] | None = None
+        self._gain = 1.0
+
+    def __call__(self, frame: "AudioFrame") -> Samples:
+        """(S,) full scale at 1.
+
+        Raises:
+            av.FFmpegError: if libav cannot convert the frame.
+            ValueError: if PyAV cannot.
+        """
+        key = (frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate)
+        if key != self._key:
+            self._packer = av.AudioResampler(format="flt")
+            self._gains = channel_gains([channel.name for channel in frame.layout.channels])
+            self._key = key
+        frame.pts = None  # times are the caller's; the resampler would have its own idea of them
+        packed = [piece.to_ndarray().reshape(-1) for piece in self._packer.resample(frame)]
+        samples = np.concatenate(packed) if packed else np.empty(0, np.float32)
+        channels = np.nan_to_num(samples, posinf=0, neginf=0).reshape(-1, len(self._gains))
+        mono: Samples = channels @ self._gains
+        return self._limited(mono, frame.sample_rate) if len(self._gains) > 2 else mono
+
+    def _limited(self, mono: Samples, rate: int) -> Samples:
+        peak = float(np.abs(mono).max(initial=0.0))
+        free = min(self._gain + RELEASE_PER_SECOND * len(mono) / rate, 1.0)
+        start, end = (self._gain, free) if peak * free <= 1 else (1 / max(peak, 1.0),) * 2
+        self._gain = end
+        ramp: Samples = np.linspace(start, end, len(mono), dtype=np.float32)
+        return mono * ramp
 
 
 class SoundPlacer:
@@ -120,6 +174,7 @@ class SoundTrack:
         self._segment_seconds = segment_seconds
         self._rate = sample_rate or 0
         self._num_samples = round(segment_seconds * self._rate)
+        self._mixer = MonoMixer()
         self._placer = SoundPlacer(self._rate)
         self._segments: dict[int, _SoundSegment] = {}
         self._first_index = 0
@@ -145,6 +200,11 @@ class SoundTrack:
         if not (MIN_SAMPLE_RATE <= frame.sample_rate <= MAX_SAMPLE_RATE and frame.layout.nb_channels <= MAX_CHANNELS):
             self.damage(f"{frame.layout.nb_channels} channels at {frame.sample_rate} Hz")
             return
+        try:
+            mono = self._mixer(frame)
+        except (av.FFmpegError, ValueError, MemoryError) as error:
+            self.damage(str(getattr(error, "strerror", None) or error))
+            return
         if frame.is_corrupt and self._damaged_from is None:
             self._damaged_from = max(start, self._placer.end_seconds)
             start_of_good = end
@@ -156,7 +216,7 @@ class SoundTrack:
             for index in range(max(first, self._first_index), last + 1):
                 self._segment(index).is_damaged = True
             self._damaged_from = None
-        self._write(self._placer.push(to_mono(frame), frame.sample_rate, start))
+        self._write(self._placer.push(mono, frame.sample_rate, start))
 
     def end(self) -> None:
         """Nothing more will come."""
