@@ -10,7 +10,8 @@ import pytest
 from avel.errors import MediaError
 from avel.media import container as container_module
 from avel.media.container import choose_tracks, open_media
-from avel.media.reader import probe
+from avel.media.reader import MediaReader, probe
+from avel.media.types import PictureFormat
 from avel.testing.tone_and_flash import make_clip
 
 
@@ -134,7 +135,7 @@ def test_what_libav_says_is_passed_on_and_its_log_stays_off(tmp_path, clip, capf
     data = clip.read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(data[: data.index(b"moov") - 4])
-    refused(path, "moov atom not found")
+    refused(path, r"cut off before it was finished.* \(moov atom not found\)\. Copy the file from the camera again")
     assert av.logging.get_level() is None
     assert capfd.readouterr() == ("", "")
 
@@ -186,3 +187,74 @@ def test_cover_art_is_no_video_track(tmp_path):
         video, audio, _ = choose_tracks(container, path)
         assert video is None
         assert audio is not None
+
+
+def sound_file(path, tracks):
+    """A file with several audio tracks: of each its channels and its dispositions."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for channels, disposition in tracks:
+            stream = container.add_stream("aac", rate=16000, layout="mono" if channels == 1 else "stereo")
+            stream.disposition = disposition
+            streams.append(stream)
+        for number, ((channels, _), stream) in enumerate(zip(tracks, streams, strict=True), 1):
+            tone = np.sin(np.arange(16000) * 2 * np.pi * 200 * number / 16000).astype(np.float32) / 2
+            frame = av.AudioFrame.from_ndarray(np.repeat(tone[None], channels, 0), format="fltp", layout=stream.layout)
+            frame.sample_rate = 16000
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize("side", ["visual_impaired", "comment", "hearing_impaired", "dub"])
+def test_sound_that_is_not_the_videos_own_is_not_chosen(tmp_path, side):
+    disposition = av.stream.Disposition[side]
+    path = sound_file(tmp_path / "clip.mkv", [(2, disposition), (1, av.stream.Disposition(0))])
+    assert (probe(path).audio_track, probe(path).audio_tracks) == (2, 2)
+    path = sound_file(tmp_path / "only.mkv", [(2, disposition)])
+    assert probe(path).audio_track == 1
+
+
+def test_original_sound_is_preferred(tmp_path):
+    path = sound_file(tmp_path / "clip.mkv", [(2, av.stream.Disposition(0)), (1, av.stream.Disposition.original)])
+    assert probe(path).audio_track == 2
+
+
+def test_an_audio_track_can_be_chosen(tmp_path):
+    path = sound_file(tmp_path / "clip.mkv", [(1, av.stream.Disposition.default), (1, av.stream.Disposition(0))])
+    for wanted, number in ((None, 1), (1, 1), (2, 2)):
+        with MediaReader(path, audio_track=wanted) as reader:
+            samples = next(reader).waveform
+        assert reader.info.audio_track == number
+        spectrum = np.abs(np.fft.rfft(samples))
+        assert abs(int(spectrum.argmax()) - 200 * number) <= 2
+    with pytest.raises(MediaError, match="audio track 3 was asked for; the audio tracks that can be read are: 1, 2"):
+        probe(path, audio_track=3)
+
+
+@pytest.mark.parametrize("cut", [8, 40, 200, 440])
+def test_a_fragmented_file_is_read_up_to_the_cut(tmp_path, cut):
+    whole = make_clip(tmp_path / "whole.mp4", 6.0, video_options={"g": "25"})
+    with (
+        av.open(str(whole)) as source,
+        av.open(str(tmp_path / "f.mp4"), "w", options={"movflags": "frag_keyframe+empty_moov"}) as target,
+    ):
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    data = (tmp_path / "f.mp4").read_bytes()
+    (tmp_path / "f.mp4").write_bytes(data[: data.rindex(b"moof") - 4 + cut])
+    with MediaReader(tmp_path / "f.mp4", pictures={"p": PictureFormat(1, longest_side=32)}) as reader:
+        segments = list(reader)
+    assert [segment.visual_valid for segment in segments][:5] == [True] * 5
+    assert [segment.audio_valid for segment in segments][:4] == [True] * 4
+    assert any("cut off" in line or "incomplete" in line for line in reader.warnings)
+
+
+def test_a_raw_stream_declares_no_duration(tmp_path):
+    path = make_clip(tmp_path / "sound.aac", 10.0, video_span=None, events=[(0.0, 3.0)])
+    with MediaReader(path) as reader:
+        assert 10 <= len(list(reader)) <= 11
+    assert reader.info.duration_seconds is None
+    assert reader.warnings == []

@@ -176,3 +176,18 @@ def test_pixel_formats_and_odd_sizes_give_the_colour_that_went_in(size, pixels):
     picture = Scaler((24, 18))(uniform(colour, size, pixels), Orientation())
     assert picture.shape == (18, 24, 3)
     assert np.abs(picture.astype(int) - colour).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix", "red"),
+    [((1280, 720), 2, "709"), ((720, 576), 2, "601"), ((1280, 720), 5, "601"), ((320, 240), 1, "709")],
+)
+def test_untagged_high_definition_is_taken_as_bt709(size, matrix, red):
+    """Y'CbCr of pure red, after BT.709 or BT.601; libswscale takes BT.601 for what is not tagged."""
+    codes = {"709": (63, 102, 240), "601": (82, 90, 240)}[red]
+    frame = av.VideoFrame(*size, "yuv420p")
+    for plane, code in zip(frame.planes, codes, strict=True):
+        plane.update(bytes([code]) * plane.buffer_size)
+    frame.colorspace = matrix
+    picture = Scaler((16, 16))(frame, Orientation())
+    assert np.abs(picture.reshape(-1, 3).astype(int) - (255, 0, 0)).max() <= 3

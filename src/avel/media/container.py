@@ -5,12 +5,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 import av
 from av.stream import Discard, Disposition
 
 from avel.errors import MediaError
+from avel.media.boxes import FileStart, is_box_file, whole_fragments_end
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -32,22 +33,49 @@ STILL_BRANDS = {"avif", "heic", "heix", "mif1"}
 
 ADVICE = "Give a video or audio file, for example MP4, MKV, WebM, MOV or AVI."
 REPAIR = "The file may be incomplete: download or export it again."
+CUT_RECORDING = (
+    "the recording was cut off before it was finished, as by a loss of power or a full card: the table of its pictures "
+    "and sound, which is written last, is missing (moov atom not found). Copy the file from the camera again; "
+    "if it is the same there, a repair tool such as untrunc can rebuild the table from another recording of that camera"
+)
+ESTIMATED = frozenset(
+    ["aac", "ac3", "amr", "av1", "dirac", "dv", "eac3", "h264", "hevc", "m4v", "mpegvideo", "obu", "vc1", "vvc"]
+)
+"""Containers without a duration: libav guesses one from the bit rate of the beginning."""
+SIDE_TRACK = (
+    Disposition.dub
+    | Disposition.comment
+    | Disposition.lyrics
+    | Disposition.karaoke
+    | Disposition.hearing_impaired
+    | Disposition.visual_impaired
+    | Disposition.clean_effects
+    | Disposition.non_diegetic
+    | Disposition.descriptions
+    | Disposition.dependent
+)
+"""What a file says of sound that is not the video's own: audio description, comments, dubbing, ..."""
 
 
 @contextmanager
-def open_media(path: str | os.PathLike[str]) -> Iterator["InputContainer"]:
+def open_media(path: str | os.PathLike[str], warnings: list[str] | None = None) -> Iterator["InputContainer"]:
     """Open a file, and nothing else: no address, no playlist, no second file.
+
+    Args:
+        path: file, or named pipe.
+        warnings: what is wrong with a file that is opened all the same is added here.
 
     Raises:
         MediaError: if it cannot be opened or is not a video or audio file.
     """
     with _open_file(path) as file:
         try:
-            container = _open_container(file)
+            container = _open_whole_part(file, [] if warnings is None else warnings)
         except (av.FFmpegError, ValueError, MemoryError, OSError) as error:
-            raise MediaError(
-                f"{path}: not a video or audio file that can be read ({_reason(file, error)}). {ADVICE}"
-            ) from error
+            reason = _reason(file, error)
+            if "moov atom not found" in reason and is_box_file(file):
+                raise MediaError(f"{path}: {CUT_RECORDING}.") from error
+            raise MediaError(f"{path}: not a video or audio file that can be read ({reason}). {ADVICE}") from error
         with container:
             if STILL_BRANDS & {container.metadata.get("major_brand", "").strip()}:
                 raise MediaError(f"{path}: a still image, not a video. {ADVICE}")
@@ -55,18 +83,25 @@ def open_media(path: str | os.PathLike[str]) -> Iterator["InputContainer"]:
 
 
 def choose_tracks(
-    container: "InputContainer", path: str | os.PathLike[str]
+    container: "InputContainer", path: str | os.PathLike[str], audio_track: int | None = None
 ) -> tuple["VideoStream | None", "AudioStream | None", list[str]]:
     """The tracks a player would show and play.
 
     Of each kind: one that the file marks as default before one that it does not, then the one with the most pixels,
-    or the most channels and the highest rate, then the first. Cover art is no video track.
+    or the most channels and the highest rate, then the first. Cover art is no video track. Sound that the file says is
+    not the video's own (audio description, comments, dubbing, ...) comes after all other, and what it calls original
+    before.
+
+    Args:
+        container: the open file.
+        path: its name, for messages.
+        audio_track: the number of the audio track to take instead, 1 for the file's first one.
 
     Returns:
         The video track, the audio track, and a line for each kind of track that is there but cannot be read.
 
     Raises:
-        MediaError: if there is neither.
+        MediaError: if there is neither, or no audio track of that number that can be read.
     """
     videos = [
         s
@@ -84,6 +119,14 @@ def choose_tracks(
         warnings.append("The audio track is in a format that cannot be decoded here.")
     video = max(readable_videos, key=_video_rank, default=None)
     audio = max(readable_audios, key=_audio_rank, default=None)
+    if audio_track is not None:
+        audio = audios[audio_track - 1] if 1 <= audio_track <= len(audios) else None
+        if audio not in readable_audios:
+            numbers = ", ".join(str(n) for n, s in enumerate(audios, 1) if s in readable_audios) or "none"
+            raise MediaError(
+                f"{path}: audio track {audio_track} was asked for; the audio tracks that can be read are: {numbers}. "
+                "Choose one of them, or leave the choice to avel."
+            )
     if video is None and audio is None:
         found = ", ".join(sorted({s.type for s in container.streams})) or "none"
         raise MediaError(f"{path}: no video or audio track that can be read (tracks found: {found}). {ADVICE}")
@@ -122,6 +165,16 @@ def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
         file.close()
         fail("an empty file", REPAIR)
     return file
+
+
+def _open_whole_part(file: BinaryIO, warnings: list[str]) -> "InputContainer":
+    """Open a file; of an MP4 that was cut within its last fragment's table, which libav refuses, what is before."""
+    end = whole_fragments_end(file) if file.seekable() else None
+    if end is None:
+        return _open_container(file)
+    container = _open_container(cast(BinaryIO, FileStart(file, end)))
+    warnings.append("The file was cut off; its last fragment is incomplete and was left out.")
+    return container
 
 
 def _open_container(file: BinaryIO) -> "InputContainer":
@@ -168,9 +221,11 @@ def _video_rank(stream: "VideoStream") -> tuple[bool, int, int]:
     return bool(stream.disposition & Disposition.default), context.width * context.height, -stream.index
 
 
-def _audio_rank(stream: "AudioStream") -> tuple[bool, int, int, int]:
-    context = stream.codec_context
-    return bool(stream.disposition & Disposition.default), context.channels, context.sample_rate or 0, -stream.index
+def _audio_rank(stream: "AudioStream") -> tuple[bool, bool, bool, int, int, int]:
+    context, disposition = stream.codec_context, stream.disposition
+    is_own = not disposition & SIDE_TRACK
+    is_default, is_original = bool(disposition & Disposition.default), bool(disposition & Disposition.original)
+    return is_own, is_default, is_original, context.channels, context.sample_rate or 0, -stream.index
 
 
 def _is_possible_sound(stream: "AudioStream") -> bool:
@@ -181,7 +236,9 @@ def _is_possible_sound(stream: "AudioStream") -> bool:
 
 
 def declared_seconds(container: "InputContainer", streams: list[Any], zero: float) -> float | None:
-    """Length of the timeline that the tracks read, or else the file, declare."""
+    """Length of the timeline that the tracks read, or else the file, declare; ``None`` if neither does."""
+    if container.format.name in ESTIMATED:
+        return None
     ends: list[float] = []
     for stream in streams:
         if stream.duration is None or stream.duration <= 0:

@@ -18,6 +18,8 @@ MAX_PIXEL_ASPECT = 16
 
 # ITU-T H.273 transfer characteristics.
 PQ, HLG = 16, 18
+BT709_MATRIX, UNSPECIFIED_MATRIX = 1, 2
+SD_HEIGHT, HD_WIDTH = 576, 1280
 SDR_WHITE_NITS = 203.0
 """Brightness of reference white in HDR pictures (ITU-R BT.2408); it becomes white."""
 HLG_PEAK_NITS = 1000.0
@@ -141,7 +143,7 @@ class Scaler:
             pix_fmt=frame.format.name,
             time_base="1/1000000",
             pixel_aspect="1/1",
-            colorspace=str(int(frame.colorspace)),
+            colorspace=str(colour_matrix(frame)),
             range=str(int(frame.color_range)),
         )
         self._sink = graph.add("buffersink")
@@ -152,6 +154,16 @@ class Scaler:
             self._sink,
         ).configure()
         self._graph = graph
+
+
+def colour_matrix(frame: "VideoFrame") -> int:
+    """The matrix coefficients (ITU-T H.273) of a frame; where the file is silent, BT.709 for high definition.
+
+    That is what players assume. libswscale takes BT.601 for all, which moves saturated colours by up to 30 of 255.
+    """
+    matrix = int(frame.colorspace)
+    is_high_definition = frame.width >= HD_WIDTH or frame.height > SD_HEIGHT
+    return BT709_MATRIX if matrix == UNSPECIFIED_MATRIX and is_high_definition and not frame.format.is_rgb else matrix
 
 
 def scale_flags(stored: tuple[int, int], wanted: tuple[int, int]) -> str:

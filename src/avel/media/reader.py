@@ -66,6 +66,8 @@ class MediaReader:
         pictures: what to make of the video track, by name. Empty: it is not decoded.
         sample_rate: of the waveform, in Hz. ``None``: sound is not decoded.
         max_duration_seconds: read no further than this on the timeline.
+        audio_track: number of the audio track to read, 1 for the file's first one. ``None``: the one that a player
+            would play; see `avel.media.container.choose_tracks`.
         threads: for decoding; 0 is as many as the machine has.
 
     Attributes:
@@ -88,6 +90,7 @@ class MediaReader:
         pictures: Mapping[str, PictureFormat] | None = None,
         sample_rate: int | None = 16000,
         max_duration_seconds: float | None = None,
+        audio_track: int | None = None,
         threads: int = 0,
     ) -> None:
         if not (math.isfinite(segment_seconds) and segment_seconds > 0):
@@ -96,6 +99,8 @@ class MediaReader:
             raise ValueError(f"sample_rate must be {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, got {sample_rate}.")
         if max_duration_seconds is not None and not max_duration_seconds > 0:
             raise ValueError(f"max_duration_seconds must be above 0, got {max_duration_seconds}.")
+        if audio_track is not None and audio_track < 1:
+            raise ValueError(f"audio_track must be 1 or more, got {audio_track}.")
         if threads < 0:
             raise ValueError(f"threads must be 0 or more, got {threads}.")
         self.path = path
@@ -106,7 +111,7 @@ class MediaReader:
         self._limit = max_duration_seconds if max_duration_seconds is not None else math.inf
         self._stack = ExitStack()
         try:
-            self._open(threads)
+            self._open(threads, audio_track)
         except BaseException:
             self._stack.close()
             raise
@@ -131,9 +136,10 @@ class MediaReader:
         self._segments.close()
         self._stack.close()
 
-    def _open(self, threads: int) -> None:
-        container = self._stack.enter_context(open_media(self.path))
-        video, audio, self.warnings = choose_tracks(container, self.path)
+    def _open(self, threads: int, audio_track: int | None) -> None:
+        container = self._stack.enter_context(open_media(self.path, self.warnings))
+        video, audio, warnings = choose_tracks(container, self.path, audio_track)
+        self.warnings += warnings
         for stream in (video, audio):
             if stream is not None:
                 stream.codec_context.thread_count = threads
@@ -163,6 +169,8 @@ class MediaReader:
             height=displayed[1] if displayed else None,
             frame_rate=float(video.average_rate) if video is not None and video.average_rate else None,
             sample_rate=(audio.codec_context.sample_rate or None) if audio is not None else None,
+            audio_track=list(container.streams.audio).index(audio) + 1 if audio is not None else None,
+            audio_tracks=len(container.streams.audio),
         )
         if video is None and self.formats:
             self.warnings.append("The file has no video track that can be read.")
@@ -231,11 +239,15 @@ def _whole_interval(video: "VideoStream | None", declared_seconds: float | None,
     return max(1, interval) / (rate * segment_seconds)
 
 
-def probe(path: str | os.PathLike[str]) -> MediaInfo:
+def probe(path: str | os.PathLike[str], audio_track: int | None = None) -> MediaInfo:
     """What a media file says of itself; its first picture is decoded to see how it is turned.
 
+    Args:
+        path: file, or named pipe.
+        audio_track: as for `MediaReader`.
+
     Raises:
-        MediaError: if it cannot be opened, or holds neither video nor audio.
+        MediaError: if it cannot be opened, or holds neither video nor audio that can be read.
     """
-    with MediaReader(path, sample_rate=None) as reader:
+    with MediaReader(path, sample_rate=None, audio_track=audio_track) as reader:
         return reader.info

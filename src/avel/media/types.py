@@ -70,6 +70,8 @@ class MediaInfo:
         height: display height in pixels.
         frame_rate: average pictures a second, ``None`` when unknown.
         sample_rate: of the sound, ``None`` without an audio track.
+        audio_track: number of the audio track that is read, 1 for the file's first one; ``None`` without one.
+        audio_tracks: how many audio tracks the file has.
     """
 
     path: str
@@ -78,6 +80,8 @@ class MediaInfo:
     height: int | None
     frame_rate: float | None
     sample_rate: int | None
+    audio_track: int | None = None
+    audio_tracks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
