@@ -204,12 +204,14 @@ class TestTimeline:
     def test_pictures_that_start_late_and_end_early(self, tmp_path):
         path = make_clip(tmp_path / "clip.mkv", 6.0, events=[(0.0, 6.0)], video_span=(1.4, 3.8))
         segments, reader = read(path)
-        assert visual_valid(segments) == [False, True, True, True, False, False]
+        # Players show the last picture until the sound ends.
+        assert visual_valid(segments) == [False, True, True, True, True, True]
         assert numbers(segments)[1:4] == [[35, 35, 35, 40, 45], [50, 55, 60, 65, 70], [75, 80, 85, 90, 94]]
         assert not segments[0].pictures["tiny"].any()
         assert audio_valid(segments) == [True] * 6
         assert np.abs(waveform(segments) - tone_waveform(6.0, [(0, 6)], 16000)).max() < 1e-3
-        assert reader.warnings == ["Pictures missing in 0-1 s, 4-6 s."]
+        assert numbers(segments)[4:] == [[94] * 5] * 2
+        assert reader.warnings == ["Pictures missing in 0-1 s."]
 
     @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
     def test_a_timeline_that_does_not_start_at_zero(self, tmp_path, name):
@@ -460,7 +462,8 @@ class TestBounds:
                 segments.append(segment)
                 waiting = max(waiting, len(reader._assembly._sound._segments))
         assert waiting <= 5
-        assert visual_valid(segments) == [True] * 2 + [False] * 10
+        assert visual_valid(segments) == [True] * 12  # the last picture stays until the sound ends
+        assert min(picture_number(p) for s in segments[2:] for p in s.pictures["tiny"]) >= 45
         assert np.abs(waveform(segments) - tone_waveform(12.0, [(0, 12)], 16000)).max() < 1e-3
 
     def test_impossible_times_are_left_out(self, tmp_path):
@@ -569,8 +572,8 @@ REAL_FILES = {
     "events/speech_friday_cc0.mp4": ((640, 480), 6.166, 30, 44100, 6.167, "1" * 7, "1" * 7),
     "events/speech_nasa.mp4": ((480, 270), 13.056, 29.97, 16000, 13.0, "1" * 13, "1" * 13),
     "events/strings_nEmU3.mp4": ((640, 360), 10.022, 29.97, 44100, 10.0, "1" * 10, "1" * 10),
-    # The pictures end at 3.002 s, the sound at 3.158 s.
-    "events/water_cc0.mp4": ((480, 360), 3.158, 29.983, 44100, 3.158, "1111", "1110"),
+    # The pictures end at 3.002 s, the sound at 3.158 s; the last picture stays.
+    "events/water_cc0.mp4": ((480, 360), 3.158, 29.983, 44100, 3.158, "1111", "1111"),
 }
 
 

@@ -44,13 +44,13 @@ class SegmentAssembly:
         for frame in item.frames:
             span = source.span(item.kind, frame)
             if span is None:
-                continue
-            if item.kind == "video":
+                part.damage("impossible times")
+            elif item.kind == "video":
                 self._pictures.show(frame, *span)
             else:
                 self._sound.add(frame, *span)
 
-    def finished(self, limit: float) -> Iterator[MediaSegment]:
+    def finished(self, limit: float, source: Demuxer) -> Iterator[MediaSegment]:
         """Segments that are settled, and those for which one track has been waited for long enough."""
         while not self.is_past(limit):
             pictures, sound = self._pictures, self._sound
@@ -65,30 +65,34 @@ class SegmentAssembly:
                 if sound.reached_seconds - pictures.shown_until < MAX_SOUND_AHEAD_SECONDS:
                     return
                 pictures.settle(self._index)
-            yield self._take(min((self._index + 1) * self._segment_seconds, limit))
+            yield self._take(min((self._index + 1) * self._segment_seconds, limit), source)
 
     def is_past(self, limit: float) -> bool:
         """Whether the segments so far reach a moment, but for a rest that is not worth a segment."""
         return limit - self._index * self._segment_seconds < MIN_TAIL_SHARE * self._segment_seconds and self._index > 0
 
-    def end_tracks(self) -> None:
-        """Nothing more will come."""
-        self._pictures.end()
+    def end_tracks(self, source: Demuxer) -> None:
+        """Nothing more will come: the last picture stays on screen while there is sound, unless pictures were lost."""
+        self._pictures.end(source.sound.end_seconds, source.track_end("video"))
         self._sound.end()
 
-    def rest(self, end_seconds: float) -> Iterator[MediaSegment]:
+    def rest(self, end_seconds: float, source: Demuxer) -> Iterator[MediaSegment]:
         """The segments up to the end of the timeline."""
         while not self.is_past(end_seconds):
-            yield self._take(min((self._index + 1) * self._segment_seconds, end_seconds))
+            yield self._take(min((self._index + 1) * self._segment_seconds, end_seconds), source)
 
     def warnings(self) -> list[str]:
         """What could not be read, one line for each reason."""
-        return [f"{what} in {_told(spans)}." for what, spans in self._lost.items()]
+        holes = [
+            f"Nothing was recorded from {start:.1f} s to {end:.1f} s ({end - start:.1f} s)."
+            for start, end in self._pictures.holes[:SPANS_TOLD]
+        ]
+        return holes + [f"{what} in {_told(spans)}." for what, spans in self._lost.items()]
 
-    def _take(self, end: float) -> MediaSegment:
+    def _take(self, end: float, source: Demuxer) -> MediaSegment:
         index = self._index
         start = index * self._segment_seconds
-        pictures, visual_valid, visual_damaged = self._pictures.take(index, start, end)
+        pictures, visual_valid, visual_damaged = self._pictures.take(index, start, end, source.sound)
         waveform, audio_valid, audio_damaged = self._sound.take(index, start, end)
         if self._pictures.is_read and not visual_valid:
             self._lose("Pictures", visual_damaged, self._pictures.last_error, start, end)

@@ -11,6 +11,7 @@ import av
 from av.stream import Discard, Disposition
 
 from avel.errors import MediaError
+from avel.media.avi import first_break
 from avel.media.boxes import FileStart, is_box_file, whole_fragments_end
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ ESTIMATED = frozenset(
     ["aac", "ac3", "amr", "av1", "dirac", "dv", "eac3", "h264", "hevc", "m4v", "mpegvideo", "obu", "vc1", "vvc"]
 )
 """Containers without a duration: libav guesses one from the bit rate of the beginning."""
+BEGINNINGS = {"matroska": b"\x1a\x45\xdf\xa3", "flv": b"FLV\x01", "mp4": b"ftypisom"}
+"""How files begin of containers that cannot be put one after the other."""
+MAX_TRAILER_BYTES = 1 << 20
 SIDE_TRACK = (
     Disposition.dub
     | Disposition.comment
@@ -142,6 +146,24 @@ def choose_tracks(
         if stream is not video and stream is not audio:
             stream.discard = Discard.all
     return video, audio, warnings
+
+
+def chunks_break(path: str | os.PathLike[str]) -> int | None:
+    """Where an AVI file is damaged so that the times of what follows are unknown; see `avel.media.avi`."""
+    if not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as file:
+        return first_break(file)
+
+
+def another_recording_follows(path: str | os.PathLike[str], format_name: str, position: int) -> bool:
+    """Whether a second file of the same kind begins soon after a position, which libav does not go on with."""
+    begin = next((begin for name, begin in BEGINNINGS.items() if name in format_name.split(",")), None)
+    if begin is None or not Path(path).is_file():
+        return False
+    with Path(path).open("rb") as file:
+        file.seek(position)
+        return begin in file.read(MAX_TRAILER_BYTES)
 
 
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Packets of a file's video and audio track, decoded, with the times of their frames."""
+"""Packets of a file's video and audio track, decoded, with the times of their frames on one timeline."""
 
 import math
 from collections.abc import Iterator
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import av
+
+from avel.errors import MediaError
+from avel.media.container import another_recording_follows, chunks_break, declared_seconds
+from avel.media.timeline import Coverage, PageClock, PartJoiner, Placed
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -15,8 +19,23 @@ if TYPE_CHECKING:
 MAX_JUMP_SECONDS = 60.0
 MAX_DECLARED_JUMP_SECONDS = 3600.0
 """A time further than this after all that was read is taken as damaged; the second bound holds for times within the
-duration that the file declares."""
+duration that a file without sound declares, such as a slide show's."""
+FREE_JUMP_SECONDS = 10.0
+MAX_JUMPED_SECONDS = 600.0
+"""All jumps of more than the first together may be no longer than the second (or than a `MAX_DECLARED_JUMP_SECONDS`): a
+header that lies about the unit of time makes jumps of all pictures."""
+MIN_PICTURE_SECONDS = 1e-4
+"""Pictures that follow each other faster have a header that lies."""
+MIN_PICTURES_JUDGED = 10
 MAX_READ_ERRORS = 100
+SEAMS_TOLD = 8
+JOINABLE = frozenset({"mpegts", "mpeg", "ogg", "flv", "matroska"})
+"""Containers whose files can be put one after the other, so that times may start again in the middle."""
+SIGNED_TIMES = frozenset({"mpegts", "mpeg"})
+"""Containers whose times begin anywhere: libav makes them negative when they wrap around soon after the beginning.
+Elsewhere what is before 0 is the codec's priming, not shown or played."""
+VP8_HEADER = b"OVP80"
+"""Packets of a chained Ogg file that hold no picture, but the next part's headers."""
 
 
 @dataclass(slots=True)
@@ -29,33 +48,69 @@ class DecodedPacket:
 
 
 class Demuxer:
-    """Packets of both tracks in the file's order, decoded; and how far the timeline goes."""
+    """Packets of both tracks in the file's order, decoded; and how far the timeline goes.
+
+    Args:
+        container: an open file.
+        video: its video track, if it has one.
+        audio: its audio track, if it has one.
+        path: the file's name, for messages.
+
+    Attributes:
+        declared_seconds: length of the timeline as the file declares it, if it does.
+        decoded: kinds of tracks to decode, of ``"video"`` and ``"audio"``.
+        reached_seconds: how far the timeline goes so far.
+        sound: where there is sound, whether it is decoded or not.
+        has_sound: whether there is an audio track.
+        last_error: why something could not be read, in libav's words.
+    """
 
     def __init__(
-        self,
-        container: "InputContainer",
-        video: "VideoStream | None",
-        audio: "AudioStream | None",
-        zero: float | None,
-        declared: float | None,
+        self, container: "InputContainer", video: "VideoStream | None", audio: "AudioStream | None", path: Any
     ) -> None:
         self.decoded: set[str] = set()
         self.reached_seconds = 0.0
+        self.sound = Coverage()
+        self.has_sound = audio is not None
         self.last_error = ""
+        self._path = path
         self._container = container
         self._streams: list[Any] = [stream for stream in (video, audio) if stream is not None]
-        self._zero = zero
-        self._declared = declared
+        self._zero = self._start_of_timeline()
+        self.declared_seconds = declared_seconds(container, self._streams, self._zero or 0.0)
         self._read_errors = 0
         self._jumps = 0
+        self._undated = 0
+        self._jumped_seconds = 0.0
+        self._has_other_track = False
+        self._after_loss: set[int] = set()
+        self._break = chunks_break(path) if container.format.name == "avi" else None
+        self._unplaced = 0
+        self._lies = video is not None and self._has_absurd_unit(video)
+        self._last_byte = 0
+        self._goes_on = False
         rate = video.average_rate if video is not None else None
         self._frame_seconds = float(1 / rate) if rate and rate >= 1 else 0.04
         self._bases = {stream.type: float(stream.time_base or 0) for stream in self._streams}
         self._clocks = {stream.type: FrameClock() for stream in self._streams}
+        self._last_picture = -math.inf
+        names = set(container.format.name.split(","))
+        self._joiner = None
+        if names & JOINABLE:
+            grid = max(self._bases.values())
+            self._joiner = PartJoiner(self._bases, grid, begins_at_zero="matroska" in names)
         self._items = self._decode()
 
     def __iter__(self) -> Iterator[DecodedPacket]:
         return self._items
+
+    def track_end(self, kind: str) -> float | None:
+        """Where a track ends as the file declares it, on the timeline; ``None`` if it does not say."""
+        for stream in self._streams:
+            if stream.type == kind and stream.duration and stream.duration > 0 and self.declared_seconds is not None:
+                end = (stream.start_time or 0) + stream.duration
+                return float(end * stream.time_base) - (self._zero or 0.0)
+        return None
 
     def span(self, kind: str, frame: Any) -> tuple[float, float] | None:
         """When a frame starts and ends on the timeline, in seconds; ``None`` if its time cannot be right."""
@@ -66,10 +121,15 @@ class Demuxer:
         start = self._clocks[kind].expected if time is None else time * base - (self._zero or 0.0)
         if self._clocks[kind].is_early:
             start = max(start, self._clocks[kind].expected)
-        if not self._is_plausible(start):
+        is_too_soon = not is_audio and 0 < start - self._last_picture < MIN_PICTURE_SECONDS
+        if is_too_soon or (self._lies and not is_audio) or not self._reaches(start):
             self._jumps += 1
             return None
-        end = start + (seconds if self._is_plausible(start + seconds) else self._frame_seconds)
+        # A picture's duration is that of its place in decoding order: its packet has told how far it reaches.
+        end = start + seconds
+        if not is_audio:
+            end = min(end, max(self.reached_seconds, start + self._frame_seconds))
+            self._last_picture = start
         self._clocks[kind].expected = end
         self.reached_seconds = max(self.reached_seconds, end)
         return start, end
@@ -79,25 +139,76 @@ class Demuxer:
         lines = []
         if self._read_errors:
             lines.append(f"The file could not be read in {self._read_errors} places ({self.last_error}).")
-        if self._jumps:
+        zero = self._zero or 0.0
+        for seam in self._joiner.seams[:SEAMS_TOLD] if self._joiner is not None else []:
+            lines.append(
+                f"The times in the file change at {seam.at_seconds - zero:.2f} s, from {seam.from_seconds:.2f} s to "
+                f"{seam.to_seconds:.2f} s; what follows is placed directly after what was before."
+            )
+        if self._lies:
+            lines.append("The header of the file gives the pictures an absurd unit of time; they were left out.")
+        if self._unplaced:
+            lines.append(
+                f"The file is damaged at byte {self._break}. Files of this kind hold no times, so that what comes "
+                "after it has no known place and was left out."
+            )
+        if self._undated:
+            lines.append(f"{self._undated} packets with wrong times were placed after the ones before them.")
+        if self._jumps and not self._lies:
             lines.append(f"{self._jumps} packets with impossible times were left out.")
-        if self._declared is not None and self._declared > self.reached_seconds + 1 and not self._is_stopped:
-            held = self.reached_seconds
-            lines.append(f"The file declares {self._declared:.1f} s but holds {held:.1f} s; it may be incomplete.")
+        declared, held = self.declared_seconds, self.reached_seconds
+        has_seams = self._joiner is not None and bool(self._joiner.seams)
+        if declared is not None and declared > held + 1 and not self._is_stopped and not has_seams:
+            lines.append(f"The file declares {declared:.1f} s but holds {held:.1f} s; it may be incomplete.")
+        if self._has_other_track:
+            lines.append("A track that begins in the middle of the file was left out.")
+        if self._goes_on:
+            lines.append(
+                "Another recording begins in the file after what was read; files of this kind cannot be joined so. "
+                "Split the file, or join the recordings with a video editor."
+            )
         return lines
+
+    def _has_absurd_unit(self, video: "VideoStream") -> bool:
+        """Whether the pictures last more than a second each, and all together much longer than the file declares."""
+        if not video.average_rate or video.frames < MIN_PICTURES_JUDGED or not self.declared_seconds:
+            return False
+        picture_seconds = 1 / float(video.average_rate)
+        return picture_seconds > 1 and video.frames * picture_seconds > 2 * self.declared_seconds
+
+    def _start_of_timeline(self) -> float | None:
+        """The earliest time of the tracks in the file."""
+        starts = [
+            float(stream.start_time * stream.time_base)
+            for stream in self._streams
+            if stream.start_time is not None and stream.time_base
+        ]
+        if not starts:
+            return None
+        return min(starts) if self._container.format.name in SIGNED_TIMES else max(0.0, min(starts))
 
     def _decode(self) -> Iterator[DecodedPacket]:
         self._is_stopped = True
-        for packet in self._demux():
+        for packet in self._dated():
             kind = packet.stream.type
             if packet.size:
+                end = (packet.pos or 0) + packet.size
+                self._last_byte = max(self._last_byte, end)
                 self._reach(packet)
+                if self._break is not None and end > self._break:
+                    self._unplaced += 1
+                    yield DecodedPacket(kind, [], "its place in time is unknown")
+                    continue
+                if id(packet) in self._after_loss:
+                    self._after_loss.discard(id(packet))
+                    yield DecodedPacket(kind, [], "pages are missing")
                 yield self._decode_packet(packet.stream, packet)
             elif packet.dts is not None or packet.pts is not None:
                 # Nothing in it: Theora repeats a picture so, and recordMyDesktop writes Vorbis of mostly empty packets.
                 self._clocks[kind].is_early = kind == "audio"
         for stream in self._streams:
             yield self._decode_packet(stream, None)
+        self._goes_on = another_recording_follows(self._path, self._container.format.name, self._last_byte)
         self._is_stopped = False
 
     def _decode_packet(self, stream: Any, packet: Any) -> DecodedPacket:
@@ -108,6 +219,67 @@ class Demuxer:
         except (av.FFmpegError, ValueError, MemoryError) as error:
             self.last_error = str(getattr(error, "strerror", None) or error)
             return DecodedPacket(stream.type, [], self.last_error)
+
+    def _dated(self) -> Iterator[Any]:
+        """Packets with their times on one timeline, even if those in the file start again."""
+        joiner = self._joiner
+        if joiner is None:
+            yield from self._demux()
+            return
+        for packet in self._paged() if self._container.format.name == "ogg" else self._demux():
+            kind, time = packet.stream.type, packet.dts if packet.dts is not None else packet.pts
+            if not packet.size:
+                if kind == "audio" and time is not None:
+                    yield from self._moved(joiner.distrust(kind))
+                yield packet
+            elif bytes(packet)[: len(VP8_HEADER)] != VP8_HEADER:
+                seconds = None if time is None else time * self._bases[kind]
+                yield from self._moved(joiner.add(kind, seconds, (packet.duration or 0) * self._bases[kind], packet))
+        yield from self._moved(joiner.finish())
+
+    def _paged(self) -> Iterator[Any]:
+        """Packets of an Ogg file, with the times of pages before which others are lost put right."""
+        clock = PageClock()
+        sparse: set[str] = set()
+        for packet in self._demux():
+            kind, base = packet.stream.type, self._bases[packet.stream.type]
+            time = packet.dts if packet.dts is not None else packet.pts
+            if not packet.size:
+                # At the end of the file, and in tracks with empty packets, whose times jump about.
+                yield from self._late(clock.take(kind))
+                if kind == "audio" and time is not None:
+                    sparse.add(kind)
+            if kind in sparse or time is None or not packet.size:
+                yield packet
+            else:
+                duration = (packet.duration or 0) * base
+                yield from self._late(clock.add(kind, packet.pos or 0, time * base, duration, packet))
+        for kind in self._bases:
+            yield from self._late(clock.take(kind))
+
+    def _late(self, ready: list[tuple[Any, float]]) -> Iterator[Any]:
+        for number, (packet, late_seconds) in enumerate(ready):
+            if late_seconds:
+                if number == 0:
+                    self._after_loss.add(id(packet))
+                self._move(packet, late_seconds)
+            yield packet
+
+    @staticmethod
+    def _move(packet: Any, seconds: float) -> None:
+        shift = round(seconds / float(packet.time_base))
+        packet.pts = None if packet.pts is None else packet.pts + shift
+        packet.dts = None if packet.dts is None else packet.dts + shift
+
+    def _moved(self, ready: list[Placed]) -> Iterator[Any]:
+        for placed in ready:
+            packet = placed.item
+            if placed.offset_seconds is None:
+                self._undated += 1
+                packet.pts = packet.dts = None
+            elif placed.offset_seconds:
+                self._move(packet, placed.offset_seconds)
+            yield packet
 
     def _demux(self) -> Iterator[Any]:
         while True:
@@ -120,6 +292,16 @@ class Demuxer:
                 self._read_errors += 1
                 if self._read_errors >= MAX_READ_ERRORS:
                     return
+            except IndexError:
+                # PyAV, at the end of the file: it knows no track that libav found on the way.
+                self._has_other_track = True
+                if len(self._streams) < 2:
+                    missing = "audio" if self._streams[0].type == "video" else "video"
+                    raise MediaError(
+                        f"{self._path}: a track begins in the middle of the file and cannot be read; before it the "
+                        f"file has no {missing} track. Split the file there, or convert each of its parts by itself."
+                    ) from None
+                return
 
     def _reach(self, packet: Any) -> None:
         """Damaged packets take up time too."""
@@ -130,15 +312,31 @@ class Demuxer:
         if self._zero is None:
             self._zero = time * base
         start = time * base - self._zero
-        end = start + (packet.duration or 0) * base
+        duration = (packet.duration or 0) * base
+        end = start + duration
+        if packet.stream.type == "audio":
+            self.sound.add(start, duration)
+        elif packet.pts is not None and packet.dts is not None:
+            end = max(packet.dts * base - self._zero + duration, start + min(duration, self._frame_seconds))
         for reached in (start, end):
-            if self._is_plausible(reached):
+            if self._reaches(reached):
                 self.reached_seconds = max(self.reached_seconds, reached)
 
-    def _is_plausible(self, seconds: float) -> bool:
+    def _reaches(self, seconds: float) -> bool:
+        """Whether a time can be right, so that the timeline goes on to it."""
         ahead = seconds - self.reached_seconds
-        is_declared = self._declared is not None and seconds <= self._declared
-        return ahead <= (MAX_DECLARED_JUMP_SECONDS if is_declared else MAX_JUMP_SECONDS)
+        if ahead <= FREE_JUMP_SECONDS:
+            return True
+        declared = self.declared_seconds
+        is_declared = not self.has_sound and declared is not None and seconds <= declared
+        longest, together = MAX_JUMP_SECONDS, MAX_JUMPED_SECONDS
+        if is_declared:
+            longest = together = MAX_DECLARED_JUMP_SECONDS
+        if ahead > longest or self._jumped_seconds + ahead > together:
+            return False
+        self._jumped_seconds += ahead
+        self.reached_seconds = seconds
+        return True
 
 
 class FrameClock:

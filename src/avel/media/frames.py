@@ -1,4 +1,8 @@
-"""The pictures that are on screen at given moments, segment by segment."""
+"""The pictures that are on screen at given moments, segment by segment.
+
+A picture is on screen until the next one, or until the sound ends; unless pictures and sound stop together. That is a
+hole in the recording, where neither is valid.
+"""
 
 import math
 from collections import deque
@@ -10,6 +14,7 @@ import av
 import numpy as np
 
 from avel.media.pictures import Orientation, Scaler, picture_size
+from avel.media.timeline import MIN_HOLE_SECONDS, TOGETHER_SECONDS, Coverage
 from avel.media.types import MIN_VALID_SHARE, Picture, PictureFormat
 
 if TYPE_CHECKING:
@@ -45,6 +50,11 @@ class PictureTrack:
         self._next_tick = dict.fromkeys(formats, 0)
         self._frame: VideoFrame | None = None
         self._end_seconds = 0.0
+        self._stops_seconds = math.inf
+        self._interval = MIN_HOLE_SECONDS
+        self.holes: list[tuple[float, float]] = []
+        """Holes in the recording that are over."""
+        self._gaps: deque[tuple[float, float]] = deque()
         self._good_until = math.inf
         self._waits_for_key = False
 
@@ -68,43 +78,66 @@ class PictureTrack:
             index = max(self._first_index, int(max(start, 0.0) / self._segment_seconds))
             for name, wanted in self.formats.items():
                 self._next_tick[name] = index * wanted.frames_per_segment
+            self._interval = MIN_HOLE_SECONDS
         elif start < self.shown_until:
             return
         else:
             self._pick(start)
+            if start - self._stops_seconds > MIN_HOLE_SECONDS:
+                self._gaps.append((self._stops_seconds, start))
+            self._interval = start - self.shown_until
         if frame.key_frame:
             self._waits_for_key = False
         self._frame = frame
         self._pictures: dict[str, Picture] = {}
         self._end_seconds = end
+        # Some containers give a picture the duration of the hole behind it: then it lasts as long as the one before.
+        self._stops_seconds = min(end, start + max(self._interval, MIN_HOLE_SECONDS))
         self._good_until = -math.inf if self._waits_for_key or frame.is_corrupt else math.inf
         self.shown_until = max(start, 0.0)
 
     def settle(self, index: int) -> None:
-        """Wait no longer for frames of a segment."""
-        if self._end_seconds > index * self._segment_seconds:
-            self._pick((index + 1) * self._segment_seconds)
+        """Wait no longer for frames of a segment: the one on screen stays there."""
+        end = (index + 1) * self._segment_seconds
+        self._pick(end)
         for name, wanted in self.formats.items():
             self._next_tick[name] = max(self._next_tick[name], (index + 1) * wanted.frames_per_segment)
-        self.shown_until = max(self.shown_until, self._end_seconds)
+        if self._frame is not None:
+            self.shown_until = max(self.shown_until, end)
 
-    def end(self) -> None:
-        """Nothing more will come: the last picture stays on screen for its duration."""
-        if self.is_read:
+    def end(self, sound_end_seconds: float, declared_end_seconds: float | None) -> None:
+        """Nothing more will come: the last picture stays on screen for its duration and while there is sound.
+
+        Args:
+            sound_end_seconds: where the sound ends.
+            declared_end_seconds: where the video track ends by its own account: pictures up to there were lost, and the
+                last one does not stand for them.
+        """
+        if self.is_read and self._frame is not None:
+            end = self._end_seconds
+            if declared_end_seconds is None or declared_end_seconds <= end + TOGETHER_SECONDS:
+                end = max(end, sound_end_seconds)
             # It also fills the moments up to the end of its segment; `shown_until` says how much is covered.
-            count = math.ceil((self._end_seconds - 1e-6) / self._segment_seconds)
+            count = math.ceil((end - 1e-6) / self._segment_seconds)
             self._pick(count * self._segment_seconds * self._latest - 1e-6)
-            self.shown_until = max(self.shown_until, self._end_seconds)
+            self.shown_until = max(self.shown_until, end)
         self.is_ended = True
         self._frame = None
 
-    def take(self, index: int, start: float, end: float) -> tuple[dict[str, Picture], bool, bool]:
-        """The pictures of the next segment; whether they are valid; whether they are damaged."""
+    def take(self, index: int, start: float, end: float, sound: Coverage) -> tuple[dict[str, Picture], bool, bool]:
+        """The pictures of the next segment; whether they are valid; whether they are damaged.
+
+        Args:
+            index: of the segment.
+            start: of the segment, in seconds.
+            end: of what the file holds of it.
+            sound: where there is sound: where pictures and sound stop together, the last picture does not count.
+        """
         segment = self._segment(index)
         self.segments.popleft()
         self.queued_bytes -= segment.num_bytes
         self._first_index = index + 1
-        covered = min(end, self.shown_until) - max(start, self.first_seconds)
+        covered = min(end, self.shown_until) - max(start, self.first_seconds) - self._hole_seconds(start, end, sound)
         is_valid = covered >= MIN_VALID_SHARE * (end - start) - 1e-6 and not segment.is_damaged and segment.is_full
         pictures = {}
         for name, wanted in self.formats.items():
@@ -114,6 +147,20 @@ class PictureTrack:
                 width, height = self.sizes[name]
                 pictures[name] = np.zeros((wanted.frames_per_segment, height, width, 3), dtype=np.uint8)
         return pictures, is_valid, segment.is_damaged
+
+    def _hole_seconds(self, start: float, end: float, sound: Coverage) -> float:
+        """How much of a segment has no picture of its own while the sound has stopped together with the pictures."""
+        while self._gaps and self._gaps[0][1] <= start:
+            self.holes += self._holes(*self._gaps.popleft(), sound)
+        missing = 0.0
+        for stop, resume in [*self._gaps, (self._stops_seconds, math.inf)]:
+            for first, last in self._holes(stop, resume, sound) if stop < end else []:
+                missing += max(0.0, min(end, last) - max(start, first))
+        return min(missing, end - start)
+
+    def _holes(self, stop: float, resume: float, sound: Coverage) -> list[tuple[float, float]]:
+        """Spans in which pictures that stopped have not resumed, and sound that stopped with them has not either."""
+        return [(max(stop, first), min(resume, last)) for first, last in sound.holes_from(stop)]
 
     def _pick(self, until: float) -> None:
         """The frame on screen is the picture of all moments before ``until`` that have none."""

@@ -9,9 +9,10 @@ file gives it:
     picture  i of s: on screen at (s + i / F) * segment_seconds, unless its format says otherwise
 
 A picture is on screen from its time until the time of the next one, however long that takes: a slide show is valid
-picture. The last one is on screen for the duration that the file gives it. A segment's picture or sound is valid when
-at least `MIN_VALID_SHARE` of the segment is covered and nothing in it was damaged. In a valid segment the first picture
-also stands for moments shortly before it, and the last one for moments after it; so no picture of it is blank.
+picture. The last one is on screen for the duration that the file gives it, and until the sound ends. Where pictures
+and sound stop together there is a hole in the recording, and neither is valid. A segment's picture or sound is valid
+when at least `MIN_VALID_SHARE` of the segment is covered and nothing in it was damaged. In a valid segment the first
+picture also stands for moments shortly before it, and the last one for moments after it; so no picture of it is blank.
 """
 
 import math
@@ -28,7 +29,6 @@ from avel.media.container import (
     MIN_SAMPLE_RATE,
     REPAIR,
     choose_tracks,
-    declared_seconds,
     open_media,
 )
 from avel.media.demux import DecodedPacket, Demuxer
@@ -144,15 +144,8 @@ class MediaReader:
             if stream is not None:
                 stream.codec_context.thread_count = threads
                 stream.codec_context.thread_type = THREAD_TYPE
-        starts = [
-            float(stream.start_time * stream.time_base)
-            for stream in (video, audio)
-            if stream is not None and stream.start_time is not None and stream.time_base
-        ]
-        # What a track holds before 0 is the codec's priming, not shown or played.
-        zero = max(0.0, min(starts)) if starts else None
-        declared = declared_seconds(container, [s for s in (video, audio) if s is not None], zero or 0.0)
-        self._source = Demuxer(container, video, audio, zero, declared)
+        self._source = Demuxer(container, video, audio, self.path)
+        declared = self._source.declared_seconds
         self._lookahead: list[DecodedPacket] = []
         first = self._first_frame() if video is not None else None
         orientation = Orientation.of(first) if first is not None else Orientation()
@@ -211,16 +204,16 @@ class MediaReader:
             if item.kind not in source.decoded:
                 continue
             assembly.add(item, source)
-            yield from assembly.finished(self._limit)
+            yield from assembly.finished(self._limit, source)
             if assembly.is_past(self._limit):
                 self.warnings.append(f"Only the first {self._limit:g} s were read, as asked for.")
                 break
         else:
-            assembly.end_tracks()
+            assembly.end_tracks(source)
             if source.decoded and not assembly.has_content:
                 reason = source.last_error or "no pictures, no sound"
                 raise MediaError(f"{self.path}: nothing in it can be decoded ({reason}). {REPAIR}")
-        yield from assembly.rest(min(source.reached_seconds, self._limit))
+        yield from assembly.rest(min(source.reached_seconds, self._limit), source)
         self.warnings = list(dict.fromkeys(self.warnings + source.warnings() + assembly.warnings()))
 
     def _items(self) -> "Iterator[DecodedPacket]":

@@ -1,0 +1,270 @@
+"""One timeline for a file whose times start again, jump or wrap around.
+
+Transport streams that were put one after the other, chained Ogg files and recordings that were interrupted have several
+parts, each with times of its own. Players and FFmpeg's concat protocol show the parts one after the other, and so does
+this: each part has an offset, and all tracks of a part are moved by the same one, so that they stay together.
+
+    file's times   |v 0 1 2 3|v 0 1 2 3|          offsets 0 and 4:
+                   |a 0 1 2 3|a 0 1 2 3|          0 1 2 3 4 5 6 7 for both
+
+Packets tell the parts, in the order of the file. A time that does not go on from its track's last one is believed only
+when the track's next packet agrees: a damaged packet must not move the rest of the file. Times that jump ahead by no
+more than `MAX_HOLE_SECONDS` are a hole in the recording and stay as they are.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_HOLE_SECONDS = 60.0
+"""A jump ahead by more than this is the beginning of a part with other times."""
+MAX_OVERLAP_SECONDS = 0.5
+MAX_STEP_SECONDS = 1.0
+"""A track's packet goes on from the one before when it begins this much before its end or after it."""
+MAX_LEAD_SECONDS = 3.0
+"""How far a track's first packet may lie behind the other track's packets around it."""
+PARTS_KEPT = 8
+"""So many of the latest parts can a packet still belong to."""
+LOST_PAGE_SECONDS = 0.025
+MIN_HOLE_SECONDS = 0.5
+"""A track that stops for less than this does not stop."""
+TOGETHER_SECONDS = 1.0
+"""Picture and sound stop together when they do so within this time."""
+MAX_PACKET_SECONDS = 0.5
+"""Sound of one packet lasts no longer than this, whatever its file says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """Where a part with other times begins.
+
+    Attributes:
+        at_seconds: on the timeline.
+        from_seconds: the file's time that would have gone on.
+        to_seconds: the file's time that came.
+    """
+
+    at_seconds: float
+    from_seconds: float
+    to_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A packet that may be used now.
+
+    Attributes:
+        item: as it was given.
+        offset_seconds: to be added to its times; ``None`` when they cannot be right.
+    """
+
+    item: Any
+    offset_seconds: float | None
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is known of one track; times are those of the timeline."""
+
+    part: int = 0
+    end: float | None = None
+    held: list[tuple[float | None, float, Any]] = field(default_factory=list)
+
+
+class PartJoiner:
+    """Finds the parts of a file and the offset of each.
+
+    Args:
+        tracks: names of the tracks.
+        grid_seconds: offsets are multiples of this, the coarsest unit of the tracks' times, so that all tracks are
+            moved by exactly the same.
+        begins_at_zero: parts begin at 0; other times that do not go on are damaged ones, and stay.
+
+    Attributes:
+        seams: where parts begin, in order.
+    """
+
+    def __init__(self, tracks: Iterable[str], grid_seconds: float = 0.0, *, begins_at_zero: bool = False) -> None:
+        self.seams: list[Seam] = []
+        self._tracks = {name: _Track() for name in tracks}
+        self._grid = grid_seconds
+        self._begins_at_zero = begins_at_zero
+        self._offsets = [0.0]
+        self._latest: float | None = None
+        self._trusts = dict.fromkeys(self._tracks, True)
+
+    def distrust(self, track: str) -> list[Placed]:
+        """Take a track's times as they are from now on: they jump about, and the other track tells the parts."""
+        self._trusts[track] = False
+        return self._released(self._tracks[track], self._tracks[track].part)
+
+    def add(self, name: str, seconds: float | None, duration_seconds: float, item: Any) -> list[Placed]:
+        """Take the next packet of a track.
+
+        Args:
+            name: of the track.
+            seconds: the packet's (decoding) time in the file; ``None`` if it has none.
+            duration_seconds: of the packet, 0 if it does not say.
+            item: what to give back.
+
+        Returns:
+            Packets that may be used now, in order: none while this one is doubted, or it and those held back before it.
+        """
+        track = self._tracks[name]
+        if not self._trusts[name]:
+            track.part = len(self._offsets) - 1
+            return [Placed(item, self._offsets[-1])]
+        if seconds is None:
+            if track.held:
+                track.held.append((None, duration_seconds, item))
+                return []
+            return [Placed(item, self._offsets[track.part])]
+        if self._goes_on(track, seconds):
+            ready = self._released(track, None)
+            self._advance(track, seconds, duration_seconds)
+            return [*ready, Placed(item, self._offsets[track.part])]
+        first = next((time for time, _, _ in track.held if time is not None), None)
+        track.held.append((seconds, duration_seconds, item))
+        if first is None:
+            part = self._nearest_part(track, seconds) if self._latest is None else None
+            return [] if part is None else self._released(track, part)
+        last = [time for time, _, _ in track.held[:-1] if time is not None][-1]
+        if not 0 <= seconds - last <= MAX_HOLE_SECONDS:
+            doubted, track.held = track.held[:-1], track.held[-1:]
+            return [Placed(old, None) for _, _, old in doubted]
+        part = self._nearest_part(track, first)
+        if part is None and self._begins_at_zero and first > MAX_STEP_SECONDS:
+            part = track.part
+        return self._released(track, self._begin_part(track, first) if part is None else part)
+
+    def finish(self) -> list[Placed]:
+        """What is still held back when the file ends."""
+        ready = []
+        for track in self._tracks.values():
+            first = next((time for time, _, _ in track.held if time is not None), None)
+            ready += self._released(track, None if first is None else self._nearest_part(track, first))
+        return ready
+
+    def _goes_on(self, track: _Track, seconds: float) -> bool:
+        if track.end is None:
+            return False
+        return -MAX_OVERLAP_SECONDS <= seconds + self._offsets[track.part] - track.end <= MAX_STEP_SECONDS
+
+    def _nearest_part(self, track: _Track, seconds: float) -> int | None:
+        """The known part in which a time is nearest to where the file is; ``None`` if it can be in none of them."""
+        here = self._latest
+        found, nearest = None, math.inf
+        for part in range(max(0, len(self._offsets) - PARTS_KEPT), len(self._offsets)):
+            time = seconds + self._offsets[part]
+            ahead = 0.0 if here is None else time - here
+            is_back = time < track.end - MAX_OVERLAP_SECONDS if track.end is not None else ahead < -MAX_LEAD_SECONDS
+            if not is_back and ahead <= MAX_HOLE_SECONDS and abs(ahead) <= nearest:
+                found, nearest = part, abs(ahead)
+        return found
+
+    def _begin_part(self, track: _Track, seconds: float) -> int:
+        end = max((other.end for other in self._tracks.values() if other.end is not None), default=0.0)
+        offset = end - seconds
+        if self._grid:
+            offset = math.ceil(offset / self._grid - 1e-6) * self._grid
+        self.seams.append(Seam(seconds + offset, (track.end or end) - self._offsets[track.part], seconds))
+        self._offsets.append(offset)
+        return len(self._offsets) - 1
+
+    def _released(self, track: _Track, part: int | None) -> list[Placed]:
+        """The packets held back, as of a part; ``None`` when their times are wrong."""
+        held, track.held = track.held, []
+        if part is None:
+            return [Placed(item, None) for _, _, item in held]
+        track.part = part
+        for seconds, duration, _ in held:
+            if seconds is not None:
+                self._advance(track, seconds, duration)
+        return [Placed(item, self._offsets[part]) for _, _, item in held]
+
+    def _advance(self, track: _Track, seconds: float, duration: float) -> None:
+        start = seconds + self._offsets[track.part]
+        track.end = max(start + duration, track.end if track.end is not None else -math.inf)
+        self._latest = start
+
+
+class PageClock:
+    """Puts right the times of a page of an Ogg file before which others are lost.
+
+    A page tells the time of its end. libav lets the times go on from the page before, and learns only on the way or at
+    its end how much is missing: what it gave of that page until then is too early. So each page is held until the next.
+    """
+
+    def __init__(self) -> None:
+        self._pages: dict[str, _Page] = {}
+
+    def add(self, track: str, page: int, seconds: float, duration_seconds: float, item: Any) -> list[tuple[Any, float]]:
+        """Take the next packet of a track.
+
+        Args:
+            track: its name.
+            page: what tells pages apart, such as the position in the file.
+            seconds: when the packet begins.
+            duration_seconds: of the packet.
+            item: what to give back.
+
+        Returns:
+            The packets of the page before when this is a new one's first, and by how many seconds they are too early.
+        """
+        held = self._pages.get(track)
+        ready: list[tuple[Any, float]] = []
+        if held is None or held.page != page:
+            ready = self.take(track, seconds)
+            held = self._pages[track] = _Page(page)
+        late = seconds - held.end if held.items else 0.0
+        if LOST_PAGE_SECONDS < late <= MAX_HOLE_SECONDS:
+            held.items = [(early, lateness + late) for early, lateness in held.items]
+        held.items.append((item, 0.0))
+        held.end = seconds + duration_seconds
+        return ready
+
+    def take(self, track: str, next_seconds: float | None = None) -> list[tuple[Any, float]]:
+        """The packets of a track that are held.
+
+        Args:
+            track: its name.
+            next_seconds: when the page after them begins, if there is one.
+        """
+        held = self._pages.pop(track, None)
+        if held is None:
+            return []
+        late = next_seconds - held.end if next_seconds is not None else 0.0
+        is_lost = LOST_PAGE_SECONDS < late <= MAX_HOLE_SECONDS
+        return [(item, lateness + (late if is_lost else 0.0)) for item, lateness in held.items]
+
+
+@dataclass(slots=True)
+class _Page:
+    page: int
+    items: list[tuple[Any, float]] = field(default_factory=list)
+    end: float = 0.0
+
+
+class Coverage:
+    """Where a track has sound, by its packets, decoded or not.
+
+    Attributes:
+        end_seconds: where it ends so far.
+    """
+
+    def __init__(self) -> None:
+        self.end_seconds = -math.inf
+        self._holes: list[tuple[float, float]] = []
+
+    def add(self, start_seconds: float, duration_seconds: float) -> None:
+        """Sound of a packet, at its time on the timeline."""
+        if self.end_seconds > -math.inf and start_seconds > self.end_seconds + MIN_HOLE_SECONDS:
+            self._holes.append((self.end_seconds, start_seconds))
+        end = start_seconds + min(duration_seconds, MAX_PACKET_SECONDS)
+        self.end_seconds = max(self.end_seconds, end)
+
+    def holes_from(self, seconds: float) -> list[tuple[float, float]]:
+        """Spans without sound that begin together with a moment; the last one may be open."""
+        spans = [*self._holes, (self.end_seconds, math.inf)] if self.end_seconds > -math.inf else []
+        return [(start, end) for start, end in spans if abs(start - seconds) <= TOGETHER_SECONDS]

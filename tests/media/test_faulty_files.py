@@ -1,0 +1,226 @@
+"""Files whose times start again, jump or lie, and damage that a container does not show."""
+
+import struct
+
+import av
+import numpy as np
+import pytest
+
+from avel.errors import MediaError
+from avel.media.reader import MediaReader
+from avel.media.types import PictureFormat
+from avel.testing.tone_and_flash import is_flash, make_clip, picture_number
+
+ONE = {"one": PictureFormat(1, width=64, height=64)}
+
+
+def read(path, **options):
+    with MediaReader(path, pictures=ONE, **options) as reader:
+        return list(reader), reader.warnings
+
+
+def numbers(segments):
+    return [picture_number(segment.pictures["one"][0]) for segment in segments]
+
+
+def seen(segments):
+    return "".join("01"[segment.visual_valid] for segment in segments)
+
+
+def heard(segments):
+    return "".join("01"[segment.audio_valid] for segment in segments)
+
+
+def loud_seconds(segments):
+    """Spans of sound, to 0.1 s."""
+    samples = np.concatenate([segment.waveform for segment in segments])
+    loud = np.abs(samples[: len(samples) // 1600 * 1600].reshape(-1, 1600)).max(axis=1) > 0.1
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], loud, [0]])))
+    return [(round(a / 10, 1), round(b / 10, 1)) for a, b in edges.reshape(-1, 2)]
+
+
+def remux(source, target, shift, **options):
+    """Copy a file with its decoding times changed, and so its presentation times."""
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        for packet in old.demux():
+            if packet.dts is None:
+                continue
+            moved = round(shift(float(packet.dts * packet.time_base)) / packet.time_base)
+            packet.pts += moved
+            packet.dts += moved
+            packet.stream = streams[packet.stream.index]
+            new.mux(packet)
+    return target
+
+
+def joined(path, *parts):
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+class TestParts:
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("clip.ts", {}),
+            ("clip.mpg", {"video_codec": "mpeg2video", "audio_codec": "mp2", "sample_rate": 48000}),
+            ("clip.mkv", {}),  # libav stops after the second one
+            ("clip.ogg", {"video_codec": "libvpx", "audio_codec": "libopus", "sample_rate": 48000}),
+        ],
+    )
+    def test_files_one_after_the_other_are_one_timeline(self, tmp_path, name, options):
+        clip = make_clip(tmp_path / name, 4.0, events=[(1.0, 2.0)], **options)
+        alone, _ = read(clip)
+        first = loud_seconds(alone)[0][0]
+        parts = 2 if name == "clip.mkv" else 3
+        segments, warnings = read(joined(tmp_path / f"joined-{name}", *[clip] * parts))
+        assert 4 * parts <= len(segments) <= 4 * parts + 1
+        assert heard(segments)[: 4 * parts] == seen(segments)[: 4 * parts] == "1" * 4 * parts
+        starts = [start for start, _ in loud_seconds(segments)]
+        assert starts == pytest.approx([first + 4.05 * part for part in range(parts)], abs=0.11)
+        seams = [line for line in warnings if line.startswith("The times in the file change at ")]
+        assert len(seams) == parts - 1
+        # The picture flashes while the tone is heard, in all parts.
+        for start, end in loud_seconds(segments):
+            for segment in segments:
+                if start + 0.1 <= segment.start_seconds <= end - 0.1:
+                    assert is_flash(segment.pictures["one"][0])
+
+    def test_sound_that_begins_in_the_second_part_is_with_that_parts_pictures(self, tmp_path):
+        silent = make_clip(tmp_path / "silent.ts", 4.0, audio_span=None)
+        clip = make_clip(tmp_path / "clip.ts", 4.0, events=[(1.0, 2.0)])
+        segments, _ = read(joined(tmp_path / "both.ts", silent, clip))
+        assert heard(segments) == "00001111"
+        assert numbers(segments) == [0, 25, 50, 75, 0, 25, 50, 75]
+        assert loud_seconds(segments)[0] == pytest.approx((5.0, 6.1), abs=0.11)
+        assert is_flash(segments[5].pictures["one"][0])
+
+    def test_times_that_wrap_around(self, tmp_path):
+        clip = make_clip(tmp_path / "clip.mp4", 4.0, events=[(1.0, 2.0)])
+        # 2**33 / 90000 is 95443.7 s.
+        segments, warnings = read(remux(clip, tmp_path / "wrap.ts", lambda _: 95440))
+        assert len(segments) == 4
+        assert heard(segments) == seen(segments) == "1111"
+        assert loud_seconds(segments)[0] == pytest.approx((1.0, 2.1), abs=0.11)
+        assert warnings == []
+
+    def test_a_jump_of_hours_in_a_transport_stream_is_closed_and_told(self, tmp_path):
+        clip = make_clip(tmp_path / "clip.mp4", 4.0, events=[(2.5, 3.5)])
+        segments, warnings = read(remux(clip, tmp_path / "jump.ts", lambda s: 90000 if s >= 2 else 0))
+        assert heard(segments)[:4] == seen(segments)[:4] == "1111"
+        assert loud_seconds(segments)[0] == pytest.approx((2.5, 3.6), abs=0.15)
+        assert any(line.startswith("The times in the file change at 2.1") and "90002.08 s" in line for line in warnings)
+
+    @pytest.mark.parametrize("name", ["clip.mp4", "clip.flv"])
+    def test_files_of_other_kinds_end_with_the_first_and_say_so(self, tmp_path, name):
+        clip = make_clip(tmp_path / name, 2.0, sample_rate=44100)
+        segments, warnings = read(joined(tmp_path / f"two-{name}", clip, clip))
+        assert len(segments) <= 3
+        assert any(line.startswith("Another recording begins in the file") for line in warnings)
+        assert read(clip)[1] == []
+
+    @pytest.mark.slow
+    def test_a_track_that_begins_late_in_the_file_is_an_error(self, tmp_path):
+        options = {"qp": "0", "g": "5"}
+        silent = make_clip(tmp_path / "v.ts", 60.0, audio_span=None, width=320, height=240, video_options=options)
+        clip = make_clip(tmp_path / "clip.ts", 4.0)
+        path = joined(tmp_path / "late.ts", *[silent] * 12, clip, *[silent] * 2)
+        with pytest.raises(MediaError, match="a track begins in the middle of the file and cannot be read"):
+            read(path)
+
+
+class TestHoles:
+    @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4", "clip.ts"])
+    def test_nothing_is_valid_where_picture_and_sound_stop_together(self, tmp_path, name):
+        clip = make_clip(tmp_path / "whole.mp4", 4.0, events=[(0.0, 4.0)])
+        segments, warnings = read(remux(clip, tmp_path / name, lambda s: 58 if s >= 2 else 0))
+        assert len(segments) == 62
+        for valid in (heard(segments), seen(segments)):
+            assert valid[:2] == valid[-2:] == "11"
+            assert valid[3:59] == "0" * 56
+        assert any(line.startswith("Nothing was recorded from 2.") for line in warnings)
+        # The same when only the pictures are asked for.
+        assert seen(read(tmp_path / name, sample_rate=None)[0]) == seen(segments)
+
+    @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
+    def test_the_last_picture_stays_while_there_is_sound(self, tmp_path, name):
+        path = make_clip(tmp_path / name, 4.0, events=[(0.0, 4.0)], video_span=(0.0, 0.08))
+        segments, warnings = read(path)
+        assert heard(segments) == seen(segments) == "1111"
+        assert numbers(segments) == [0, 1, 1, 1]
+        assert warnings == []
+
+    def test_the_last_picture_does_not_stand_for_pictures_that_were_lost(self, tmp_path):
+        path = make_clip(tmp_path / "clip.mp4", 6.0, events=[(0.0, 6.0)], video_options={"bf": "0"})
+        data = bytearray(path.read_bytes())
+        with av.open(str(path)) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+        for packet in packets[50:]:
+            data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+        path.write_bytes(data)
+        segments, _ = read(path)
+        assert heard(segments) == "111111"
+        assert seen(segments)[2:] == "0000"
+
+
+class TestLies:
+    @pytest.mark.parametrize("unit", [0, 1, 10, 100, 2**32 - 1])
+    @pytest.mark.parametrize("kind", ["video", "audio"])
+    def test_an_absurd_unit_of_time_makes_no_segments(self, tmp_path, unit, kind):
+        data = bytearray(make_clip(tmp_path / "clip.mp4", 3.0, events=[(1.0, 2.0)]).read_bytes())
+        position = data.index(b"mdhd")
+        if kind == "audio":
+            position = data.index(b"mdhd", position + 1)
+        data[position + 16 : position + 20] = struct.pack(">I", unit)
+        (tmp_path / "lie.mp4").write_bytes(data)
+        segments, warnings = read(tmp_path / "lie.mp4")
+        assert len(segments) <= 11
+        assert (seen if kind == "video" else heard)(segments) == "0" * len(segments)
+        assert (heard if kind == "video" else seen)(segments).startswith("111")
+        assert warnings
+
+
+class TestUnseenDamage:
+    def test_what_follows_lost_bytes_of_an_avi_has_no_place(self, tmp_path):
+        path = make_clip(tmp_path / "clip.avi", 10.0, events=[(0.0, 10.0)], width=160, height=120)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2] + data[len(data) // 2 + 56000 :])
+        segments, warnings = read(path)
+        assert seen(segments)[:4] == heard(segments)[:4] == "1111"
+        good = [segment for segment in segments if segment.visual_valid]
+        assert all(picture_number(s.pictures["one"][0]) == 25 * s.index for s in good)
+        assert heard(segments)[6:] == seen(segments)[6:] == "0" * len(segments[6:])
+        assert any("The file is damaged at byte " in line for line in warnings)
+
+    def test_a_whole_avi_and_one_that_was_cut_off_are_not_damaged(self, tmp_path):
+        path = make_clip(tmp_path / "clip.avi", 4.0, events=[(0.0, 4.0)])
+        assert read(path)[1] == []
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) * 3 // 5])
+        segments, _ = read(path)
+        assert seen(segments)[:2] == heard(segments)[:2] == "11"
+
+    @pytest.mark.parametrize("page", range(7, 16))
+    def test_what_follows_a_lost_page_of_an_ogg_is_in_its_place(self, tmp_path, page):
+        path = make_clip(
+            tmp_path / "clip.ogg",
+            10.0,
+            events=[(second, second + 0.5) for second in range(10)],
+            video_codec="libvpx",
+            audio_codec="libopus",
+            sample_rate=48000,
+        )
+        whole, _ = read(path)
+        data = bytearray(path.read_bytes())
+        pages = [i for i in range(len(data)) if data[i : i + 4] == b"OggS"]
+        data[pages[page] + 60] ^= 1
+        path.write_bytes(data)
+        segments, _ = read(path)
+        assert "0" in seen(segments) + heard(segments)
+        for segment, wanted in zip(segments, whole, strict=False):
+            if segment.visual_valid:
+                assert picture_number(segment.pictures["one"][0]) == picture_number(wanted.pictures["one"][0])
+            if segment.audio_valid:
+                held = segment.waveform != 0
+                assert np.abs(segment.waveform - wanted.waveform)[held].mean() < 0.05
