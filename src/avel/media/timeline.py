@@ -79,7 +79,8 @@ class PartJoiner:
         tracks: names of the tracks.
         grid_seconds: offsets are multiples of this, the coarsest unit of the tracks' times, so that all tracks are
             moved by exactly the same.
-        begins_at_zero: parts begin at 0; other times that do not go on are damaged ones, and stay.
+        begins_at_zero: parts begin at 0; other times that do not go on are damaged ones, and stay. A whole track may
+            come after the other.
 
     Attributes:
         seams: where parts begin, in order.
@@ -158,7 +159,10 @@ class PartJoiner:
         for part in range(max(0, len(self._offsets) - PARTS_KEPT), len(self._offsets)):
             time = seconds + self._offsets[part]
             ahead = 0.0 if here is None else time - here
-            is_back = time < track.end - MAX_OVERLAP_SECONDS if track.end is not None else ahead < -MAX_LEAD_SECONDS
+            if track.end is not None:
+                is_back = time < track.end - MAX_OVERLAP_SECONDS
+            else:
+                is_back = ahead < -MAX_LEAD_SECONDS and not self._begins_at_zero
             if not is_back and ahead <= MAX_HOLE_SECONDS and abs(ahead) <= nearest:
                 found, nearest = part, abs(ahead)
         return found
