@@ -4,6 +4,8 @@ Each message names the file, what was found, what is allowed and what to do. A w
 plain ``ValueError``.
 """
 
+import logging
+
 
 class AvelError(Exception):
     """Something outside the program is not as it has to be; the message says what to do."""
@@ -39,3 +41,18 @@ class SettingsError(AvelError):
 
 class OutputError(AvelError):
     """A result cannot be written where it was asked for."""
+
+
+def unexpected(subject: object, error: Exception) -> str:
+    """What to tell a user of an error that should not exist; its traceback goes to avel's log, at level DEBUG.
+
+    Args:
+        subject: what avel was working on, such as a video's path.
+        error: the exception, while it is being handled.
+    """
+    logging.getLogger("avel").debug("unexpected error: %s", subject, exc_info=error)
+    found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return (
+        f"{subject}: an error that avel did not expect ({found}). Please report it where you got avel, with the output "
+        "of `avel doctor` and of the same command with --debug."
+    )

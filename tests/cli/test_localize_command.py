@@ -11,7 +11,7 @@ from tiny_checkpoints import write_checkpoint
 from typer.testing import CliRunner
 
 import avel
-from avel.cli import localize as command
+from avel.batch import one
 from avel.cli.main import app
 from avel.testing.tone_and_flash import make_clip
 
@@ -217,7 +217,7 @@ def test_ctrl_c_where_only_pictures_were_asked_for_leaves_the_partial_result(tra
 
 def test_what_was_found_is_kept_while_a_long_video_is_read(trained, minute, tmp_path, monkeypatch):
     path, hooks = trained
-    monkeypatch.setattr(command, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(one, "SECONDS_BETWEEN_SAVES", 0.0)
     seen = {}
     out = tmp_path / "out"
     hooks[5] = lambda: seen.update(json.loads((out / "minute.partial.json").read_text()))
@@ -228,3 +228,82 @@ def test_what_was_found_is_kept_while_a_long_video_is_read(trained, minute, tmp_
     assert [p.name for p in out.iterdir()] == ["minute.json"]
     whole = json.loads((out / "minute.json").read_text())
     assert whole["segments"][: len(seen["segments"])] == seen["segments"]
+
+
+def test_a_partial_result_that_cannot_be_kept_is_a_warning(trained, minute, tmp_path, monkeypatch):
+    path, _ = trained
+    monkeypatch.setattr(one, "SECONDS_BETWEEN_SAVES", 0.0)
+    (tmp_path / "out" / "minute.partial.json").mkdir(parents=True)
+    result = invoke("localize", minute, "--model", path, "-o", tmp_path / "out.json", "--format", "json")
+    assert result.exit_code == 0, result.output
+    (tmp_path / "out.partial.json").mkdir()
+    result = invoke("localize", minute, "--model", path, "-o", tmp_path / "out.json")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert said.count("What was found so far could not be kept while the video was read. Cannot write") == 1
+    assert "Not finished" not in (tmp_path / "out.json").read_text()
+
+
+def test_an_error_that_nobody_expected_concerns_one_video(trained, minute, tmp_path):
+    path, hooks = trained
+
+    def surprise():
+        raise IndexError("a stream that came late")
+
+    hooks[1] = surprise
+    arguments = ("localize", minute, minute, "--model", path, "-o", tmp_path / "out")
+    result = invoke(*arguments)
+    assert result.exit_code == 1
+    said = " ".join(result.stderr.split())
+    assert f"{minute}: an error that avel did not expect (IndexError: a stream that came late)." in said
+    assert "with the output of `avel doctor`" in said
+    assert "1 of 2 videos failed." in said
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["minute-2.json"]
+
+
+def test_debug_shows_where_an_unexpected_error_came_up(tmp_path):
+    code = (
+        "import sys\nfrom avel.cli import main, weights\n"
+        "def surprise(*arguments, **settings): raise IndexError('surprise')\n"
+        "from avel.localization import localizer\nlocalizer.Localizer.__init__ = surprise\n"
+        "sys.argv = ['avel', 'localize', 'a.mp4', *sys.argv[1:]]\nmain.main()\n"
+    )
+    plain, debug = (
+        subprocess.run([sys.executable, "-c", code, *more], capture_output=True, text=True, check=False)
+        for more in ([], ["--debug"])
+    )
+    assert (plain.returncode, debug.returncode) == (1, 1)
+    assert "an error that avel did not expect (IndexError: surprise)" in " ".join(plain.stderr.split())
+    assert "Traceback" not in plain.stderr
+    assert "in surprise\n" in debug.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+def test_a_full_standard_output_is_one_clear_error():
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = subprocess.run(
+            [sys.executable, "-m", "avel", "weights", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert " ".join(result.stderr.split()) == (
+        "error: Cannot write to standard output: No space left on device. Send it somewhere else, or use -o."
+    )
+
+
+def test_control_characters_in_names_reach_no_terminal(trained, minute, tmp_path):
+    path, _ = trained
+    odd = tmp_path / "a\x1b[2J\tb\n\u202ec.mkv"
+    odd.symlink_to(minute)
+    result = invoke("localize", odd, tmp_path / "none\x1b]0;x\x07.mp4", "--model", path)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines, result.stderr
+    assert all(line.split("\t")[0].endswith(r"a\x1b[2J\tb\n\u202ec.mkv") for line in lines)
+    assert {len(line.split("\t")) for line in lines} == {6}
+    assert r"none\x1b]0;x\x07.mp4" in "".join(result.stderr.split())
+    assert not set("\x1b\x07\u202e") & set(result.output)

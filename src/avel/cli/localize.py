@@ -6,29 +6,37 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import errors, say, usage_errors
-from avel.errors import AvelError
+from avel.cli.console import (
+    Debug,
+    SafeConsole,
+    avel_errors,
+    complain,
+    errors,
+    printable,
+    say,
+    standard_output,
+    usage_errors,
+    warn,
+)
 
 if TYPE_CHECKING:
+    from avel.batch.one import VideoOutcome
     from avel.events import Localization
     from avel.features.extract import SecondsProgress
-    from avel.localization.localizer import Localizer
+    from avel.localization.localizer import LocalizationRun
     from avel.outputs.destination import Destination
 
 STDIN = "-"
 
-SECONDS_BETWEEN_SAVES = 60.0
 STOPPED = 130
 """Exit code after Ctrl-C, as of programs that it ends at once."""
 
@@ -97,6 +105,7 @@ def localize(
             "which takes YAMNet where its weights are available. [default: auto]"
         ),
     ] = None,
+    debug: Debug = False,
 ) -> None:
     """Find the events of videos that can be both seen and heard.
 
@@ -107,55 +116,96 @@ def localize(
     program is killed.
     """
     with usage_errors(), _standard_input(videos) as paths:
+        from avel.batch.supervise import can_supervise, supervised
         from avel.outputs.destination import Destination
 
         wanted = [name.strip() for name in formats.split(",")] if formats else []
         destination = Destination(paths, output, wanted)
-        from avel.localization.localizer import Localizer
-
-        localizer = Localizer(
-            model,
-            categories=categories,
-            segment_seconds=segment_seconds,
-            precision=precision,
-            device=device,
-            audio_tagger=audio_tagger,
-        )
-        for notice in localizer.notices:
-            say(f"[yellow]notice:[/yellow] {escape(notice)}")
-        failed = _localize_all(localizer, videos, paths, destination)
-    if failed:
-        if len(videos) > 1:
-            say(f"[red]{failed} of {len(videos)} videos failed.[/red]")
-        raise typer.Exit(1)
+        settings = {
+            "model": model,
+            "categories": categories,
+            "segment_seconds": segment_seconds,
+            "precision": precision,
+            "device": device,
+            "audio_tagger": audio_tagger,
+        }
+        batch = _Batch(videos, paths, destination, settings)
+        code = supervised(batch.work, len(paths), batch.on_death) if can_supervise() else batch.work(0, _untold)
+    if code:
+        raise typer.Exit(code)
 
 
-def _localize_all(localizer: "Localizer", videos: list[str], paths: list[str], destination: "Destination") -> int:
-    failed = 0
-    for index, (video, path) in enumerate(zip(videos, paths, strict=True)):
-        try:
-            run = localizer.start(path)
-            with run, _ctrl_c(run.stop), _progress(path) as progress:
-                saved = time.monotonic()
-                for done_seconds in run:
-                    if progress is not None:
-                        progress(done_seconds, run.declared_seconds)
-                    if run.num_segments and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                        destination.save_partial(run.result(), index)
-                        saved = time.monotonic()
-                result = run.result()
-            for warning in result.warnings:
-                say(f"[yellow]warning:[/yellow] {escape(path)}: {escape(warning)}")
-            for written in destination.save(result, index, is_whole=not run.stopped):
-                print(written, flush=True)
+def _untold(item: int) -> None:
+    """Called where nobody asks which video is at hand."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some videos to localize, in this process or in children of it.
+
+    Attributes:
+        videos: as the user gave them.
+        paths: where they are.
+        destination: where results go.
+        settings: of the localizer.
+    """
+
+    videos: list[str]
+    paths: list[str]
+    destination: "Destination"
+    settings: dict[str, Any]
+
+    def work(self, first: int, begin: Callable[[int], None]) -> int:
+        """Localize the videos from ``first`` on and print what became of each; an exit code."""
+        with avel_errors(), usage_errors():
+            from avel.batch.one import localize_one
+            from avel.localization.localizer import Localizer
+
+            localizer = Localizer(**self.settings)
+            if first == 0:
+                for notice in localizer.notices:
+                    say(f"[yellow]notice:[/yellow] {escape(notice)}")
+            failed = 0
+            for index in range(first, len(self.paths)):
+                begin(index)
+                outcome = localize_one(localizer, self.paths[index], self.destination, index, watch=_watch)
+                failed += outcome.status == "failed"
+                self._print(outcome, index)
+                if outcome.status == "stopped":
+                    return STOPPED
+            if failed and len(self.paths) > 1:
+                say(f"[red]{failed} of {len(self.paths) - first} videos failed.[/red]")
+            return 1 if failed else 0
+
+    def on_death(self, item: int | None, how: str) -> None:
+        """Say of which video a process died."""
+        if item is None:
+            complain(f"The program was killed while it loaded the networks ({how}). Is there enough memory?")
+        else:
+            complain(
+                f"{self.videos[item]}: the process that read it was killed ({how}): a library crashed on it, or memory "
+                "ran out. It is left out; the other videos go on."
+            )
+
+    def _print(self, outcome: "VideoOutcome", index: int) -> None:
+        video = self.videos[index]
+        for warning in outcome.warnings:
+            warn(f"{video}: {warning}")
+        if outcome.result is None:
+            complain(outcome.reason)
+            return
+        with standard_output():
+            for path in outcome.paths:
+                print(printable(str(path)))
             # Nothing reads the video again, so a temporary copy of standard input need not be told by its path.
-            _print_result(replace(result, video=video), destination, is_one_of_many=len(videos) > 1)
-            if run.stopped:
-                raise typer.Exit(STOPPED)
-        except AvelError as error:
-            failed += 1
-            say(f"[red]error:[/red] {escape(str(error))}")
-    return failed
+            _print_result(replace(outcome.result, video=video), self.destination, is_one_of_many=len(self.videos) > 1)
+
+
+@contextlib.contextmanager
+def _watch(run: "LocalizationRun") -> Iterator[Callable[[float], None]]:
+    """Ctrl-C and a progress bar while a video is read."""
+    with _ctrl_c(run.stop), _progress(run.video) as progress:
+        yield lambda seconds: progress(seconds, run.declared_seconds)
 
 
 @contextlib.contextmanager
@@ -182,23 +232,23 @@ def _print_result(result: "Localization", destination: "Destination", *, is_one_
     if destination.kind == "table":
         _print_events(result)
     elif destination.kind == "text" and destination.formats == ["json"] and is_one_of_many:
-        print(result.to_json(indent=None), flush=True)  # one video a line
+        print(result.to_json(indent=None))  # one video a line
     elif destination.kind == "text":
         from avel.outputs import render
 
-        print(render(result, destination.formats[0]), end="", flush=True)
+        print(render(result, destination.formats[0]), end="")
 
 
 def _print_events(result: "Localization") -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
-    console = Console()
+    console = SafeConsole()
     rows = [
         (f"{e.start_seconds:.2f}", f"{e.end_seconds:.2f}", e.category, e.modality, f"{e.score:.2f}")
         for e in result.events
     ]
     if not console.is_terminal:
         for row in rows:
-            print(result.video, *row, sep="\t")
+            print(*map(printable, (result.video, *row)), sep="\t")
         return
     title = f"{escape(result.video)}  [dim]{result.duration_seconds:.1f} s[/dim]"
     if not rows:
@@ -211,10 +261,10 @@ def _print_events(result: "Localization") -> None:
 
 
 @contextlib.contextmanager
-def _progress(path: str) -> "Iterator[SecondsProgress | None]":
+def _progress(path: str) -> "Iterator[SecondsProgress]":
     """A progress bar on a terminal, nothing elsewhere."""
     if not errors.is_terminal:
-        yield None
+        yield lambda done_seconds, total_seconds: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

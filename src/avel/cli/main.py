@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from avel.cli import data, features, models, training, weights
-from avel.cli.console import fail
+from avel.cli.console import avel_errors, standard_output
 from avel.cli.localize import localize
-from avel.errors import AvelError
 from avel.version import __version__
 
 app = typer.Typer(
@@ -33,12 +32,8 @@ app.add_typer(weights.app, name="weights", no_args_is_help=True)
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
-    try:
+    with avel_errors(), standard_output():
         app()
-    except AvelError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("stopped", code=130)
 
 
 @app.callback(invoke_without_command=True)

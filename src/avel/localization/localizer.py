@@ -156,13 +156,14 @@ class LocalizationRun:
     """A video that is being localized, in one pass and bounded memory; a context manager to iterate over once.
 
     Attributes:
+        video: its path.
         declared_seconds: the video's declared duration, ``None`` if it declares none.
         num_segments: how many segments `result` has so far.
         stopped: whether `stop` was called.
     """
 
     def __init__(self, system: System, decoding: Decoding, video: str | Path) -> None:
-        self._system, self._decoding, self._video = system, decoding, str(video)
+        self._system, self._decoding, self.video = system, decoding, str(video)
         self._extraction = Extraction(
             video, system.backbones.visual, system.backbones.audio, segment_seconds=system.segment_seconds
         )
@@ -194,7 +195,7 @@ class LocalizationRun:
                 self.num_segments += len(next(iter(predictions.values())))
             yield self._extraction.duration_seconds
         if not self.stopped and not any(flags.any() for kind in self._valid.values() for flags in kind):
-            raise MediaError(f"{self._video}: neither a picture nor a sound could be read in it. Is the file damaged?")
+            raise MediaError(f"{self.video}: neither a picture nor a sound could be read in it. Is the file damaged?")
         self._is_over = True
 
     def stop(self) -> None:
@@ -208,7 +209,7 @@ class LocalizationRun:
             ValueError: if there is nothing yet.
         """
         if not self.num_segments:
-            raise ValueError(f"{self._video}: nothing of it has been localized yet.")
+            raise ValueError(f"{self.video}: nothing of it has been localized yet.")
         system = self._system
         predictions = {
             name: np.concatenate([part[name] for part in self._predictions]) for name in self._predictions[0]
@@ -226,7 +227,7 @@ class LocalizationRun:
         bounds = segment_bounds(duration, system.segment_seconds)[:count]
         events, segments = decode(scores, bounds, valid["audio"], valid["visual"], self._decoding)
         return Localization(
-            video=self._video,
+            video=self.video,
             duration_seconds=duration,
             segment_seconds=system.segment_seconds,
             model=self._description(),

@@ -1,5 +1,6 @@
 """Where the results of some videos go: a table, text on standard output, one file, or a folder."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -71,7 +72,8 @@ class Destination:
             paths = [write(result, self.output)]
         else:
             paths = write_all(result, self.output, formats, stem=self._stems[index])
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         return paths
 
     def save_partial(self, result: Localization, index: int) -> None:
