@@ -6,12 +6,13 @@ import make_shapes
 import pytest
 import typer
 
-from avel.cli import training
+from avel.cli.evaluate import evaluate
+from avel.cli.train import train
 from avel.errors import SettingsError
 from avel.testing.shapes import SHAPES, make_shapes_clip
 
 app = typer.Typer()
-for command in (training.train, training.evaluate):
+for command in (train, evaluate):
     app.command()(command)
 
 QUICK = ("--model", "a", "--epochs", 2, "--device", "cpu", "--set", "threads=1", "--visual", "none")
@@ -69,7 +70,7 @@ def test_one_command_trains_on_labels(avel, folder, tmp_path):
 def test_labels_without_times_are_weak(avel, folder, tmp_path):
     arguments = ("--videos", folder / "videos", "-o", tmp_path / "run", *QUICK)
     result = avel("train", folder / "weak.csv", *arguments, "--segment-seconds", 1.5)
-    assert "labels have no times: training on labels of whole videos (task weak)" in text(result)
+    assert "The labels have no times, so the model is trained on labels of whole videos (task weak)" in text(result)
     assert "where its video accuracy is" in result.stdout
     assert "task: weak" in (tmp_path / "run" / "settings.yaml").read_text()
 
@@ -79,14 +80,14 @@ def test_options_that_do_not_go_together(avel, folder, tmp_path):
     out = ("-o", tmp_path / "run")
     assert "Give the data once" in text(avel("train", *out, code=2))
     assert "Give the data once" in text(avel("train", labels, "--data", labels, *out, code=2))
-    assert "is a file. For labels of your own add --videos DIR" in text(avel("train", labels, *out, code=2))
-    assert "--preset, --segment-seconds: only for labels of one's own" in text(
+    assert "is a file. If it holds labels of your own, add --videos DIR" in text(avel("train", labels, *out, code=2))
+    assert "--preset, --segment-seconds: only for labels of your own" in text(
         avel("train", folder, *out, "--preset", "fast", "--segment-seconds", 2, code=2)
     )
     assert "--annotations: for AVE's layout only" in text(
         avel("train", labels, "--videos", videos, "--annotations", folder, *out, code=2)
     )
-    assert "--store: only for labels of one's own" in text(
+    assert "--store: only for labels of your own" in text(
         avel("evaluate", tmp_path / "x", folder, "--store", folder, code=2)
     )
 

@@ -7,12 +7,15 @@ import pytest
 import typer
 from tiny_ave import write_ave_folder
 
-from avel.cli import training
+from avel.cli.evaluate import evaluate
+from avel.cli.reproduce import print_tables, reproduce
+from avel.cli.train import train
 from avel.errors import ModelError, SettingsError
 from avel.evaluation.papers import Paper, Row
+from avel.evaluation.reproduce import RowResult
 
 app = typer.Typer()
-for command in (training.train, training.evaluate, training.reproduce):
+for command in (train, evaluate, reproduce):
     app.command()(command)
 
 QUICK = ("--epochs", 2, "--device", "cpu", "--set", "threads=1")
@@ -54,8 +57,8 @@ def test_train_then_evaluate(avel, folder, tmp_path):
     avel("evaluate", run / "checkpoint.safetensors", folder, "-o", tmp_path / "one.html", "--split", "val")
     assert (tmp_path / "one.html").read_text().startswith("<!doctype html>")
     result = avel("evaluate", run, folder, "-o", tmp_path / "one.txt", code=2)
-    assert "a report is .html, .json, or a folder for both" in " ".join(result.stderr.split())
-    assert "Unknown split 'all'" in avel("evaluate", run, folder, "--split", "all", code=2).stderr
+    assert "a report is a file that ends in .html or .json, or a folder for both" in " ".join(result.stderr.split())
+    assert "'all' is not one of" in avel("evaluate", run, folder, "--split", "all", code=2).stderr
 
 
 def test_train_again_needs_resume(avel, folder, tmp_path):
@@ -73,8 +76,10 @@ def test_literature_is_said(avel, folder, tmp_path):
 
 
 def test_wrong_settings(avel, folder, tmp_path):
-    with pytest.raises(SettingsError, match="task: Input should be 'supervised' or 'weak', got 'x'"):
-        avel("train", folder, "-o", tmp_path / "run", "--task", "x")
+    result = avel("train", folder, "-o", tmp_path / "run", "--task", "x", code=2)
+    assert "'x' is not one of 'supervised'" in " ".join(result.stderr.replace("│", " ").split())
+    with pytest.raises(SettingsError, match="settings: loss: Input should be 'cross-entropy'"):
+        avel("train", folder, "-o", tmp_path / "run", "--set", "loss=x")
     with pytest.raises(ModelError, match="Unknown model 'x'"):
         avel("train", folder, "-o", tmp_path / "run", "--model", "x")
     result = avel("train", folder, "-o", tmp_path / "run", "--set", "epochs", code=2)
@@ -96,8 +101,21 @@ def test_reproduce_prints_the_paper_beside_ours(avel, folder, tmp_path):
     assert "--table is for one paper" in avel("reproduce", "all", "--data", folder, "--table", 1, code=2).stderr
 
 
+def test_every_table_has_its_papers_title(capsys):
+    rows = [RowResult(Row(table, name, 50.0, "a"), (60.0,)) for table, name in ((1, "A"), (1, "B"), (2, "C"), (3, "D"))]
+    print_tables("One, 2018", rows, "validation")
+    titles = [line.split(", accuracy")[0] for line in capsys.readouterr().out.splitlines() if "accuracy in" in line]
+    assert titles == ["One, 2018, Table 1", "One, 2018, Table 2", "One, 2018, Table 3"]
+
+
+def test_a_long_row_is_told_about(avel, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("avel.cli.reproduce.SECONDS_BETWEEN_EPOCHS", 0.0)
+    arguments = ("reproduce", "tian2018", "--data", folder, "-o", tmp_path, "--table", 1, "--seeds", 1, *QUICK)
+    assert "A, seed 0: epoch 2 of 2, accuracy" in avel(*arguments).stderr
+
+
 def test_help_needs_no_torch():
-    code = "import sys; from avel.cli import training; print('torch' in sys.modules, 'pydantic' in sys.modules)"
+    code = "import sys; import avel.cli.main; print('torch' in sys.modules, 'pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 

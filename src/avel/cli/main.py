@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from avel.cli import data, features, models, training, weights
+from avel.cli import data, features, models, weights
 from avel.cli.console import avel_errors, standard_output
+from avel.cli.evaluate import evaluate
 from avel.cli.localize import localize
+from avel.cli.reproduce import reproduce
+from avel.cli.train import train
 from avel.version import __version__
 
 app = typer.Typer(
@@ -21,9 +24,9 @@ app = typer.Typer(
 )
 app.command()(localize)
 app.command()(features.extract)
-app.command()(training.train)
-app.command()(training.evaluate)
-app.command()(training.reproduce)
+app.command()(train)
+app.command()(evaluate)
+app.command()(reproduce)
 app.add_typer(models.app, name="models")
 app.add_typer(features.app, name="features", no_args_is_help=True)
 app.add_typer(data.app, name="data", no_args_is_help=True)

@@ -12,6 +12,8 @@ from typing import Literal, Self, get_args
 from avel.events import BACKGROUND
 
 Split = Literal["train", "val", "test"]
+WeakProtocol = Literal["one-hot", "proportion"]
+"""How a label stands for a whole video, see `avel.data.labels`."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 

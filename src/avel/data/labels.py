@@ -13,16 +13,15 @@ Every function returns a new array.
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from avel.data.annotations import Annotation
+from avel.data.annotations import Annotation, WeakProtocol
 
 Labels = npt.NDArray[np.float32]
 
-WeakProtocol = Literal["one-hot", "proportion"]
 WEAK_PROTOCOLS: tuple[WeakProtocol, ...] = get_args(WeakProtocol)
 
 MIN_COVERAGE = 0.5

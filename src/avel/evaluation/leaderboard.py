@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avel.evaluation.papers import PAPERS, Paper
-from avel.evaluation.reproduce import Progress, Reproduction, RowResult, measure
+from avel.evaluation.reproduce import Reproduction, RowProgress, RowResult, measure
 from avel.files import write_text
 from avel.training.data import LocalizationData
 
@@ -52,7 +52,7 @@ def leaderboard(
     how: Reproduction | None = None,
     *,
     papers: Sequence[Paper] | None = None,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> list[Line]:
     """Train and measure every method of the papers' leaderboards.
 

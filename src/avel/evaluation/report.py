@@ -104,6 +104,35 @@ def write_html(evaluation: "Evaluation", path: Path) -> None:
     write_text(path, page(evaluation))
 
 
+def check_place(output: Path) -> None:
+    """Whether a report can be written to a path, before anything is measured.
+
+    Raises:
+        ValueError: if it is neither a file that ends in .html or .json, nor a folder or the name of a new one.
+    """
+    if not output.is_dir() and output.suffix.lower() not in ("", *_WRITERS):
+        raise ValueError(f"{output}: a report is a file that ends in .html or .json, or a folder for both.")
+
+
+def write(evaluation: "Evaluation", output: Path) -> None:
+    """Write as one file, or as ``evaluation.json`` and ``evaluation.html`` in a folder.
+
+    Raises:
+        OutputError: if it cannot be written.
+        ValueError: as `check_place`.
+    """
+    check_place(output)
+    suffix = output.suffix.lower()
+    if output.is_dir() or not suffix:
+        write_json(evaluation, output / "evaluation.json")
+        write_html(evaluation, output / "evaluation.html")
+    else:
+        _WRITERS[suffix](evaluation, output)
+
+
+_WRITERS = {".html": write_html, ".json": write_json}
+
+
 def page(evaluation: "Evaluation") -> str:
     """The evaluation as HTML text: metrics beside the trivial answers, a bar a category, the confusion matrix."""
     import jinja2

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from avel.matching.training import train as train_matching
 from avel.metrics.segments import Metrics
 from avel.models import registry
 from avel.training.data import LocalizationData
-from avel.training.loop import train
+from avel.training.loop import EpochProgress, train
 from avel.training.settings import BOTH, NOISY, TrainingSettings, from_mapping
+from avel.training.state import Epoch
 
 RESULT_FILE = "row.json"
 _COSTS = ("parameters", "training_seconds", "milliseconds_per_clip")
@@ -115,8 +117,8 @@ class Reproduction:
             raise ValueError(f"seeds must be 1 or more, got {self.seeds}.")
 
 
-Progress = Callable[[Row, int, str], None]
-"""Called with a row, a seed and what happens to it, before and after."""
+RowProgress = Callable[[Row, int, str], None]
+"""Called with a row, a seed and what happens to it: before its training, after each epoch, and at its end."""
 
 
 def reproduce(
@@ -125,7 +127,7 @@ def reproduce(
     folder: str | Path,
     how: Reproduction | None = None,
     *,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> list[RowResult]:
     """Train and measure every row of a paper's tables.
 
@@ -159,7 +161,7 @@ def measure(
     folder: str | Path,
     how: Reproduction,
     *,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> RowResult:
     """Train and measure one row with every seed; see `reproduce`."""
     tell = progress or (lambda row, seed, what: None)
@@ -170,7 +172,8 @@ def measure(
     kept = []
     for seed in range(how.seeds):
         tell(row, seed, "training")
-        kept.append(_measured(paper, row, data, Path(folder), how, seed))
+        epoch_told = partial(_tell_epoch, tell, row, seed)
+        kept.append(_measured(paper, row, data, Path(folder), how, seed, epoch_told))
         tell(row, seed, f"{kept[-1]['accuracy'][row.measure]:.1f} %")
     costs = {name: statistics.fmean(run[name] for run in kept) for name in _COSTS if name in kept[0]}
     return RowResult(row, tuple(run["accuracy"][row.measure] for run in kept), kept[-1]["trivial"], costs)
@@ -211,23 +214,29 @@ def _why_not(paper: Paper, row: Row, data: LocalizationData, how: Reproduction) 
 
 
 def _measured(
-    paper: Paper, row: Row, data: LocalizationData, folder: Path, how: Reproduction, seed: int
+    paper: Paper,
+    row: Row,
+    data: LocalizationData,
+    folder: Path,
+    how: Reproduction,
+    seed: int,
+    progress: EpochProgress,
 ) -> dict[str, Any]:
     """What a row gave with a seed, from its folder or trained now."""
     if row.is_matching:
         matching = MatchingSettings(**{**_matching_values(row), **how.matching, "seed": seed})
-        key = {"settings": asdict(matching), "data": fingerprint(data)}
+        key = {"settings": {**asdict(matching), "options": matching.options.model_dump()}, "data": fingerprint(data)}
         return _kept(folder / row.folder / f"seed{seed}", key, lambda run: _match(data, matching))
     settings = settings_of(paper, row, how, seed)
     if how.released:
         first = registry.entry(row.model).starts_from
         if first is not None:
             start = next(other for other in paper.rows if other.model == first and not other.settings)
-            _measured(paper, start, data, folder, how, seed)
+            _measured(paper, start, data, folder, how, seed, progress)
             path = folder / start.folder / f"seed{seed}" / "checkpoint.safetensors"
             settings = settings.with_changes(start_from=str(path))
     key = {"settings": _comparable(settings), "data": fingerprint(data)}
-    return _kept(folder / row.folder / f"seed{seed}", key, lambda run: _localize(data, settings, run))
+    return _kept(folder / row.folder / f"seed{seed}", key, lambda run: _localize(data, settings, run, progress))
 
 
 def _kept(run: Path, key: dict[str, Any], measure: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -246,8 +255,8 @@ def _kept(run: Path, key: dict[str, Any], measure: Callable[[Path], dict[str, An
     return result
 
 
-def _localize(data: LocalizationData, settings: TrainingSettings, run: Path) -> dict[str, Any]:
-    trained = train(settings, data, run, resume=True)
+def _localize(data: LocalizationData, settings: TrainingSettings, run: Path, progress: EpochProgress) -> dict[str, Any]:
+    trained = train(settings, data, run, resume=True, progress=progress)
     found = evaluate(trained.checkpoint, data, "test", device=settings.device)
     accuracies = {"": found.metrics, **found.baselines}
     share = {name: 100 * m.segment_accuracy for name, m in accuracies.items() if isinstance(m, Metrics)}
@@ -261,6 +270,10 @@ def _localize(data: LocalizationData, settings: TrainingSettings, run: Path) -> 
         "training_seconds": round(sum(epoch.seconds for epoch in trained.history), 1),
         "milliseconds_per_clip": round(found.milliseconds_per_clip, 3),
     }
+
+
+def _tell_epoch(tell: RowProgress, row: Row, seed: int, epoch: Epoch, epochs: int) -> None:
+    tell(row, seed, f"epoch {epoch.epoch} of {epochs}, accuracy {100 * epoch.accuracy:.1f} %")
 
 
 def _match(data: LocalizationData, settings: MatchingSettings) -> dict[str, Any]:

@@ -101,6 +101,10 @@ class LocalizationData:
         """Whether clips without event come with the data set."""
         return self._noisy is not None
 
+    def num_held(self, modality: str) -> int:
+        """How many clips' features are in memory."""
+        return sum(part.num_held(modality) for part in self._parts)
+
     def missing(self, modalities: Sequence[str]) -> tuple[str, ...]:
         """What these modalities need and is not there."""
         return tuple(filter(None, (self._parts[0].source.missing(modality) for modality in modalities)))
@@ -192,9 +196,10 @@ class LocalizationData:
         Raises:
             FeaturesError: if features are missing or cannot be read.
         """
-        for modality in modalities:
-            for part in self._parts:
-                part.load(modality)
+        if "visual" in modalities:
+            self._load("visual", examples.visual_rows)
+        if "audio" in modalities:
+            self._load("audio", examples.audio_rows)
         target = torch.device(device)
 
         def make(numbers: Sequence[int]) -> Batch:
@@ -264,6 +269,12 @@ class LocalizationData:
         for inside, piece in pieces:
             taken[inside] = piece
         return taken
+
+    def _load(self, modality: str, rows: Rows) -> None:
+        start = 0
+        for part in self._parts:
+            part.load(modality, rows[(rows >= start) & (rows < start + len(part))] - start)
+            start += len(part)
 
     def _mismatched(self, seed: int) -> tuple[Rows, Rows]:
         """Pictures of one clip with the sound of another whose category is another one."""

@@ -1,11 +1,12 @@
-"""Features held in memory in half precision.
+"""Features held in memory in half precision, those of the clips that are asked for.
 
-AVE's visual features are 8.3 GB of float64. They are read row by row into one float16 array of 2.1 GB (float32 where a
-value is too large for that). Stores whose features would take more than `MAX_HELD_BYTES` are not held: each batch is
-read from their files.
+AVE's visual features are 8.3 GB of float64. They are read row by row as float16, 2.1 GB if all of them are needed
+(float32 where a value is too large for that). Stores whose features would take more than `MAX_HELD_BYTES` are not held:
+each batch is read from their files.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,63 +29,59 @@ class HeldClips:
 
     def __init__(self, source: FeatureSource) -> None:
         self.source = source
-        self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._valid: npt.NDArray[np.bool_] | None = None
+        self._held: dict[str, dict[int, Floats]] = {}
 
     def __len__(self) -> int:
         return len(self.source)
 
+    def num_held(self, modality: str) -> int:
+        """How many clips' features are in memory."""
+        return len(self._held.get(modality, ()))
+
     def take(self, what: str, rows: Rows) -> npt.NDArray[Any]:
-        """Some rows."""
-        if what != "valid" and what not in self._arrays:
-            taken = self.source.read(what, np.float32, rows.tolist())
-            if not np.isfinite(taken).all():
-                raise self._not_finite(what, f"{rows.min()}-{rows.max()}")
-            return taken
-        return np.take(self.array(what), rows, axis=0)
+        """Some rows of ``visual``, ``audio`` or ``valid``."""
+        if what == "valid":
+            if self._valid is None:
+                self._valid = self.source.valid()
+            return np.take(self._valid, rows, axis=0)
+        if what in self._held:
+            held = self._held[what]
+            return np.stack([held[row] for row in rows.tolist()])
+        taken = self.source.read(what, np.float32, rows.tolist())
+        if not np.isfinite(taken).all():
+            raise self._not_finite(what, rows.tolist())
+        return taken
 
-    def array(self, what: str) -> npt.NDArray[Any]:
-        """All rows, of a modality that is held, or of ``valid``."""
-        if what == "valid" and what not in self._arrays:
-            self._arrays[what] = self.source.valid()
-        return self._arrays[what]
-
-    def load(self, modality: str) -> None:
-        """Read a modality if it is to be held and is not yet.
+    def load(self, modality: str, rows: Rows) -> None:
+        """Read some rows if they are to be held and are not yet.
 
         Raises:
-            FeaturesError: if it is not there, or cannot be read.
+            FeaturesError: if the modality is not there, or cannot be read.
         """
-        if modality in self._arrays:
-            return
         missing = self.source.missing(modality)
         if missing:
             raise FeaturesError(f"{self.source.name}: there are no {modality} features ({missing}).")
-        if self.source.is_quick():
+        if self.source.is_quick() and modality not in self._held:
             nbytes = self.source.read(modality, np.float16, [0]).nbytes * len(self.source)
             if nbytes > MAX_HELD_BYTES:
                 return
-        self._arrays[modality] = self._read(modality)
+        held = self._held.setdefault(modality, {})
+        wanted = [row for row in np.unique(rows).tolist() if row not in held]
+        for start in range(0, len(wanted), _ROWS_AT_ONCE):
+            some = wanted[start : start + _ROWS_AT_ONCE]
+            held.update(zip(some, self._read(modality, some), strict=True))
 
-    def _read(self, modality: str) -> Floats:
-        count = len(self.source)
+    def _read(self, modality: str, rows: Sequence[int]) -> Floats:
         for dtype in (np.float16, np.float32):
-            array: Floats | None = None
-            for start in range(0, count, _ROWS_AT_ONCE):
-                rows = range(start, min(start + _ROWS_AT_ONCE, count))
-                block = self.source.read(modality, dtype, rows)
-                if not np.isfinite(block).all():
-                    break
-                if array is None:
-                    array = np.empty((count, *block.shape[1:]), dtype)
-                array[start : start + len(block)] = block
-            else:
-                assert array is not None
-                return array
+            block = self.source.read(modality, dtype, rows)
+            if np.isfinite(block).all():
+                return block
             logger.info("%s: %s features do not fit into %s", self.source.name, modality, np.dtype(dtype))
-        raise self._not_finite(modality, f"{rows.start}-{rows.stop - 1}")
+        raise self._not_finite(modality, rows)
 
-    def _not_finite(self, modality: str, clips: str) -> FeaturesError:
+    def _not_finite(self, modality: str, rows: Sequence[int]) -> FeaturesError:
         return FeaturesError(
-            f"{self.source.name}: the {modality} features of clips {clips} hold NaN or infinite values. "
-            "Extract them again."
+            f"{self.source.name}: the {modality} features of clips {min(rows)}-{max(rows)} hold NaN or infinite "
+            "values. Extract them again."
         )

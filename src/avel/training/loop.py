@@ -59,7 +59,7 @@ class TrainingResult:
     stopped_early: bool
 
 
-EpochListener = Callable[[Epoch, int], None]
+EpochProgress = Callable[[Epoch, int], None]
 """Called after each epoch with its line of the log and the number of epochs."""
 
 
@@ -69,7 +69,7 @@ def train(
     folder: str | Path,
     *,
     resume: bool = False,
-    progress: EpochListener | None = None,
+    progress: EpochProgress | None = None,
 ) -> TrainingResult:
     """Train a model.
 

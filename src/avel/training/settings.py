@@ -6,25 +6,26 @@ The settings that a run was made with are saved beside it as YAML, which is a fi
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 import yaml
 from pydantic import Field
 
-from avel.data.labels import WeakProtocol
 from avel.data.splits import SHARES
 from avel.errors import SettingsError
 from avel.files import write_text
-
-TaskName = Literal["supervised", "weak"]
-LossName = Literal["cross-entropy", "multi-label-soft-margin"]
-WeakPooling = Literal["mean", "max"]
-ClassWeights = Literal["none", "balanced"]
-EpochProtocol = Literal["validation", "literature"]
-Optimizer = Literal["adam", "adamw", "sgd"]
-Schedule = Literal["constant", "step", "milestones", "cosine", "plateau"]
-Precision = Literal["auto", "float32", "bfloat16"]
+from avel.training.choices import (
+    ClassWeights,
+    EpochProtocol,
+    LossName,
+    Optimizer,
+    Schedule,
+    TaskName,
+    TrainingPrecision,
+    WeakPooling,
+    WeakProtocol,
+)
 
 NOISY, MISMATCHED, BOTH, NO_BACKGROUNDS = "noisy", "mismatched", "noisy+mismatched", "none"
 
@@ -124,7 +125,7 @@ class TrainingSettings:
     average_weights: ShareOrNone = 0.0
     start_from: str = ""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
-    precision: Precision = "auto"
+    precision: TrainingPrecision = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
     threads: Annotated[int, Field(strict=True, ge=0, le=1024)] = 0
     tensorboard: Annotated[bool, Field(strict=True)] = False

@@ -25,10 +25,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from avel.data.labels import WeakProtocol
+from avel.data.annotations import WeakProtocol
 from avel.errors import SettingsError
 from avel.models.base import ModelOutput, TaskSpec, category_odds
-from avel.training.settings import LossName, TrainingSettings, WeakPooling
+from avel.training.choices import LossName, WeakPooling
+from avel.training.settings import TrainingSettings
 
 LARGEST_WEIGHT = 100.0
 """Of a class: one segment of a class that hardly occurs must not outweigh a batch."""

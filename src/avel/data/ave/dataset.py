@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.data import labels as label_maker
-from avel.data.annotations import SPLITS, Annotation, AnnotationSet, Split
+from avel.data.annotations import SPLITS, Annotation, AnnotationSet, Split, WeakProtocol
 from avel.data.ave.hdf5 import read_order
 from avel.data.categories import ave_categories
 from avel.data.formats.ave import AveRow, read_ave_table
-from avel.data.labels import WEAK_PROTOCOLS, Labels, WeakProtocol
+from avel.data.labels import WEAK_PROTOCOLS, Labels
 from avel.errors import AnnotationsError
 
 CATEGORIES: tuple[str, ...] = tuple(category.name for category in ave_categories())

@@ -1,0 +1,68 @@
+"""``avel evaluate``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avel.cli.console import usage_errors
+from avel.cli.data_options import (
+    AnnotationsOption,
+    DataArgument,
+    DataOption,
+    FeaturesOption,
+    FormatOption,
+    FrameRateOption,
+    StoreOption,
+    VideosOption,
+    source_of,
+)
+from avel.data.annotations import Split
+
+
+def evaluate(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="A checkpoint that avel train wrote, or the folder of its run."),
+    ],
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    videos: VideosOption = None,
+    store: StoreOption = None,
+    labels_format: FormatOption = None,
+    frames_per_second: FrameRateOption = None,
+    split: Annotated[Split, typer.Option(help="The part of the data that the model is measured on.")] = "test",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Write a report: a file that ends in .html or .json, or a folder for both."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    annotations: AnnotationsOption = None,
+    features_of: FeaturesOption = None,
+    device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Measure a trained model, and show beside it what needs no learning."""
+    with usage_errors():
+        from avel.cli.listener import ConsoleListener
+        from avel.evaluation import report
+        from avel.evaluation.train_on import evaluate_on
+
+        if output is not None:
+            report.check_place(output)
+        source = source_of(
+            data,
+            data_option,
+            videos,
+            own={"store": store, "format": labels_format, "frames_per_second": frames_per_second},
+            ave={"annotations": annotations, "features_of": features_of},
+        )
+        found = evaluate_on(checkpoint, source, split, device=device, listener=ConsoleListener())
+        if output is not None:
+            report.write(found, output)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(report.lines(found)))

@@ -1,0 +1,53 @@
+"""Shows on standard error how a training goes on. Imported by commands when they run, since it needs the library."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+from rich.markup import escape
+
+from avel.cli.console import errors, say
+from avel.cli.data_options import warn
+from avel.cli.features import extraction_progress
+from avel.evaluation.train_on import Listener
+from avel.features.run import OutcomeProgress
+from avel.training.loop import EpochProgress
+from avel.training.state import Epoch
+
+
+class ConsoleListener(Listener):
+    """Lines as things happen, and on a terminal bars."""
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        say(escape(text))
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        warn(text)
+
+    def extracting(self) -> AbstractContextManager[OutcomeProgress | None]:
+        """Videos that fail, and on a terminal a bar."""
+        return extraction_progress()
+
+    def training(self, epochs: int) -> AbstractContextManager[EpochProgress | None]:
+        """A bar on a terminal, a line an epoch elsewhere."""
+        return _bar(epochs) if errors.is_terminal else contextlib.nullcontext(_line)
+
+
+def _line(epoch: Epoch, epochs: int) -> None:
+    say(f"epoch {epoch.epoch}/{epochs}: {_told(epoch)}")
+
+
+def _told(epoch: Epoch) -> str:
+    return f"loss {epoch.loss:.4f}, accuracy {100 * epoch.accuracy:.1f} %"
+
+
+@contextlib.contextmanager
+def _bar(total: int) -> Iterator[EpochProgress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("reading features", total=total)
+        yield lambda epoch, epochs: bar.update(task, completed=epoch.epoch, total=epochs, description=_told(epoch))

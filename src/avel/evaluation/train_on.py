@@ -1,0 +1,273 @@
+"""From data as a person has them to a trained and measured model: what ``avel train`` and ``avel evaluate`` do.
+
+    run = train_on(OwnVideos(Path("labels.csv"), Path("videos")), Path("run"), flags={"epochs": 20})
+    print(run.result.accuracy, run.evaluation.metrics.segment_accuracy)
+
+Everything that can be wrong with folders, settings and labels is found before features are extracted, which is what
+takes long.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avel.data.annotations import Split
+from avel.data.formats import LabelFormat
+from avel.evaluation import report
+from avel.evaluation.evaluate import Evaluation, evaluate
+from avel.features.recipe import Recipe, preset
+from avel.features.run import OutcomeProgress, extract_many
+from avel.features.store import FeatureStore
+from avel.files import write_text
+from avel.training import loop
+from avel.training.ave_data import open_data
+from avel.training.checkpoint import path_of, read_info
+from avel.training.data import LocalizationData
+from avel.training.features import FeatureRecord
+from avel.training.loop import EpochProgress, TrainingResult
+from avel.training.own import LabelledData, VideoLabelling, open_labelled, read_labels, split_videos, splits_csv
+from avel.training.run_folder import check_folder, check_same_settings, locked
+from avel.training.settings import TrainingSettings, from_mapping, settings_for
+
+FEATURES_FOLDER, SPLITS_FILE = "features", "splits.csv"
+RESULT_JSON, RESULT_HTML = "result.json", "result.html"
+
+
+@dataclass(frozen=True)
+class AveFeatures:
+    """Features of AVE, or of any data set in its layout.
+
+    Attributes:
+        folder: in AVE's layout, or a feature store of AVE's videos.
+        annotations: folder with ``Annotations.txt`` and the splits; ``folder`` itself if left out.
+        features_of: name of the preset that files in AVE's layout were made with; not known if left out.
+    """
+
+    folder: Path
+    annotations: Path | None = None
+    features_of: str | None = None
+
+
+@dataclass(frozen=True)
+class OwnVideos:
+    """A person's own videos and labels.
+
+    Attributes:
+        labels: a label file, or a folder of them, see `avel.training.own.read_labels`.
+        videos: folder of the videos that the labels name.
+        store: where the videos' features are kept; ``features`` in the run's folder if left out.
+        format: of the labels; found out if left out.
+        frames_per_second: of Label Studio's timelines.
+        recipe: how features are made; as those in the store if left out, or else by the preset ``fast``.
+    """
+
+    labels: Path
+    videos: Path
+    store: Path | None = None
+    format: LabelFormat | None = None
+    frames_per_second: float | None = None
+    recipe: Recipe | None = None
+
+
+class Listener:
+    """What is told while a run goes on; this one tells nothing."""
+
+    def say(self, text: str) -> None:
+        """What was found or chosen."""
+
+    def warn(self, text: str) -> None:
+        """What a person should know before believing a result."""
+
+    def extracting(self) -> AbstractContextManager[OutcomeProgress | None]:
+        """Around the extraction of features."""
+        return nullcontext()
+
+    def training(self, epochs: int) -> AbstractContextManager[EpochProgress | None]:
+        """Around so many epochs."""
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What `train_on` gives.
+
+    Attributes:
+        settings: of the training.
+        result: the checkpoint and its history.
+        evaluation: on the test split; ``None`` where there is none.
+    """
+
+    settings: TrainingSettings
+    result: TrainingResult
+    evaluation: Evaluation | None
+
+
+def train_on(
+    source: AveFeatures | OwnVideos,
+    output: Path,
+    *,
+    model: str | None = None,
+    settings_file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> TrainedRun:
+    """Train a model, keep its best epoch, measure it on the test split, and write all of it into a folder.
+
+    Args:
+        source: what to train on.
+        output: folder of the run, see `avel.training.run_folder`.
+        model: its name; the settings file's, or the recommended one, if left out.
+        settings_file: YAML file of settings.
+        flags: settings that count more than those of the file.
+        resume: go on with the run that is in the folder.
+        listener: is told what goes on.
+
+    Raises:
+        AvelError: if the folder, settings, labels, videos or features are not as they have to be.
+        ValueError: if the options of the source are not allowed.
+    """
+    listener = listener or Listener()
+    is_main = os.environ.get("RANK", "0") == "0"
+    with ExitStack() as open_files:
+        if is_main:
+            check_folder(output, resume=resume)
+            open_files.enter_context(locked(output))
+        data: LocalizationData
+        if isinstance(source, OwnVideos):
+            settings, data = own = _own_data(source, output, model, settings_file, flags, listener)
+            if is_main:
+                write_text(output / SPLITS_FILE, splits_csv(own[1]))
+        else:
+            settings = settings_for(model, file=settings_file, flags=flags)
+            check_same_settings(output, settings)
+            data = open_ave(source, listener)
+        with listener.training(settings.epochs) as progress:
+            result = loop.train(settings, data, output, resume=resume, progress=progress)
+        evaluation = None
+        if is_main and len(data.splits.get("test", ())):
+            evaluation = evaluate(result.checkpoint, data, "test", device=settings.device)
+            report.write_json(evaluation, output / RESULT_JSON)
+            report.write_html(evaluation, output / RESULT_HTML)
+    return TrainedRun(settings, result, evaluation)
+
+
+def evaluate_on(
+    checkpoint: Path,
+    source: AveFeatures | OwnVideos,
+    split: Split = "test",
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+) -> Evaluation:
+    """Measure a trained model.
+
+    Args:
+        checkpoint: the file, or the folder of its run.
+        source: what to measure it on; labels of one's own are cut and split as they were for the training.
+        split: the part of it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        listener: is told what goes on.
+
+    Raises:
+        AvelError: if the checkpoint, labels, videos or features are not as they have to be.
+        ValueError: if the options of the source are not allowed.
+    """
+    listener = listener or Listener()
+    path = path_of(checkpoint)
+    data: LocalizationData
+    if isinstance(source, AveFeatures):
+        data = open_ave(source, listener)
+    else:
+        info = read_info(path)
+        settings = from_mapping(info.settings, str(path))
+        labelling = _labelling(source, info.categories)
+        store = source.store or path.parent / FEATURES_FOLDER
+        _extract(labelling, store, Recipe.from_dict(info.features.recipe), listener)
+        data = open_labelled(labelling, store, settings, needed=(split,))
+    return evaluate(path, data, split, device=device)
+
+
+def open_ave(source: AveFeatures, listener: Listener | None = None) -> LocalizationData:
+    """Open features of AVE and tell its warnings.
+
+    Raises:
+        AvelError: as `avel.training.ave_data.open_data`.
+        ValueError: if ``features_of`` is no preset.
+    """
+    declared = None
+    if source.features_of is not None:
+        recipe = preset(source.features_of)
+        declared = FeatureRecord(0, 0, 0, visual=recipe.visual, audio=recipe.audio, recipe=recipe.to_dict())
+    data = open_data(source.folder, annotations=source.annotations, declared=declared)
+    for warning in data.warnings:
+        (listener or Listener()).warn(f"{source.folder}: {warning}")
+    return data
+
+
+def _own_data(
+    source: OwnVideos,
+    output: Path,
+    model: str | None,
+    settings_file: Path | None,
+    flags: Mapping[str, Any] | None,
+    listener: Listener,
+) -> tuple[TrainingSettings, LabelledData]:
+    """Settings that fit the labels, and the labels with the features of their videos."""
+    store = source.store or output / FEATURES_FOLDER
+    recipe = source.recipe or _recipe_of_store(store)
+    labelling = _labelling(source)
+    asked_for = labelling.asks_for(recipe.segment_seconds)
+    settings = settings_for(model, file=settings_file, flags=flags, asked_for=asked_for)
+    for text in _chosen(labelling, settings, asked_for):
+        listener.say(text)
+    check_same_settings(output, settings)
+    split_videos(labelling, settings)
+    _extract(labelling, store, recipe, listener)
+    data = open_labelled(labelling, store, settings)
+    for warning in data.warnings:
+        listener.warn(f"{labelling.source}: {warning}")
+    listener.say(f"videos: {', '.join(f'{count} {split}' for split, count in data.notes['videos'].items())}")
+    return settings, data
+
+
+def _recipe_of_store(store: Path) -> Recipe:
+    return FeatureStore(store).recipe if (store / "store.json").exists() else preset("fast")
+
+
+def _labelling(source: OwnVideos, categories: Sequence[str] | None = None) -> VideoLabelling:
+    return read_labels(
+        source.labels,
+        source.videos,
+        format=source.format,
+        frames_per_second=source.frames_per_second,
+        categories=categories,
+    )
+
+
+def _chosen(labelling: VideoLabelling, settings: TrainingSettings, asked_for: Mapping[str, Any]) -> Iterator[str]:
+    """What the labels are, and which settings they asked for."""
+    annotations = labelling.annotations
+    yield (
+        f"{labelling.source}: {len(annotations.events)} labels of {annotations.num_categories} categories in "
+        f"{len(annotations.videos)} videos"
+    )
+    if asked_for.get("task") == settings.task == "weak":
+        yield "The labels have no times, so the model is trained on labels of whole videos (task weak)."
+    if asked_for.get("multi_label") and settings.multi_label:
+        yield (
+            "Events of several categories overlap, so each category gets a score and a threshold of its own "
+            "(multi_label)."
+        )
+
+
+def _extract(labelling: VideoLabelling, store: Path, recipe: Recipe, listener: Listener) -> None:
+    with listener.extracting() as progress:
+        summary = extract_many(labelling.files.values(), store, recipe, progress=progress)
+    listener.say(
+        f"features in {store}: {summary.done} videos extracted, {summary.skipped} already there, "
+        f"{len(summary.failures)} failed"
+    )
