@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from avel.documents import parse_json
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -190,7 +192,7 @@ class Localization:
         Raises:
             ValueError: if the file is not such a file.
         """
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        return cls.from_dict(parse_json(Path(path).read_text(encoding="utf-8")))
 
 
 def segment_index(seconds: float, segment_seconds: float) -> int:

@@ -56,7 +56,13 @@ def test_a_users_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name = ", "not valid TOML"),
+        ("name = ", "it is not valid TOML"),
+        ("a = " + "[" * 100_000, "it is nested too deeply to be read"),
+        ("a = " + "9" * 5000, "it holds a number with thousands of digits"),
+        (
+            '[[categories]]\nname = "a\\u001b[31m"\naudio = ["S"]',
+            "the category name 'a\\x1b[31m' holds the control character U+001B. Remove it.",
+        ),
         ("[other]\n", "expected [[categories]] tables and an optional [defaults], found other"),
         ("", "found nothing"),
         ('[[categories]]\naudio = ["Siren"]\n', "each category needs a name"),

@@ -240,7 +240,7 @@ def test_how_a_network_ran_does_not_make_another_store():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be used: Expecting property name"),
+        ("{", "cannot be used: it is not valid JSON: Expecting property name"),
         ("[]", "cannot be used"),
         ("[" * 100_000, "cannot be used"),
         ('{"format": "avel features 9"}', "its format is 'avel features 9', this version reads 'avel features 1'"),

@@ -6,7 +6,6 @@ Front end, classes and their order are YAMNet's. How it was made and what it hea
 """
 
 import hashlib
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,7 @@ from avel.backbones.audio_windows import cover
 from avel.backbones.base import AudioBackbone, Floats
 from avel.backbones.engine import EngineOptions, from_torch
 from avel.backbones.logmel import LogMel
+from avel.documents import parse_json
 from avel.errors import WeightsError
 from avel.files import SafetensorsError, open_safetensors, safetensors_header
 
@@ -102,7 +102,7 @@ def _read(path: Path) -> bytes:
 def _description(file: Path) -> dict[str, Any]:
     """What is written in the file's header: classes, front end, digest of the training."""
     try:
-        description = json.loads(safetensors_header(file).metadata["audio_tagger"])
+        description = parse_json(safetensors_header(file).metadata["audio_tagger"])
         if {"classes", "log_mel", "training"} <= description.keys():
             return dict(description)
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -4,13 +4,13 @@ AVE's 28 are in ``ave_categories.toml``, whose head explains the format; a user'
 """
 
 import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from avel.documents import DocumentError, control_characters, parse_toml
 from avel.errors import CategoriesError
 from avel.events import BACKGROUND
 
@@ -119,9 +119,9 @@ def _position(name: str, positions: Mapping[str, int], category: str) -> int:
 
 def _parse(text: str, origin: str) -> tuple[Category, ...]:
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CategoriesError(f"{origin}: not valid TOML: {error}.") from error
+        document = parse_toml(text)
+    except DocumentError as error:
+        raise CategoriesError(f"{origin}: cannot be read as a file of categories: {error}.") from error
     unknown = set(document) - {"defaults", "categories"}
     rows = document.get("categories")
     if unknown or not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
@@ -148,6 +148,11 @@ def _category(row: dict[str, Any], origin: str) -> Category:
     name = row.get("name")
     if not isinstance(name, str) or not name.strip() or name == BACKGROUND:
         raise CategoriesError(f"{origin}: each category needs a name that is not {BACKGROUND!r}, found {name!r}.")
+    if control_characters(name):
+        raise CategoriesError(
+            f"{origin}: the category name {name!r} holds the control character {control_characters(name)[0]}. "
+            "Remove it."
+        )
     allowed = [field.name for field in fields(Category)]
     for key, value in row.items():
         if key not in allowed:

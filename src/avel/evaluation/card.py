@@ -4,13 +4,13 @@ Nothing in it is made up: it is what the checkpoint says of itself, and what ``r
 model, which ``avel train`` writes.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avel.documents import parse_json
 from avel.errors import ModelError
 from avel.evaluation.evaluate import Evaluation
 from avel.evaluation.report import columns, percent, rows
@@ -118,10 +118,10 @@ def _evaluation(path: Path, info: CheckpointInfo) -> tuple[Evaluation | None, st
     try:
         if path.stat().st_size > MAX_RESULT_BYTES:
             raise ValueError(f"larger than {MAX_RESULT_BYTES >> 20} MiB")
-        found = Evaluation.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        found = Evaluation.from_dict(parse_json(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None, "It was not measured on a test split"
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as the result of an evaluation ({error}). Remove it.") from error
     same = (
         found.model == info.model

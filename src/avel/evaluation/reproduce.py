@@ -15,6 +15,7 @@ from typing import Any
 
 from avel.data.annotations import Split
 from avel.data.ave.dataset import AveDataset
+from avel.documents import parse_json
 from avel.errors import SettingsError
 from avel.evaluation.baselines import ALWAYS_BACKGROUND, WHOLE_VIDEO
 from avel.evaluation.evaluate import evaluate
@@ -243,7 +244,12 @@ def _kept(run: Path, key: dict[str, Any], measure: Callable[[Path], dict[str, An
     path = run / RESULT_FILE
     key = json.loads(json.dumps(key))
     if path.exists():
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            kept: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"{path}: cannot be read ({error}). Remove it, and the row is measured again."
+            ) from error
         if _completed(kept.get("key"), key) != key:
             raise SettingsError(
                 f"{run}: was measured with other settings or data ({', '.join(_changes(kept.get('key'), key))}). "

@@ -8,7 +8,6 @@ people.
 
 import contextlib
 import hashlib
-import json
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from avel.documents import parse_json
 from avel.errors import FeaturesError
 from avel.features.recipe import digest_of
 from avel.features.source import SourceFile
@@ -294,8 +294,8 @@ _Tensor = tuple[type[np.generic], tuple[int, ...], int]
 def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, _Tensor]]:
     try:
         header = safetensors_header(path)
-        record = json.loads(header.metadata.get("avel", ""))
-    except (OSError, ValueError, RecursionError) as error:
+        record = parse_json(header.metadata.get("avel", ""))
+    except (OSError, ValueError) as error:
         raise damaged(path, str(error)) from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise damaged(path, f"it is not a file of the format '{FORMAT}'")

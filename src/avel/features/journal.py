@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from avel.documents import parse_json
 from avel.errors import OutputError
 from avel.features.jobs import Outcome
 from avel.features.source import absolute_text
@@ -52,7 +53,7 @@ def _read_failures(file: Path) -> dict[str, Outcome]:
         return {}
     for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            entry = json.loads(line)
+            entry = parse_json(line)
             found[entry["video"]] = Outcome(entry["video"], "failed", entry["reason"], entry["quarantined"] is True)
     return found
 

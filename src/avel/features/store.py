@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from avel.documents import parse_json
 from avel.errors import FeaturesError
 from avel.features.feature_file import (
     FORMAT,
@@ -407,7 +408,7 @@ def _read_store(folder: Path) -> tuple[Recipe, dict[str, BackboneEntry]]:
     try:
         if file.stat().st_size > MAX_STORE_JSON_BYTES:
             raise ValueError(f"it is larger than {MAX_STORE_JSON_BYTES} bytes")
-        content = json.loads(file.read_text("utf-8"))
+        content = parse_json(file.read_text("utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}, this version reads '{FORMAT}'")
         recipe = Recipe.from_dict(content["recipe"])
@@ -418,7 +419,7 @@ def _read_store(folder: Path) -> tuple[Recipe, dict[str, BackboneEntry]]:
         raise FeaturesError(
             f"{folder} is not a feature store: it has no store.json. `avel extract` makes one."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FeaturesError(f"{file} cannot be used: {error}. Restore it, or extract into a new folder.") from error
     return recipe, backbones
 

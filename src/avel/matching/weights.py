@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avel.documents import parse_json
 from avel.errors import ModelError
 from avel.files import open_safetensors, write_bytes
 from avel.matching.avdln import Avdln
@@ -64,7 +65,7 @@ def load(path: str | Path) -> Matcher:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise ModelError(f"{path}: is not a matcher of avel, its format is {metadata.get('format')!r}.")
-            made = json.loads(metadata["avel"])
+            made = parse_json(metadata["avel"])
             dims, options = Dims(**made["dims"]), MatcherOptions(**made["options"])
             with torch.device("meta"):
                 matcher = MATCHERS[made["matcher"]](dims, options)

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from avel.documents import parse_json
 from avel.errors import AvelError, ModelError
 from avel.files import SafetensorsError, open_safetensors, write_bytes
 from avel.models import registry
@@ -108,7 +109,7 @@ class CheckpointInfo:
         Raises:
             ValueError: if it is not that.
         """
-        data = json.loads(text)
+        data = parse_json(text)
         try:
             if data.pop("format") != FORMAT:
                 raise ValueError("another format")

@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field
 
 from avel.data.splits import SHARES
+from avel.documents import parse_yaml
 from avel.errors import SettingsError
 from avel.files import write_text
 from avel.training.choices import (
@@ -225,11 +226,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_SETTINGS_BYTES:
             raise SettingsError(f"{path}: larger than {MAX_SETTINGS_BYTES} bytes, so it is no file of settings.")
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}). Give a YAML file of settings.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not YAML ({' '.join(str(error).split())}).") from error
+    except ValueError as error:
+        raise SettingsError(f"{path}: cannot be read as settings: {error}. Give a YAML file of settings.") from error
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
@@ -249,9 +250,9 @@ def parse_flag(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise ValueError(f"A setting is given as NAME=VALUE, got {text!r}.")
     try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"The value of {text!r} cannot be read ({' '.join(str(error).split())}).") from error
+        return name, parse_yaml(value)
+    except ValueError as error:
+        raise ValueError(f"The value of the setting {name!r} cannot be read: {error}.") from error
 
 
 def _complaint(error: Any) -> str:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from avel.documents import parse_json
 from avel.files import write_bytes
 from avel.training import checkpoint
 
@@ -73,7 +74,7 @@ def load_state(
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     try:
-        history = [Epoch(**epoch) for epoch in json.loads(metadata[checkpoint.KEY])["history"]]
+        history = [Epoch(**epoch) for epoch in parse_json(metadata[checkpoint.KEY])["history"]]
         model.load_state_dict(_below("model.", tensors))
         if average is not None:
             average.load_state_dict(_below("average.", tensors))

@@ -1,4 +1,6 @@
+import json
 import os
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -8,6 +10,7 @@ from label_files import HEADER, as_accepted, read_back
 
 from avel.data.annotations import AnnotationSet
 from avel.data.formats import LABEL_FORMATS, audacity, elan, label_file, label_studio, read_annotations
+from avel.data.formats.table import read_video_labels
 from avel.errors import AnnotationsError
 
 
@@ -80,6 +83,39 @@ def test_any_text_is_read_or_refused_with_our_error(tmp_path_factory, text):
         assert isinstance(read_annotations(path), AnnotationSet)
     except AnnotationsError as error:
         assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("a.csv", HEADER + "a,0,1,Ba\x1b[31mrk,\n", ", line 2: "),
+        ("a.csv", "video,category\na,Ba\0rk\n", ", line 2: "),
+        ("a.txt", "0\t1\tBark\n2\t3\tBa\x07rk\n", ", line 2: "),
+        ("Annotations.txt", "Ba\0rk&aaa&good&0&10\n", ", row of aaa: "),
+        (
+            "a.json",
+            json.dumps([{"id": 7, "audio": "a.wav", "l": [{"start": 0, "end": 1, "labels": ["a\0"]}]}]),
+            ", task 7: ",
+        ),
+    ],
+)
+def test_control_characters_in_categories_are_refused(write, name, content, place):
+    path = write(name, content)
+    read = read_video_labels if content.startswith("video,category") else read_annotations
+    with pytest.raises(
+        AnnotationsError, match=re.escape(f"{path}{place}") + "the category .* holds the control character"
+    ):
+        read(path)
+
+
+def test_a_category_is_on_one_line(write):
+    path = write("a.csv", HEADER + 'a,0,1,"Baby  cry,\n infant\tcry\u2028now",\n')
+    assert read_annotations(path).categories == ("Baby cry, infant cry now",)
+
+
+def test_a_number_of_thousands_of_digits_is_refused(write):
+    with pytest.raises(AnnotationsError, match=r"a.json: it holds a number with thousands of digits\."):
+        read_annotations(write("a.json", f'[{{"id": {"9" * 5000}}}]'))
 
 
 def test_a_first_line_longer_than_any_header_is_refused(write):

@@ -102,8 +102,8 @@ def two_annotators():
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        ("[", ": not readable as JSON: "),
-        ("[" * 100_000, ": not readable as JSON: "),
+        ("[", ": it is not valid JSON: "),
+        ("[" * 100_000, ": it is nested too deeply to be read."),
         ({"a": 1}, ": not a Label Studio export: it must be a list of tasks. Export as 'JSON' or 'JSON-MIN'."),
         ([1], ": not a Label Studio export"),
         ([], ": the export has no task."),

@@ -96,7 +96,9 @@ def test_an_event_may_end_a_few_frames_after_its_video(write):
             st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12).map(str.strip),
             st.floats(0, 1e6),
             st.floats(1e-3, 1e6),
-            st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12).map(str.strip),
+            st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12).map(
+                lambda name: " ".join(name.split())
+            ),
         ).filter(lambda row: row[0] and row[3] and row[3] != "background" and row[1] + row[2] > row[1]),
         min_size=1,
         max_size=8,

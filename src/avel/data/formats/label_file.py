@@ -13,6 +13,7 @@ from typing import NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from avel.data.annotations import SPLITS, Annotation, AnnotationSet, Split
+from avel.documents import control_characters
 from avel.errors import AnnotationsError
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -60,11 +61,11 @@ class LabelFile:
 
     def add(self, video: str, start: float, end: float, category: str, split: str | None = None) -> None:
         """Add an event."""
+        category = self.category(category)
         try:
             event = Annotation(video, start, end, category, split)  # type: ignore[arg-type]  # checked there
         except ValueError as error:
             self.fail(str(error))
-        self.check_category(category)
         duration = self.durations.get(video)
         if duration is not None and end > duration + DURATION_TOLERANCE_SECONDS:
             self.fail(f"the event ends at {end:g} s, but '{video}' is {duration:g} s long. Check the times' unit.")
@@ -79,12 +80,19 @@ class LabelFile:
             self.fail(f"Unknown split '{split}'. Supported splits are {', '.join(SPLITS)}.")
         self._seen(video, split)
 
-    def check_category(self, category: str) -> None:
-        """Refuse a category that may not occur."""
-        if self.categories is not None and category not in self.categories:
-            close = difflib.get_close_matches(category, self.categories, n=1)
+    def category(self, name: str) -> str:
+        """A category on one line; refuses one that may not occur, or that holds control characters."""
+        name = " ".join(name.split())
+        if control_characters(name):
+            self.fail(
+                f"the category {name!r} holds the control character {control_characters(name)[0]}, which is no part of "
+                "a name. Remove it."
+            )
+        if name and self.categories is not None and name not in self.categories:
+            close = difflib.get_close_matches(name, self.categories, n=1)
             hint = f"Did you mean '{close[0]}'?" if close else f"Categories are: {'; '.join(self.categories)}."
-            self.fail(f"unknown category '{category}'. {hint}")
+            self.fail(f"unknown category '{name}'. {hint}")
+        return name
 
     def _seen(self, video: str, split: Split | None) -> None:
         self._first.setdefault(video, f"{self.path}, {self.where}" if self.where else str(self.path))

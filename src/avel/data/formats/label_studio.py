@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from avel.data.annotations import AnnotationSet
 from avel.data.formats.label_file import LabelFile, file_name, read_text
 from avel.data.formats.naming import last_moment, name_of
+from avel.documents import DocumentError, parse_json
 from avel.events import Event, Localization, by_start
 
 _SEVERAL_ANNOTATORS = (
@@ -29,9 +30,9 @@ def read(source: LabelFile) -> AnnotationSet:
     of a video count frames from 1, the last one inclusive. Boxes and answers without a time are passed over.
     """
     try:
-        tasks = json.loads(read_text(source.path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        source.fail(f"not readable as JSON: {error}.")
+        tasks = parse_json(read_text(source.path))
+    except DocumentError as error:
+        source.fail(f"{error}.")
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         source.fail("not a Label Studio export: it must be a list of tasks. Export as 'JSON' or 'JSON-MIN'.")
     finished: set[str] = set()

@@ -55,8 +55,7 @@ def read_video_labels(path: str | Path, *, categories: Sequence[str] | None = No
         source.add_without_event(row["video"], row.get("split") or None)
         found = videos.setdefault(row["video"], {})
         if row["category"] not in ("", BACKGROUND):
-            source.check_category(row["category"])
-            found[row["category"]] = None
+            found[source.category(row["category"])] = None
     if not videos:
         source.fail("no video is labelled in it. Give each a row below the first line.")
     seen = tuple(dict.fromkeys(category for found in videos.values() for category in found))
