@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -140,6 +139,7 @@ def extract(
             "otherwise.",
         ),
     ] = False,
+    debug: console.Debug = False,
 ) -> None:
     """Extract the features of videos into a feature store.
 
@@ -399,7 +399,7 @@ def _print_info(store: "FeatureStore", found: "StoreInfo", failures: "list[Outco
     table.add_row("failed", f"{len(failures)} ({sum(failure.quarantined for failure in failures)} quarantined)")
     if found.damaged:
         table.add_row("[red]damaged[/red]", escape(_some(list(found.damaged))))
-    Console().print(table)
+    console.SafeConsole().print(table)
 
 
 def _some(names: "list[str] | tuple[str, ...]") -> str:

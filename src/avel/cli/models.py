@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import say, usage_errors
+from avel.cli.console import SafeConsole, say, usage_errors
 
 app = typer.Typer()
 
@@ -36,7 +35,7 @@ def models(
         model = _model(name)
         options = ", ".join(f"{option}={value}" for option, value in model["options"].items())
         table.add_row(name, *(escape(text) for text in (model["description"], model["paper"], options)))
-    Console().print(table)
+    SafeConsole().print(table)
 
 
 @app.command("card")

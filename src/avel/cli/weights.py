@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
-from avel.cli.console import errors, usage_errors
+from avel.cli.console import SafeConsole, errors, usage_errors
 
 app = typer.Typer(help="The weight files of the pretrained networks: list them, fetch them, find them.")
 
@@ -20,7 +19,7 @@ def weights_list() -> None:
     for name, entry in weights.catalogue().items():
         here = "yes" if weights.find(name) else "no"
         table.add_row(name, f"{entry.size_bytes / 1e6:.1f} MB", entry.licence, here, entry.description)
-    Console().print(table)
+    SafeConsole().print(table)
 
 
 @app.command("fetch")

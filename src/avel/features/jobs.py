@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from avel.errors import AvelError, FeaturesError, MediaError
+from avel.errors import AvelError, FeaturesError, MediaError, unexpected
 from avel.features.recipe import Recipe
 from avel.features.source import SourceFile
 from avel.features.store import BackboneEntry, FeatureStore, entries
@@ -195,7 +195,7 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
     except OSError as error:
         return Outcome(video, "failed", f"{video}: cannot be read ({error.strerror or error}).")
     except Exception as error:  # whatever one file does to a decoder, the others go on
-        return Outcome(video, "failed", f"{video}: {type(error).__name__}: {error}")
+        return Outcome(video, "failed", unexpected(video, error))
     return Outcome(video, "done")
 
 
