@@ -9,6 +9,7 @@ import typer
 
 from avel.cli import data, features, models, weights
 from avel.cli.console import avel_errors, standard_output
+from avel.cli.doctor import doctor
 from avel.cli.evaluate import evaluate
 from avel.cli.localize import localize
 from avel.cli.reproduce import reproduce
@@ -30,6 +31,7 @@ app.command()(reproduce)
 app.add_typer(models.app, name="models")
 app.add_typer(features.app, name="features", no_args_is_help=True)
 app.add_typer(data.app, name="data", no_args_is_help=True)
+app.command()(doctor)
 app.add_typer(weights.app, name="weights", no_args_is_help=True)
 
 
