@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.special import expit
 
 from avel.backbones import weights
+from avel.backbones.base import Floats
 from avel.backbones.engine import EngineOptions, from_file
 from avel.media.types import Picture
-
-Floats = npt.NDArray[np.float32]
 
 WEIGHTS = "blazeface-back"
 SIDE = 256

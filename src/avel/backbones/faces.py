@@ -58,7 +58,7 @@ MOUTH_MOTION, MOUTH_SOFTNESS = 0.0065, 0.0015
 
 
 @dataclass(slots=True)
-class _Track:
+class _FaceTrack:
     """One face in the pictures of a segment that were looked at."""
 
     indices: list[int]
@@ -126,7 +126,7 @@ class Faces(VisualBackbone):
         """
         return self._detector(pictures)
 
-    def _scores(self, segment: Pictures, tracks: list[_Track]) -> tuple[float, float]:
+    def _scores(self, segment: Pictures, tracks: list[_FaceTrack]) -> tuple[float, float]:
         """Scores of one segment, (F, H, W, 3), from its faces."""
         if not tracks:
             return 0.0, 0.0
@@ -155,7 +155,7 @@ def _deviation(values: Floats, trust: Floats) -> float:
     return float(np.sqrt((trust * (values - mean) ** 2).mean()))
 
 
-def follow(found: list[list[Face]]) -> list[_Track]:
+def follow(found: list[list[Face]]) -> list[_FaceTrack]:
     """Faces that persist: seen in at least half of some pictures, each near where it was before.
 
     Args:
@@ -164,7 +164,7 @@ def follow(found: list[list[Face]]) -> list[_Track]:
     Returns:
         The surest first, with indices as in the segment.
     """
-    tracks: list[_Track] = []
+    tracks: list[_FaceTrack] = []
     for number, faces in enumerate(found):
         index = number * DETECT_EVERY
         for face in faces:
@@ -177,13 +177,13 @@ def follow(found: list[list[Face]]) -> list[_Track]:
                     free[nearest].indices.append(index)
                     free[nearest].faces.append(face)
                     continue
-            tracks.append(_Track([index], [face]))
+            tracks.append(_FaceTrack([index], [face]))
     looked_at = len(found)
     kept = [t for t in tracks if 2 * len(t.faces) >= looked_at and t.mean_score(len(t.faces)) >= MIN_MEAN_SCORE]
     return sorted(kept, key=lambda track: -track.mean_score(looked_at))
 
 
-def _regions(track: _Track, count: int, limit: float) -> list[tuple[npt.NDArray[np.float64], float, float]]:
+def _regions(track: _FaceTrack, count: int, limit: float) -> list[tuple[npt.NDArray[np.float64], float, float]]:
     """Centre, side (of at most `limit`) and tilt of the mesh's region in each of `count` pictures.
 
     Between detections interpolated, before the first and after the last as there.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import rfft
 
-Floats = npt.NDArray[np.float32]
+from avel.backbones.base import Floats
 
 
 @dataclass(frozen=True)

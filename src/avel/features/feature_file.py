@@ -34,7 +34,7 @@ SUFFIX = ".safetensors"
 _TYPES: dict[str, type[np.generic]] = {"F16": np.float16, "F32": np.float32, "BOOL": np.bool_}
 
 BackboneModality = Literal["visual", "audio"]
-Floats = npt.NDArray[np.floating]
+FeatureArray = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -92,12 +92,12 @@ class StoredFeatures:
         return self.shapes["visual_valid"][0]
 
     @cached_property
-    def visual(self) -> dict[str, Floats]:
+    def visual(self) -> dict[str, FeatureArray]:
         """By backbone name, (T, R, D)."""
         return self._by_backbone("visual")
 
     @cached_property
-    def audio(self) -> dict[str, Floats]:
+    def audio(self) -> dict[str, FeatureArray]:
         """By backbone name, (T, D)."""
         return self._by_backbone("audio")
 
@@ -138,7 +138,7 @@ class StoredFeatures:
             if shape[:1] != segments or (dtype == np.bool_) != name.endswith("_valid"):
                 raise ValueError(f"{name} is {np.dtype(dtype)} of shape {shape}")
 
-    def _by_backbone(self, modality: BackboneModality) -> dict[str, Floats]:
+    def _by_backbone(self, modality: BackboneModality) -> dict[str, FeatureArray]:
         prefix = f"{modality}/"
         return {name[len(prefix) :]: self._array(name) for name in self._tensors if name.startswith(prefix)}
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from avel.models.base import TwoModalityInput
-from avel.models.entry import Entry, Recipe
+from avel.models.entry import Entry, TrainingRecipe
 from avel.models.fusion import DMRN
 from avel.models.layers import BiLSTM, mean_over_regions, mlp_head
 from avel.models.options import Dims
 from avel.models.tian2018 import TianOptions
 
-WEAK_OF_LIN_AND_WANG: Recipe = {"pooling": "max", "backgrounds": "mismatched"}
+WEAK_OF_LIN_AND_WANG: TrainingRecipe = {"pooling": "max", "backgrounds": "mismatched"}
 """Training of Tian et al., with max pooling and mismatched backgrounds where it is weak (Lin and Wang, Sec. 3.1)."""
 
 

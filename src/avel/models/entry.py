@@ -7,7 +7,7 @@ from typing import Any
 from avel.models.base import LocalizationModel
 from avel.models.options import Dims, Options
 
-Recipe = Mapping[str, Any]
+TrainingRecipe = Mapping[str, Any]
 """Values of the training's settings, by name (`avel.training.settings.TrainingSettings`), that are not the defaults."""
 
 
@@ -31,5 +31,5 @@ class Entry:
     options: type[Options]
     make: Callable[[Dims, Any], LocalizationModel]
     modalities: tuple[str, ...] = ("audio", "visual")
-    training: Recipe = field(default_factory=dict)
+    training: TrainingRecipe = field(default_factory=dict)
     starts_from: str | None = None

@@ -16,11 +16,11 @@ import torch
 from avel.data import labels as label_maker
 from avel.data.annotations import Split
 from avel.data.ave import dataset as ave
-from avel.data.clips import LabelledClips
+from avel.data.clips import LabelledClips, Rows
 from avel.data.labels import Labels
 from avel.errors import FeaturesError
 from avel.models.options import Dims
-from avel.training.examples import Batch, Examples, Rows
+from avel.training.examples import Batch, Examples
 from avel.training.held import HeldClips
 from avel.training.settings import BOTH, MISMATCHED, NO_BACKGROUNDS, NOISY
 from avel.training.sources import FeatureSource, StoreSource, check_fits, clips_without_event

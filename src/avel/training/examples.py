@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
+from avel.data.clips import Rows
 from avel.data.labels import Labels
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

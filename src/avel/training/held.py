@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avel.data.clips import Rows
 from avel.errors import FeaturesError
-from avel.training.examples import Rows
-from avel.training.sources import FeatureSource, Floats
+from avel.features.feature_file import FeatureArray
+from avel.training.sources import FeatureSource
 
 MAX_HELD_BYTES = 2 << 30
 """Of each modality. AVE's visual features just fit, as float16."""
@@ -30,7 +31,7 @@ class HeldClips:
     def __init__(self, source: FeatureSource) -> None:
         self.source = source
         self._valid: npt.NDArray[np.bool_] | None = None
-        self._held: dict[str, dict[int, Floats]] = {}
+        self._held: dict[str, dict[int, FeatureArray]] = {}
 
     def __len__(self) -> int:
         return len(self.source)
@@ -72,7 +73,7 @@ class HeldClips:
             some = wanted[start : start + _ROWS_AT_ONCE]
             held.update(zip(some, self._read(modality, some), strict=True))
 
-    def _read(self, modality: str, rows: Sequence[int]) -> Floats:
+    def _read(self, modality: str, rows: Sequence[int]) -> FeatureArray:
         for dtype in (np.float16, np.float32):
             block = self.source.read(modality, dtype, rows)
             if np.isfinite(block).all():

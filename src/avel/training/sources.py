@@ -12,11 +12,9 @@ import numpy.typing as npt
 from avel.data.ave import dataset as ave
 from avel.data.ave.hdf5 import AveArray, AveArrays
 from avel.errors import FeaturesError
-from avel.features.feature_file import StoredFeatures
+from avel.features.feature_file import FeatureArray, StoredFeatures
 from avel.features.store import FeatureStore
 from avel.training.features import FeatureRecord
-
-Floats = npt.NDArray[np.floating]
 
 _OPEN_FILES = 64
 
@@ -33,7 +31,7 @@ class FeatureSource(Protocol):
     def missing(self, modality: str) -> str | None:
         """What is not there, ``None`` when all is."""
 
-    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> Floats:
+    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> FeatureArray:
         """(n, T, R, D_v) or (n, T, D_a)."""
 
     def is_quick(self) -> bool:
@@ -70,7 +68,7 @@ class AveSource:
         """What is not there, ``None`` when all is."""
         return None if self._files[modality] is not None else f"no {modality}_feature{self._ending}.h5"
 
-    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> Floats:
+    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> FeatureArray:
         """(n, T, R, D_v) or (n, T, D_a)."""
         file = self._files[modality]
         assert file is not None
@@ -123,7 +121,7 @@ class StoreSource:
         names = getattr(self.record, modality)
         return None if names else f"the store has no {modality} network"
 
-    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> Floats:
+    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> FeatureArray:
         """(n, T, R, D_v) or (n, T, D_a)."""
         with np.errstate(over="ignore"):
             return np.stack([self._one(modality, row).astype(dtype) for row in rows])
@@ -134,9 +132,9 @@ class StoreSource:
         left = np.array([lengths[key] - start for key, start in zip(self._keys, self._starts, strict=True)])
         return np.arange(self.num_segments) < left[:, None]
 
-    def _one(self, modality: str, row: int) -> Floats:
+    def _one(self, modality: str, row: int) -> FeatureArray:
         video: StoredFeatures = self._open(self._keys[row])
-        by_name: dict[str, Floats] = getattr(video, modality)
+        by_name: dict[str, FeatureArray] = getattr(video, modality)
         window = slice(self._starts[row], self._starts[row] + self.num_segments)
         joined = np.concatenate([by_name[name][window] for name in getattr(self.record, modality)], axis=-1)
         padding = [(0, self.num_segments - len(joined)), *[(0, 0)] * (joined.ndim - 1)]

@@ -25,14 +25,13 @@ from avel.data.ave.dataset import (
     SPLIT_FILES,
     Anchors,
     AveDataset,
-    Indices,
     anchors,
     categories_of,
     find_file,
     order_from_list,
     some,
 )
-from avel.data.ave.hdf5 import AveArray, read_order
+from avel.data.ave.hdf5 import AveArray, Indices, read_order
 from avel.data.formats.ave import AVE_SECONDS, AveRow, AveTable, read_ave_table
 from avel.data.formats.label_file import DURATION_TOLERANCE_SECONDS
 from avel.data.labels import Labels

@@ -14,11 +14,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from avel.data import labels as label_maker
 from avel.data.annotations import SPLITS, Annotation, AnnotationSet, Split, WeakProtocol
-from avel.data.ave.hdf5 import read_order
+from avel.data.ave.hdf5 import Indices, read_order
 from avel.data.categories import ave_categories
 from avel.data.formats.ave import AveRow, read_ave_table
 from avel.data.labels import WEAK_PROTOCOLS, Labels
@@ -37,8 +36,6 @@ PUBLISHED_BACKGROUND_CLIPS = 178
 
 ANNOTATIONS_FILE = "Annotations.txt"
 SPLIT_FILES: Mapping[Split, str] = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
-
-Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ from avel.files import write_text
 AVE_SEGMENTS = 10
 ROWS_FILE = "videos.txt"
 
-Array = npt.NDArray[Any]
-
 
 @dataclass(frozen=True)
 class AveExport:
@@ -97,14 +95,14 @@ def export_ave(
     except OSError as error:
         raise FeaturesError(f"{folder}: cannot be made ({error.strerror}). Give another folder.") from error
 
-    def rows(modality: str) -> Iterator[Array]:
+    def rows(modality: str) -> Iterator[npt.NDArray[Any]]:
         name = chosen[modality]
         assert name is not None
         for key in keys:
             features = None if key is None else getattr(store.open(key), modality)[name]
             yield _fitted(features, (segments, *store.backbones[name].shape))
 
-    def validity(modality: str) -> Iterator[Array]:
+    def validity(modality: str) -> Iterator[npt.NDArray[Any]]:
         for key in keys:
             valid = None if key is None else getattr(store.open(key), f"{modality}_valid")
             yield _fitted(valid, (segments,))
@@ -197,7 +195,13 @@ class _Row:
 
     warnings = ()
 
-    def __init__(self, parts: Mapping[str, Array], visual: str, audio: str, valid: Mapping[str, Array | None]) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, npt.NDArray[Any]],
+        visual: str,
+        audio: str,
+        valid: Mapping[str, npt.NDArray[Any] | None],
+    ) -> None:
         segments = len(next(iter(parts.values())))
         self.duration_seconds = float(segments)
         names = {"visual": visual, "audio": audio}
@@ -242,7 +246,7 @@ def _find_keys(store: FeatureStore, names: Sequence[str]) -> tuple[list[str | No
     return keys, list(missing)
 
 
-def _fitted(features: Array | None, shape: tuple[int, ...]) -> Array:
+def _fitted(features: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """As many segments as wanted, float32: cut, or filled with zeros."""
     fitted = np.zeros(shape, np.float32)
     if features is not None:
@@ -260,7 +264,7 @@ def _row_names(folder: Path, count: int) -> list[str]:
         raise FeaturesError(f"{file}: cannot be read ({error}).") from error
 
 
-def _validity(arrays: AveArrays, modality: str, count: int) -> Array | None:
+def _validity(arrays: AveArrays, modality: str, count: int) -> npt.NDArray[Any] | None:
     """(N, T) from the files that `export_ave` writes besides the layout; none where there is none."""
     if not arrays.has(f"{modality}_valid"):
         return None
@@ -297,11 +301,11 @@ def read_source(path: str) -> SourceFile:
         return _row_source(Path(folder), row, _row_parts(arrays, row))
 
 
-def _row_parts(arrays: AveArrays, row: int) -> dict[str, Array]:
+def _row_parts(arrays: AveArrays, row: int) -> dict[str, npt.NDArray[Any]]:
     return {m: getattr(arrays, m)[row] for m in ("visual", "audio") if arrays.has(f"{m}_feature")}
 
 
-def _row_source(folder: Path, row: int, parts: Mapping[str, Array]) -> SourceFile:
+def _row_source(folder: Path, row: int, parts: Mapping[str, npt.NDArray[Any]]) -> SourceFile:
     digest = hashlib.sha256()
     for array in parts.values():
         digest.update(np.ascontiguousarray(array).data)
