@@ -1,9 +1,14 @@
 import io
+import subprocess
+import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from avel.cli.console import SafeConsole, printable
+from avel.cli.main import app
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=[])))
@@ -25,3 +30,25 @@ def test_a_console_obeys_its_own_styles_alone():
     SafeConsole(file=out, force_terminal=True, color_system="standard").print("[red]a[/red]\x1b[2Jb", highlight=False)
     assert "\x1b[31ma" in out.getvalue()
     assert r"\x1b[2Jb" in out.getvalue()
+
+
+@pytest.mark.parametrize("command", ["localize", "extract", "train", "evaluate", "reproduce"])
+def test_commands_that_meet_files_can_be_debugged(command):
+    assert "--debug" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+
+
+def test_an_error_that_nobody_expected_ends_a_command_with_one_line(tmp_path):
+    code = (
+        "import sys\nfrom avel.cli import main\n"
+        "def surprise(*arguments, **settings): raise KeyError('surprise')\n"
+        "from avel.evaluation import train_on\ntrain_on.train_on = surprise\n"
+        "sys.argv = ['avel', 'train', sys.argv[1], '-o', sys.argv[1] + '/run', *sys.argv[2:]]\nmain.main()\n"
+    )
+    plain, debug = (
+        subprocess.run([sys.executable, "-c", code, tmp_path, *more], capture_output=True, text=True, check=False)
+        for more in ([], ["--debug"])
+    )
+    assert (plain.returncode, debug.returncode) == (1, 1)
+    assert "an error that avel did not expect (KeyError: 'surprise')" in plain.stderr
+    assert len(plain.stderr.splitlines()) == 1
+    assert "in surprise\n" in debug.stderr

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from avel.cli.console import usage_errors
+from avel.cli.console import Debug, printable, usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
     DataArgument,
@@ -43,6 +43,7 @@ def evaluate(
     annotations: AnnotationsOption = None,
     features_of: FeaturesOption = None,
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
+    debug: Debug = False,
 ) -> None:
     """Measure a trained model, and show beside it what needs no learning."""
     with usage_errors():
@@ -65,4 +66,4 @@ def evaluate(
     if as_json:
         print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:
-        print("\n".join(report.lines(found)))
+        print(printable("\n".join(report.lines(found)), keep="\n"))

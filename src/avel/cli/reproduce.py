@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import say, usage_errors
+from avel.cli.console import Debug, SafeConsole, say, usage_errors
 from avel.cli.data_options import AnnotationsOption, FeaturesOption, SetOption, changes
 from avel.training.choices import EpochProtocol
 
@@ -68,6 +67,7 @@ def reproduce(
     device: Annotated[
         str | None, typer.Option(help="Where models are trained: auto, cpu, cuda or cuda:N. [default: auto]")
     ] = None,
+    debug: Debug = False,
 ) -> None:
     """Train the rows of a paper's tables, or all papers' methods, and print the published numbers beside ours.
 
@@ -104,7 +104,7 @@ def reproduce(
     print_tables(PAPERS[paper].title, results, protocol or "validation")
     for better, worse, difference in tables.expectations(PAPERS[paper], results):
         holds = "as claimed" if difference > 0 else "[yellow]not as claimed[/yellow]"
-        Console().print(f"{better} above {worse}: {difference:+.1f} points, {holds}", highlight=False)
+        SafeConsole().print(f"{better} above {worse}: {difference:+.1f} points, {holds}", highlight=False)
 
 
 class _RowLines:
@@ -122,7 +122,7 @@ class _RowLines:
 
 
 def _print_leaderboard(lines: "list[Line]", protocol: str) -> None:
-    console = Console()
+    console = SafeConsole()
     columns = (
         "method",
         "from",
@@ -163,7 +163,7 @@ def _print_leaderboard(lines: "list[Line]", protocol: str) -> None:
 
 def print_tables(title: str, results: "list[RowResult]", protocol: str) -> None:
     """Print a paper's tables, its numbers beside ours."""
-    console = Console()
+    console = SafeConsole()
     for number in sorted({result.row.table for result in results}):
         of_table = [result for result in results if result.row.table == number]
         table = Table(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import usage_errors
+from avel.cli.console import Debug, printable, usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
     DataArgument,
@@ -173,6 +173,7 @@ def train(
         bool,
         typer.Option("--resume", help="Continue the run in the folder from its last whole epoch, if there is one."),
     ] = False,
+    debug: Debug = False,
 ) -> None:
     """Train a model, keep its best epoch, and measure it on the test split.
 
@@ -230,4 +231,4 @@ def _print(run: "TrainedRun") -> None:
         f"{100 * result.accuracy:.1f} %"
     )
     if run.evaluation is not None:
-        print("\n".join(report.lines(run.evaluation)))
+        print(printable("\n".join(report.lines(run.evaluation)), keep="\n"))
