@@ -124,7 +124,7 @@ def test_every_parameter_learns() -> None:
 
 
 def test_another_output_is_refused() -> None:
-    with pytest.raises(ValueError, match="gives scores or embedding; got 'logits'"):
+    with pytest.raises(ValueError, match="output must be 'scores' or 'embedding'; got 'logits'"):
         Embedded(output="logits")  # type: ignore[arg-type]
 
 

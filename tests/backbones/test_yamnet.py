@@ -111,5 +111,5 @@ def test_the_record_says_that_the_file_is_eight_bit(yamnet: Yamnet) -> None:
 
 
 def test_other_outputs_are_refused() -> None:
-    with pytest.raises(ValueError, match="YAMNet gives scores or embedding; got 'logits'"):
+    with pytest.raises(ValueError, match="output must be 'scores' or 'embedding'; got 'logits'"):
         Yamnet(output="logits")  # type: ignore[arg-type]

@@ -23,8 +23,6 @@ SIDE = 256
 """Width and height of the network's input, in pixels."""
 LAYERS = ((16, 2), (32, 6))
 """Stride of a feature map in pixels, and how many anchors each of its cells has."""
-KEYPOINTS = ("right eye", "left eye", "nose tip", "mouth", "right ear", "left ear")
-"""Sides are the person's own."""
 MAX_LOGIT = 100.0
 MAX_OVERLAP = 0.3
 """Boxes with a larger intersection over union are of one face."""
@@ -37,7 +35,8 @@ class Face:
     Attributes:
         box: (4,) left, top, right and bottom, in pixels of the picture; it may reach beyond the picture.
         score: in [0, 1].
-        keypoints: (6, 2) x and y in pixels, in the order of `KEYPOINTS`.
+        keypoints: (6, 2) x and y in pixels of the right eye, left eye, nose tip, mouth, right ear and left ear; sides
+            are the person's own.
     """
 
     box: Floats
@@ -53,7 +52,7 @@ class BlazeFace:
         min_score: faces with less are left out.
 
     Raises:
-        WeightsError: if the weights cannot be had.
+        WeightsError: if the weights are not available.
     """
 
     def __init__(self, options: EngineOptions, *, min_score: float = 0.5) -> None:
@@ -191,10 +190,8 @@ def overlap(one: Floats, many: Floats) -> Floats:
     """(N,) intersection over union of a box with N boxes; (2, 2) and (N, 2, 2) corners, more points are ignored."""
     common = _area(np.minimum(one[1], many[:, 1]) - np.maximum(one[0], many[:, 0]))
     union = _area(one[1] - one[0]) + _area(many[:, 1] - many[:, 0]) - common
-    shares: Floats = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    return shares
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
 def _area(size: Floats) -> Floats:
-    area: Floats = np.maximum(size, 0).prod(axis=-1)
-    return area
+    return np.maximum(size, 0).prod(axis=-1)

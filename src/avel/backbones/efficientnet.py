@@ -11,7 +11,6 @@ Precision ``int8`` runs as ``float16``: quantized after training, Lite0 named an
 segments of real clips, for three quarters of the time.
 """
 
-import math
 from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -32,17 +31,6 @@ _SCALES = {
     "efficientnet-lite1": (1.0, 1.1, 240),
     "efficientnet-lite2": (1.1, 1.2, 260),
 }
-# Blocks, kernel, stride, expansion, channels of each stage: Table 1 of the paper.
-_STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
-_STEM, _HEAD = 32, 1280
 _FRAMES_PER_SECOND = 4
 
 
@@ -57,7 +45,7 @@ class EfficientNetLite(VisualBackbone):
 
     Raises:
         ValueError: if there is no such network.
-        WeightsError: if its weights cannot be had.
+        WeightsError: if its weights are not available.
     """
 
     dims = 1000
@@ -73,7 +61,7 @@ class EfficientNetLite(VisualBackbone):
         frames_per_segment: int | None = None,
     ) -> None:
         if name not in _SCALES:
-            raise ValueError(f"EfficientNet-Lite comes as {', '.join(_SCALES)}; got {name!r}.")
+            raise ValueError(f"name must be one of {', '.join(_SCALES)}; got {name!r}.")
         self.name = name
         self.labels = imagenet_classes()
         side = _SCALES[name][2]
@@ -94,8 +82,7 @@ class EfficientNetLite(VisualBackbone):
         """See `VisualBackbone`: (T, F, H, W, 3) to (T, 1, 1000) probabilities."""
         segments, frames = pictures.shape[:2]
         (probabilities,) = self._network(pictures.reshape(-1, *pictures.shape[2:]))
-        features: Floats = probabilities.reshape(segments, frames, -1).mean(axis=1, keepdims=True, dtype=np.float32)
-        return features
+        return probabilities.reshape(segments, frames, -1).mean(axis=1, keepdims=True, dtype=np.float32)
 
 
 @cache
@@ -106,85 +93,9 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 def _network(name: str) -> "torch.nn.Module":
-    """The network with its weights; attributes are called as in the checkpoint."""
-    from torch import Tensor, nn
-    from torch.nn.functional import pad, relu6
-
-    def normalization(channels: int) -> nn.BatchNorm2d:
-        return nn.BatchNorm2d(channels, eps=1e-3)
-
-    class Convolution(nn.Conv2d):
-        """A convolution that pads as TensorFlow does: the odd row or column of zeros comes last."""
-
-        def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
-            super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
-
-        def forward(self, x: Tensor) -> Tensor:
-            (top, bottom), (left, right) = (
-                _same_padding(side, self.kernel_size[0], self.stride[0]) for side in x.shape[2:]
-            )
-            return super().forward(pad(x, (left, right, top, bottom)))
-
-    class Block(nn.Module):
-        def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
-            super().__init__()
-            self.expands = expansion > 1
-            self.adds_input = stride == 1 and inputs == outputs
-            inner = inputs * expansion
-            if self.expands:
-                self._expand_conv = Convolution(inputs, inner)
-                self._bn0 = normalization(inner)
-            self._depthwise_conv = Convolution(inner, inner, kernel, stride, groups=inner)
-            self._bn1 = normalization(inner)
-            self._project_conv = Convolution(inner, outputs)
-            self._bn2 = normalization(outputs)
-
-        def forward(self, x: Tensor) -> Tensor:
-            y: Tensor = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-            y = relu6(self._bn1(self._depthwise_conv(y)))
-            y = self._bn2(self._project_conv(y))
-            return x + y if self.adds_input else y
-
-    class Network(nn.Module):
-        """(N, H, W, 3) uint8 RGB to (N, 1000) probabilities."""
-
-        def __init__(self, width: float, depth: float) -> None:
-            super().__init__()
-            self._conv_stem = Convolution(3, _STEM, 3, 2)
-            self._bn0 = normalization(_STEM)
-            blocks, inputs = [], _STEM
-            for stage, (count, kernel, stride, expansion, channels) in enumerate(_STAGES):
-                outputs = _scaled_channels(channels, width)
-                for index in range(count if stage in (0, len(_STAGES) - 1) else math.ceil(count * depth)):
-                    blocks.append(Block(inputs, outputs, kernel, stride if index == 0 else 1, expansion))
-                    inputs = outputs
-            self._blocks = nn.ModuleList(blocks)
-            self._conv_head = Convolution(inputs, _HEAD)
-            self._bn1 = normalization(_HEAD)
-            self._fc = nn.Linear(_HEAD, 1000)
-
-        def forward(self, pictures: Tensor) -> Tensor:
-            x = (pictures.permute(0, 3, 1, 2).to(self._fc.weight.dtype) - 127) / 128
-            x = relu6(self._bn0(self._conv_stem(x)))
-            for block in self._blocks:
-                x = block(x)
-            x = relu6(self._bn1(self._conv_head(x)))
-            logits: Tensor = self._fc(x.mean((2, 3)))
-            return logits.softmax(dim=1)
+    from avel.backbones.efficientnet_network import EfficientNetLiteNetwork
 
     width, depth, _ = _SCALES[name]
-    network = Network(width, depth)
+    network = EfficientNetLiteNetwork(width, depth)
     network.load_state_dict(weights.load_tensors(name))
     return network
-
-
-def _same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
-    total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
-    return total // 2, total - total // 2
-
-
-def _scaled_channels(channels: int, width: float) -> int:
-    """The multiple of 8 nearest to ``channels * width``, but not more than a tenth below it."""
-    wanted = channels * width
-    nearest = max(8, int(wanted + 4) // 8 * 8)
-    return nearest + 8 if nearest < 0.9 * wanted else nearest

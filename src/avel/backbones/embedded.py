@@ -52,7 +52,7 @@ class Embedded(AudioBackbone):
         path: Path | None = None,
     ) -> None:
         if output not in ("scores", "embedding"):
-            raise ValueError(f"The embedded tagger gives scores or embedding; got {output!r}.")
+            raise ValueError(f"output must be 'scores' or 'embedding'; got {output!r}.")
         file = path or Path(__file__).parent / "data" / FILE_NAME
         data = _read(file)
         description = _description(file)
@@ -84,8 +84,7 @@ class Embedded(AudioBackbone):
         windows = cover(waveforms, self._log_mel.samples(FRAMES))  # (T, W, 15600)
         patches = self._log_mel(windows.reshape(-1, windows.shape[2]))
         (outputs,) = self._network(patches)
-        features: Floats = self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
-        return features
+        return self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
 
 
 def _read(path: Path) -> bytes:

@@ -22,8 +22,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
-        normalized: Tensor = self.normalization(self.convolution(x))
-        return torch.relu(normalized)
+        return torch.relu(self.normalization(self.convolution(x)))
 
 
 class Separable(nn.Module):
@@ -40,7 +39,7 @@ class Separable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
-        result: Tensor = self.across(self.each(x))
+        result = self.across(self.each(x))
         return x + result if self.residual else result
 
 
@@ -87,7 +86,7 @@ class ScoresOutput(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """(B, 96, 64) log-mel patches to (B, C) scores in [0, 1]."""
-        logits, _ = self.network.forward(patches)
+        logits, _ = self.network(patches)
         return logits.sigmoid()
 
 
@@ -100,5 +99,5 @@ class EmbeddingOutput(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """(B, 96, 64) log-mel patches to (B, 1024) embeddings, which are not negative."""
-        _, embedding = self.network.forward(patches)
+        _, embedding = self.network(patches)
         return embedding

@@ -75,8 +75,7 @@ class LogMel:
         frames = np.lib.stride_tricks.sliding_window_view(waveforms, self.window_samples, axis=-1)
         windowed = frames[..., :: self.hop_samples, :] * self._window
         magnitudes = np.abs(rfft(windowed, self.fft_length, axis=-1))
-        mel: Floats = np.log(magnitudes @ self.triangles + np.float32(self.offset))
-        return mel
+        return np.log(magnitudes @ self.triangles + np.float32(self.offset))
 
     @cached_property
     def triangles(self) -> Floats:

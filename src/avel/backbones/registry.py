@@ -87,7 +87,7 @@ def visual_backbone(name: str, options: EngineOptions | None = None, **settings:
 
     Raises:
         ValueError: if no backbone for pictures has that name.
-        WeightsError: if its weights cannot be had.
+        WeightsError: if its weights are not available.
     """
     return _make(_VISUAL, "visual", name, options, settings)
 
@@ -102,7 +102,7 @@ def audio_backbone(name: str, options: EngineOptions | None = None, **settings: 
 
     Raises:
         ValueError: if no backbone for sound has that name.
-        WeightsError: if its weights cannot be had.
+        WeightsError: if its weights are not available.
     """
     return _make(_AUDIO, "audio", name, options, settings)
 

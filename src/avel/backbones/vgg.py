@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _SIDE = 224
 _FRAMES_PER_SECOND = 16
-# Convolutions and their channels in each block; a pooling ends the block.
-_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
+_CONVOLUTIONS = (2, 2, 4, 4, 4)
+"""Of each block."""
 _KEEP_FLOAT = tuple(f"layers.{number}" for number in (0, 1, 29, 31, 33, 35))  # the first two, and the last block
 _MEAN_BGR = (103.939, 116.779, 123.68)
 
@@ -50,7 +50,7 @@ class Vgg19(VisualBackbone):
 
     Raises:
         ValueError: if the weights have another name.
-        WeightsError: if the weights cannot be had.
+        WeightsError: if the weights are not available.
     """
 
     dims = 512
@@ -69,7 +69,7 @@ class Vgg19(VisualBackbone):
         moments: Moments = "even",
     ) -> None:
         if weights_name not in ("vgg19", "vgg19-original"):
-            raise ValueError(f"VGG-19 has the weights vgg19 and vgg19-original; got {weights_name!r}.")
+            raise ValueError(f"weights_name must be 'vgg19' or 'vgg19-original'; got {weights_name!r}.")
         is_published = (weights_name, scaling, moments) == ("vgg19-original", "bilinear", "whole-interval")
         self.name = "vgg19-ave" if is_published else weights_name
         frames = (
@@ -100,31 +100,10 @@ class Vgg19(VisualBackbone):
 
 
 def _pool5(weights_name: str) -> "torch.nn.Module":
-    from torch import Tensor, nn
+    from avel.backbones.vgg_network import Pool5Network
 
-    class Pool5(nn.Module):
-        """(N, H, W, 3) uint8 RGB to (N, H/32 * W/32, 512)."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            # RGB in [0, 1] to BGR in [0, 255] less the mean.
-            layers: list[nn.Module] = [nn.Conv2d(3, 3, 1)]
-            channels = 3
-            for count, width in _BLOCKS:
-                for _ in range(count):
-                    layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-                    channels = width
-                layers.append(nn.MaxPool2d(2))
-            self.layers = nn.Sequential(*layers)
-
-        def forward(self, pictures: Tensor) -> Tensor:
-            x = pictures.permute(0, 3, 1, 2).to(next(self.parameters()).dtype) / 255
-            features: Tensor = self.layers(x)
-            return features.flatten(2).transpose(1, 2)
-
-    network = Pool5()
-    convolutions = [layer for layer in network.layers if isinstance(layer, nn.Conv2d)]
-    for convolution, (weight, bias) in zip(convolutions, _tensors(weights_name), strict=True):
+    network = Pool5Network()
+    for convolution, (weight, bias) in zip(network.convolutions(), _tensors(weights_name), strict=True):
         convolution.load_state_dict({"weight": weight, "bias": bias})
     return network
 
@@ -139,7 +118,7 @@ def _tensors(weights_name: str) -> "list[tuple[torch.Tensor, torch.Tensor]]":
         return [(stored[f"{place}.weight"], stored[f"{place}.bias"]) for place in places]
     reverse = torch.eye(3).flip(0)[:, :, None, None] * 255
     pairs = [(reverse, -torch.tensor(_MEAN_BGR))]
-    for block, (count, _) in enumerate(_BLOCKS, start=1):
+    for block, count in enumerate(_CONVOLUTIONS, start=1):
         for number in range(1, count + 1):
             layer = f"block{block}_conv{number}"
             kernel, bias = (_only(stored, f"{layer}_{kind}_1:0") for kind in ("W", "b"))
@@ -164,35 +143,7 @@ def _calibration() -> Calibration:
 
 
 def _equalized(network: "torch.nn.Module", pictures: Calibration) -> "torch.nn.Module":
-    """The same function with channels of like range, since an 8-bit layer has one range for all of its channels.
+    from avel.backbones.vgg_network import Pool5Network, equalize
 
-    What a convolution gives is divided by a positive number per channel, and what the next one takes multiplied by it;
-    ReLU and pooling do not mind (Nagel et al., ICCV 2019, arXiv:1906.04721). The number is chosen so that a channel's
-    activations and the weights that meet them have the same share of the range (as in Xiao et al., arXiv:2211.10438).
-    Numbers are powers of two, which changes no bit of the result in floating point.
-    """
-    import torch
-    from torch import nn
-
-    layers = network.layers
-    assert isinstance(layers, nn.Sequential)
-    convolutions: list[nn.Conv2d] = []
-    greatest: list[torch.Tensor] = []  # of what each convolution gives, (channels,)
-    with torch.no_grad():
-        x = torch.from_numpy(np.stack(list(pictures.items())[::2])).permute(0, 3, 1, 2) / 255
-        for layer in layers:
-            x = layer(x)
-            if isinstance(layer, nn.Conv2d):
-                convolutions.append(layer)
-                greatest.append(x.amax((0, 2, 3)))
-        for index in range(1, len(convolutions) - 1):
-            giving, taking = convolutions[index : index + 2]
-            activations = greatest[index].clamp(min=1e-3 * float(greatest[index].max()))
-            met = taking.weight.abs().amax((0, 2, 3)).clamp(min=1e-8)
-            exponents = (activations / met).log2() / 2
-            factors = torch.exp2((exponents - exponents.mean()).round())
-            giving.weight /= factors[:, None, None, None]
-            assert giving.bias is not None
-            giving.bias /= factors
-            taking.weight *= factors[None, :, None, None]
-    return network
+    assert isinstance(network, Pool5Network)
+    return equalize(network, np.stack(list(pictures.items())[::2]))

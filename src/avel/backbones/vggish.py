@@ -6,7 +6,7 @@ ECCV 2018) are its embedding as it is, without the PCA and the 8 bits of AudioSe
 that AudioSet's implementation had then and has dropped since.
 
 The weights are AudioSet's, ported to PyTorch. Their layout follows the port's published source; no number of this
-network has been compared with AudioSet's own where this was written, as the file could not be had there.
+network has been compared with AudioSet's own where this was written, as the file was not available there.
 
 What differs from the extraction that AVE's features were made with, as relative L2 error of the log-mel patches of real
 clips (``benchmarks/extraction.py``): it resampled with another filter (below 2 %), rounded the sound to 16 bits first
@@ -33,9 +33,6 @@ FRAMES = 96
 BANDS = 64
 
 _LOG_MEL = LogMel(bands=BANDS, offset=0.01)
-# Channels of the convolutions between poolings.
-_BLOCKS = ((64,), (128,), (256, 256), (512, 512))
-_HIDDEN = 4096
 
 
 class Vggish(AudioBackbone):
@@ -51,7 +48,7 @@ class Vggish(AudioBackbone):
             it the backbone is called ``vggish-no-relu``.
 
     Raises:
-        WeightsError: if the weights cannot be had.
+        WeightsError: if the weights are not available.
     """
 
     sample_rate = 16000
@@ -84,8 +81,7 @@ class Vggish(AudioBackbone):
         (embeddings,) = self._network(found.reshape(-1, FRAMES, BANDS))
         if self._last_relu:
             embeddings = np.maximum(embeddings, 0)
-        features: Floats = embeddings.reshape(*found.shape[:2], self.dims).mean(axis=1, dtype=np.float32)
-        return features
+        return embeddings.reshape(*found.shape[:2], self.dims).mean(axis=1, dtype=np.float32)
 
 
 def patches(waveforms: Floats) -> Floats:
@@ -115,38 +111,12 @@ def _network(tensors: "Mapping[str, torch.Tensor]") -> "torch.nn.Module":
     Raises:
         WeightsError: if they are not exactly those that the network has.
     """
-    from torch import Tensor, nn
-
-    class Network(nn.Module):
-        """(N, 96, 64) log-mel patches to (N, 128), before the last ReLU."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            convolutions: list[nn.Module] = []
-            channels = 1
-            for block in _BLOCKS:
-                for width in block:
-                    convolutions += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-                    channels = width
-                convolutions.append(nn.MaxPool2d(2))
-            self.features = nn.Sequential(*convolutions)
-            places = FRAMES // 2 ** len(_BLOCKS) * (BANDS // 2 ** len(_BLOCKS))
-            self.embeddings = nn.Sequential(
-                *(nn.Linear(places * channels, _HIDDEN), nn.ReLU()),
-                *(nn.Linear(_HIDDEN, _HIDDEN), nn.ReLU()),
-                nn.Linear(_HIDDEN, Vggish.dims),
-            )
-
-        def forward(self, patches: Tensor) -> Tensor:
-            features = self.features(patches[:, None])  # (N, C, H, W)
-            # The layers after this were trained on channels that lie next to each other.
-            embeddings: Tensor = self.embeddings(features.permute(0, 2, 3, 1).flatten(1))
-            return embeddings
-
     import torch
 
+    from avel.backbones.vggish_network import VggishNetwork
+
     with torch.device("meta"):  # memory is for the tensors that come, not for random ones
-        network = Network()
+        network = VggishNetwork(FRAMES, BANDS)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))

@@ -1,0 +1,104 @@
+"""Tensors of weight files: converted once to safetensors, which can be mapped into memory and cannot hold code."""
+
+import hashlib
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avel.backbones.weights.cache import cache_folder, locked, path_of, replacing_locked
+from avel.backbones.weights.entries import WeightFile, lookup
+from avel.errors import WeightsError
+from avel.files import SafetensorsError, open_safetensors
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_tensors(name: str, *, offline: bool = False) -> "dict[str, torch.Tensor]":
+    """Tensors of a PyTorch checkpoint or a Keras HDF5 file, mapped into memory.
+
+    The first call converts the file to safetensors in the cache; later calls read only that, after comparing it with
+    digests of the file that it was made from and of its own tensors.
+
+    Args:
+        name: as in the catalogue.
+        offline: as in `path`.
+
+    Returns:
+        Name of each tensor as the file has it (for HDF5 ``"group/dataset"``) to the tensor, with the file's axes.
+
+    Raises:
+        ValueError: if the catalogue has no such name, or the file is of another kind.
+        WeightsError: as in `path`.
+    """
+    entry = lookup(name)
+    suffix = Path(entry.file_name).suffix
+    if suffix not in _READERS:
+        raise ValueError(
+            f"{entry.file_name} of {name!r} has no tensors to load. Those that have end in {', '.join(_READERS)}."
+        )
+    converted = (cache_folder() / entry.file_name).with_suffix(".safetensors")
+    tensors = _read_converted(converted, entry)
+    if tensors is None:
+        tensors = _READERS[suffix](path_of(entry, offline=offline, progress=sys.stderr.isatty()))
+        try:
+            _write_converted(converted, entry, tensors)
+        except WeightsError as error:  # they can be used all the same
+            warnings.warn(f"{error} Until then {entry.file_name} is converted each time.", stacklevel=2)
+    return tensors
+
+
+def _read_checkpoint(file: Path) -> "dict[str, torch.Tensor]":
+    import torch
+
+    tensors = torch.load(file, map_location="cpu", weights_only=True)
+    return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def _read_keras(file: Path) -> "dict[str, torch.Tensor]":
+    import h5py
+    import torch
+
+    tensors = {}
+
+    def take(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            tensors[name] = torch.from_numpy(item[()])
+
+    with h5py.File(file, "r") as opened:
+        opened.visititems(take)
+    return tensors
+
+
+_READERS = {".pth": _read_checkpoint, ".h5": _read_keras, ".hdf5": _read_keras}
+
+
+def _read_converted(file: Path, entry: WeightFile) -> "dict[str, torch.Tensor] | None":
+    """Tensors of a converted file; ``None`` if there is none, or if it is damaged or made from another file."""
+    try:
+        with open_safetensors(file, "pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorsError):
+        return None
+    intact = metadata == {"source": entry.digest, "tensors": _tensors_digest(tensors)}
+    return tensors if intact else None
+
+
+def _write_converted(file: Path, entry: WeightFile, tensors: "dict[str, torch.Tensor]") -> None:
+    from safetensors.torch import save
+
+    content = save(tensors, {"source": entry.digest, "tensors": _tensors_digest(tensors)})
+    with locked(file, entry), replacing_locked(file, entry) as part:
+        part.write_bytes(content)
+
+
+def _tensors_digest(tensors: "dict[str, torch.Tensor]") -> str:
+    import torch
+
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return f"sha256:{found.hexdigest()}"
