@@ -25,11 +25,9 @@ from typing import Any
 
 import av
 import numpy as np
-import openvino
 import torch
 from _common import SHARED, machine, save
 from decode import make_720p, null_decode, timed
-from openvino import opset13
 from scipy.signal import firwin, resample_poly
 from torch.nn import functional
 
@@ -40,6 +38,7 @@ from avel.backbones.vggish import patches
 from avel.features.extract import extract
 from avel.media.reader import MediaReader
 from avel.media.types import PictureFormat
+from avel.runtimes import openvino
 
 EVENTS = SHARED / "data" / "media" / "events"
 CLIP = "hammer_00323.mp4"
@@ -168,14 +167,18 @@ def matmul_peak(arithmetic: str) -> float:
     size, rounds = 4096, 6
     random = np.random.default_rng(0)
     left, right = (random.standard_normal((size, size), np.float32) for _ in range(2))
-    given = opset13.parameter([size, size], np.float32)
-    factors = [given, opset13.constant(right)]
+    given = openvino.opset13.parameter([size, size], np.float32)
+    factors = [given, openvino.opset13.constant(right)]
     if arithmetic == "int8":
-        low, high = opset13.constant(np.float32(-4)), opset13.constant(np.float32(4))
-        factors = [opset13.fake_quantize(x, low, high, low, high, n) for x, n in zip(factors, (256, 255), strict=True)]
-    product = opset13.matmul(*factors, False, True)
+        low, high = openvino.opset13.constant(np.float32(-4)), openvino.opset13.constant(np.float32(4))
+        factors = [
+            openvino.opset13.fake_quantize(x, low, high, low, high, n) for x, n in zip(factors, (256, 255), strict=True)
+        ]
+    product = openvino.opset13.matmul(*factors, False, True)
     # Only a row of it comes out, so that copying it does not count.
-    model = openvino.Model([opset13.reduce_max(product, opset13.constant(np.array([0])), False)], [given])
+    model = openvino.Model(
+        [openvino.opset13.reduce_max(product, openvino.opset13.constant(np.array([0])), False)], [given]
+    )
     hints = {"INFERENCE_PRECISION_HINT": "f16" if arithmetic == "float16" else "f32", "ENABLE_CPU_PINNING": "NO"}
     compiled = openvino.Core().compile_model(model, "CPU", hints)
     compiled([left])

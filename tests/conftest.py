@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 from avel.backbones import weights
 from avel.errors import WeightsError
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that import ONNX Runtime themselves
+
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("AVEL_SHARED", ROOT.parent / "shared"))
 

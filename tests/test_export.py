@@ -2,17 +2,18 @@ import importlib.util
 import json
 
 import numpy as np
-import openvino
 import pytest
 import torch
 
 from avel import export as exporting
+from avel import runtimes
 from avel.errors import ModelError
 from avel.export import KEYS, TOLERANCE, export
 from avel.models import registry
 from avel.models.entry import Entry
 from avel.models.options import Dims
 from avel.models.tian2018 import AudioOnly, TianOptions
+from avel.runtimes import openvino
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 from avel.training.features import FeatureRecord
@@ -70,7 +71,8 @@ def compare(path, run, segments=(1, 3, 12)):
 @pytest.mark.parametrize("name", ["v", "a+v-att", "dmrn", "ed-tcn", "ssn", "avsdn", "cman"])
 def test_onnx_computes_what_pytorch_does(name, save, tmp_path):
     import onnx
-    import onnxruntime
+
+    onnxruntime = runtimes.onnxruntime()
 
     path, output = save(name), tmp_path / "new" / "model.onnx"
     written = export(path, output)

@@ -17,10 +17,11 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 import torch
 from scipy.signal import resample_poly
 from torch import nn
+
+from avel.runtimes import openvino as ov
 
 Floats = npt.NDArray[np.float32]
 Features = Callable[[Floats], Floats]

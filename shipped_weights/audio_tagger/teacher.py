@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
+from avel.runtimes import openvino as ov
 from shipped_weights.audio_tagger.recordings import read_sources
 
 FRAMES, BANDS = 96, 64

@@ -219,7 +219,7 @@ def _write_onnx(graph: _Graph, info: "CheckpointInfo", path: Path) -> None:
 
 
 def _write_ir(onnx_file: Path, info: "CheckpointInfo") -> None:
-    import openvino
+    from avel.runtimes import openvino
 
     model = openvino.convert_model(onnx_file)
     for name, value in metadata(info).items():
@@ -228,7 +228,9 @@ def _write_ir(onnx_file: Path, info: "CheckpointInfo") -> None:
 
 
 def _onnxruntime(path: Path) -> Runtime:
-    import onnxruntime  # type: ignore[import-untyped]
+    from avel import runtimes
+
+    onnxruntime = runtimes.onnxruntime()
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it cannot compute, it raises
@@ -238,7 +240,7 @@ def _onnxruntime(path: Path) -> Runtime:
 
 
 def _openvino(path: Path, outputs: tuple[str, ...]) -> Runtime:
-    import openvino
+    from avel.runtimes import openvino
 
     # Some processors would compute in bfloat16 otherwise, which says nothing of the file.
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

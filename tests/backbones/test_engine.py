@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,18 @@ def test_a_batch_need_not_be_contiguous(module_network: Network) -> None:
     assert np.array_equal(module_network(flipped)[0], module_network(np.ascontiguousarray(flipped))[0])
 
 
+@pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
+def test_threads_share_a_network(device: str, module_network: Network) -> None:
+    network = module_network if device == "cpu" else small(options=EngineOptions(device=device))
+    batches = [pictures(8, seed) for seed in range(16)]
+    one_after_the_other = [network(batch)[0] for batch in batches]
+    with ThreadPoolExecutor(4) as threads:
+        at_once = list(threads.map(lambda batch: network(batch)[0], batches))
+    assert all(np.array_equal(a, b) for a, b in zip(at_once, one_after_the_other, strict=True))
+
+
 def test_processors_without_float16_use_float32_and_never_bfloat16() -> None:
-    import openvino
+    from avel.runtimes import openvino
 
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     expected = "float16" if "FP16" in capabilities else "float32"
@@ -227,7 +238,7 @@ def test_int8_is_quantized_once_and_kept() -> None:
 
 def test_int8_needs_nncf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
-    with pytest.raises(ModelError, match=r"needs the package NNCF, once: pip install 'avel\[int8\]'"):
+    with pytest.raises(ModelError, match=r"needs the package NNCF. Run: pip install 'avel\[int8\]'"):
         small(options=EngineOptions(device="cpu", precision="int8"), calibration=calibration())
 
 

@@ -1,4 +1,5 @@
 import csv
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -20,6 +21,13 @@ def localizer(weight_file):
 @pytest.fixture(scope="module")
 def embedded_localizer():
     return avel.Localizer(audio_tagger="embedded")
+
+
+def test_threads_share_a_localizer(hello, clips, embedded_localizer):
+    videos = [hello, clips / "more" / "e.mp4"]
+    one_after_the_other = [embedded_localizer(video) for video in videos]
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(embedded_localizer, videos)) == one_after_the_other
 
 
 def audio_visual(result):

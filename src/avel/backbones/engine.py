@@ -23,6 +23,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,8 +43,9 @@ from avel.files import new_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import openvino
     import torch
+
+    from avel.runtimes import openvino
 
 Array = npt.NDArray[Any]
 DEVICES = ("auto", "cpu", "cuda", "torch-cpu")
@@ -109,7 +111,7 @@ class Calibration:
 
 
 class Network(ABC):
-    """A network that is ready to run.
+    """A network that is ready to run, in any number of threads: one after the other, as each uses all cores.
 
     Attributes:
         record: ``name``, ``digest`` of its weights, ``engine`` and its ``engine_version``, ``device``, and the
@@ -119,6 +121,7 @@ class Network(ABC):
     def __init__(self, item_shape: tuple[int, ...], dtype: npt.DTypeLike, record: dict[str, Any]) -> None:
         self._item_shape = item_shape
         self._dtype = np.dtype(dtype)
+        self._lock = threading.Lock()
         self.record = record
 
     def __call__(self, batch: Array) -> tuple[Array, ...]:
@@ -139,7 +142,8 @@ class Network(ABC):
                 f"{self.record['name']} takes a batch of {self._dtype} of shape (N, {_comma(self._item_shape)}); "
                 f"got {batch.dtype} of shape ({_comma(batch.shape)})."
             )
-        outputs = self._run(np.ascontiguousarray(batch))
+        with self._lock:
+            outputs = self._run(np.ascontiguousarray(batch))
         if self.record["precision"] == "float16" and not all(np.isfinite(output).all() for output in outputs):
             raise ModelError(
                 f"{self.record['name']} gave numbers that float16 cannot hold (above 65504). Use precision 'float32'."
@@ -169,7 +173,8 @@ def from_torch(
             floating point input comes in that dtype.
         item_shape: shape of one item, without N.
         name: for records, messages and the cache.
-        digest: of the weights. The cache knows a network by it, by `name`, and by the source file of `make_module`.
+        digest: of the weights. The cache knows a network by it, by `name`, and by the source file of `make_module` with
+            the one beside it that is called alike and ``_network``, where there is one.
         options: device, precision, threads.
         dtype: of the batches.
         calibration: for ``int8``.
@@ -220,10 +225,10 @@ def from_file(
     """
     model = _core().read_model(path)
     if outputs is not None:
-        from openvino import Model
+        from avel.runtimes import openvino
 
         wanted = outputs(model) if callable(outputs) else [_tensor(model, tensor, path) for tensor in outputs]
-        model = Model(list(wanted), model.get_parameters(), name)
+        model = openvino.Model(list(wanted), model.get_parameters(), name)
     return _OpenVinoNetwork(model, name, digest, options)
 
 
@@ -250,7 +255,7 @@ class _OpenVinoNetwork(Network):
         options: EngineOptions,
         quantization: Mapping[str, Any] | None = None,
     ) -> None:
-        import openvino
+        from avel.runtimes import openvino
 
         quantized = any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops())
         threads = options.threads or _usable_cores()
@@ -348,11 +353,13 @@ class _TorchNetwork(Network):
 
 
 def _source_text(function: Callable[..., Any]) -> str:
-    """Text of the file that defines `function`: a change there may change the graph."""
+    """Text of the files that define `function` and its network: a change there may change the graph."""
     while isinstance(function, partial):
         function = function.func
     try:
-        return Path(inspect.getsourcefile(inspect.unwrap(function)) or "").read_text("utf-8")
+        file = Path(inspect.getsourcefile(inspect.unwrap(function)) or "")
+        network = file.with_name(f"{file.stem}_network.py")
+        return "".join(source.read_text("utf-8") for source in (file, network) if source.exists())
     except (OSError, TypeError):  # not from a file
         return ""
 
@@ -392,7 +399,7 @@ def _usable_cores() -> int:
 
 @cache
 def _core() -> "openvino.Core":
-    import openvino
+    from avel.runtimes import openvino
 
     return openvino.Core()
 
@@ -400,18 +407,18 @@ def _core() -> "openvino.Core":
 def _convert(module: "torch.nn.Module", item_shape: tuple[int, ...], dtype: npt.DTypeLike) -> "openvino.Model":
     """OpenVINO's graph of a module for one item.
 
-    The front end is called directly because ``openvino.convert_model`` reports each use to its maker.
+    The front end is called directly because ``openvino.convert_model`` wants to report each use to its maker.
     """
     import torch
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    from avel.runtimes import openvino, pytorch_decoder
 
     example = torch.from_numpy(np.zeros((1, *item_shape), dtype))
-    front_end = FrontEndManager().load_by_framework("pytorch")
+    front_end = openvino.frontend.FrontEndManager().load_by_framework("pytorch")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r".*torch\.jit\.trace", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit._trace.TracerWarning)  # sizes become constants; they are fixed here
-        decoder = TorchScriptPythonDecoder(module.eval(), example_input=(example,))
+        decoder = pytorch_decoder()(module.eval(), example_input=(example,))
     model = front_end.convert(front_end.load(decoder))
     model.reshape([1, *item_shape])
     return model
@@ -424,13 +431,14 @@ def _quantized(
     name: str,
     calibration: Calibration,
 ) -> "openvino.Model":
+    from avel import runtimes
+
     with _quiet_nncf():
         try:
-            import nncf
-            from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+            nncf = runtimes.nncf()
         except ModuleNotFoundError as error:
             raise ModelError(
-                f"Precision 'int8' of {name} needs the package NNCF, once: pip install 'avel[int8]'."
+                f"Precision 'int8' of {name} needs the package NNCF. Run: pip install 'avel[int8]'"
             ) from error
         module = make_module()
         model = _convert(calibration.prepare(module) if calibration.prepare else module, item_shape, dtype)
@@ -443,16 +451,14 @@ def _quantized(
             ignored_scope=nncf.IgnoredScope(patterns=patterns),
             # NNCF's own choice, the mean of the items' greatest values, cuts off what is rare and large.
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+                activations_range_estimator_params=nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
             ),
         )
 
 
 @contextmanager
 def _quiet_nncf() -> "Iterator[None]":
-    """No usage reports to NNCF's maker, and no messages on the terminal."""
-    before = os.environ.get("NNCF_CI")
-    os.environ["NNCF_CI"] = "1"
+    """No messages on the terminal."""
     logger = logging.getLogger("nncf")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -461,15 +467,11 @@ def _quiet_nncf() -> "Iterator[None]":
             yield
     finally:
         logger.setLevel(level)
-        if before is None:
-            del os.environ["NNCF_CI"]
-        else:
-            os.environ["NNCF_CI"] = before
 
 
 def _cached(key: tuple[str, ...], make: "Callable[[], openvino.Model]") -> "openvino.Model":
     """The graph that `make` gives, kept in the cache for the next time where the cache can be written."""
-    import openvino
+    from avel.runtimes import openvino
 
     versions = (importlib.metadata.version("openvino"),)
     digest = hashlib.sha256("\0".join((*versions, *key)).encode()).hexdigest()[:16]

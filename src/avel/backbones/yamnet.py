@@ -16,7 +16,7 @@ from avel.backbones.base import AudioBackbone, Floats
 from avel.backbones.engine import EngineOptions, from_file
 
 if TYPE_CHECKING:
-    import openvino
+    from avel.runtimes import openvino
 
 _WINDOW = 15600
 _SCORES = "tower0/network/layer32/final_output"
@@ -36,7 +36,7 @@ class Yamnet(AudioBackbone):
 
     Raises:
         ValueError: if there is no such output.
-        WeightsError: if the weights cannot be had.
+        WeightsError: if the weights are not available.
     """
 
     sample_rate = 16000
@@ -45,7 +45,7 @@ class Yamnet(AudioBackbone):
         self, options: EngineOptions | None = None, *, output: Literal["scores", "embedding"] = "scores"
     ) -> None:
         if output not in ("scores", "embedding"):
-            raise ValueError(f"YAMNet gives scores or embedding; got {output!r}.")
+            raise ValueError(f"output must be 'scores' or 'embedding'; got {output!r}.")
         path = weights.path("yamnet")
         self._reduce = np.max if output == "scores" else np.mean
         if output == "scores":
@@ -72,8 +72,7 @@ class Yamnet(AudioBackbone):
         """See `AudioBackbone`: (T, S) at 16 kHz to (T, 521) or (T, 1024)."""
         windows = cover(waveforms, _WINDOW)  # (T, W, 15600)
         (outputs,) = self._network(windows.reshape(-1, _WINDOW))
-        features: Floats = self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
-        return features
+        return self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
 
 
 def _embedding(model: "openvino.Model") -> "list[openvino.Output]":

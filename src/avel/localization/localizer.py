@@ -33,6 +33,9 @@ DEFAULT_MODEL = "agreement"
 class Localizer:
     """A model and the backbones it needs, loaded once, for any number of videos.
 
+    Several threads may share one: each video gives the same result as alone. Networks run for one thread at a time,
+    since each uses all the cores that it may; decoding and everything else goes on meanwhile.
+
     Args:
         model: ``"agreement"``, which needs no training; or a checkpoint of ``avel train``, or the folder of its run.
         categories: of agreement, what to look for: a TOML file, or categories; AVE's 28 when ``None``.
