@@ -70,7 +70,7 @@ def model_options() -> str:
         sections += [
             f"### `{name}` {{ #{_anchor(name)} }}",
             f"{entry.description[0].upper()}{entry.description[1:]} ({entry.paper}). Looks at "
-            f"{' and '.join(entry.modalities)}. Trained with: {_recipe(name)}.",
+            f"{' and '.join(registry.modalities_of(name))}. Trained with: {_recipe(name)}.",
             _table(("option", "default", "allowed", "what it is"), _option_rows(options)),
         ]
     return "\n\n".join(sections)

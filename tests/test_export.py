@@ -134,7 +134,7 @@ class Branching(AudioOnly):
 @needs_packages
 @pytest.mark.slow
 def test_a_model_that_cannot_be_exported_is_named(save, tmp_path, monkeypatch):
-    entry = Entry("branching", "nobody", TianOptions, Branching, modalities=("audio",))
+    entry = Entry("branching", "nobody", TianOptions, Branching, modalities=lambda options: ("audio",))
     monkeypatch.setattr(registry, "MODELS", {**registry.MODELS, "branching": entry})
     with pytest.raises(
         ModelError, match="branching.safetensors: its model 'branching' cannot be exported: .*avel itself"

@@ -128,7 +128,7 @@ class _Graph(nn.Module):
         super().__init__()
         self.model = model
         self.dims = info.dims
-        looks_at = registry.entry(info.model).modalities
+        looks_at = registry.modalities_of(info.model, info.options)
         self.inputs = (*(name for name in ("visual", "audio") if name in looks_at), "valid")
         self.segments: int | None = None
         self.outputs = ("logits", *shown_by(model, info.dims))

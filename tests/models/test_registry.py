@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from avel.errors import ModelError
 from avel.models.options import Dims
-from avel.models.registry import MODELS, available_models, build, entry, options_of
+from avel.models.registry import MODELS, available_models, build, entry, modalities_of, options_of
 from avel.training.settings import settings_for
 
 SMALL = {
@@ -229,9 +229,9 @@ def test_looks_only_at_its_modalities(name, dims, batch):
     model = small(name, dims).eval()
     visual, audio, valid = batch()
     before = model(visual, audio, valid).logits
-    if "visual" not in entry(name).modalities:
+    if "visual" not in modalities_of(name):
         assert torch.equal(before, model(torch.zeros_like(visual), audio, valid).logits)
-    if "audio" not in entry(name).modalities:
+    if "audio" not in modalities_of(name):
         assert torch.equal(before, model(visual, torch.zeros_like(audio), valid).logits)
     assert not torch.equal(
         before, model(visual + torch.rand_like(visual), audio + torch.rand_like(audio), valid).logits
@@ -313,3 +313,25 @@ def test_wrong_input_is_refused(dims, batch):
     visual, audio, valid = batch()
     with pytest.raises(ValueError, match="visual must have shape"):
         build("a", dims)(visual[:, :, :2], audio, valid)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("ed-tcn", {}, ("visual",)),
+        ("ed-tcn", {"features": "both"}, ("audio", "visual")),
+        ("ssn", {}, ("visual",)),
+        ("cman", {"visual": False, "spatial_attention": False, "co_attention": False}, ("audio",)),
+        ("cman", {"audio": False, "co_attention": False}, ("audio", "visual")),
+        ("cman", {"audio": False, "spatial_attention": False, "co_attention": False}, ("visual",)),
+        ("a", {}, ("audio",)),
+        ("dmrn", {}, ("audio", "visual")),
+    ],
+)
+def test_what_a_model_looks_at_depends_on_its_options(name, options, expected, dims, batch):
+    assert modalities_of(name, options) == expected
+    model = small(name, dims, **options).eval()
+    visual, audio, valid = batch()
+    before = model(visual, audio, valid).logits
+    for modality, given in (("visual", (visual + 1, audio)), ("audio", (visual, audio + 1))):
+        assert torch.equal(before, model(*given, valid).logits) is (modality not in expected)

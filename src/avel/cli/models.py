@@ -94,7 +94,7 @@ def _model(name: str) -> dict[str, Any]:
         "name": name,
         "description": entry.description,
         "paper": entry.paper,
-        "modalities": list(entry.modalities),
+        "modalities": list(registry.modalities_of(name)),
         "options": registry.options_of(name).model_dump(),
         "training": settings_for(name).to_dict(),
         "starts_from": entry.starts_from,

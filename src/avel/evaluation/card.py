@@ -63,7 +63,7 @@ class Card:
                 "paper": entry.paper,
                 "options": dict(info.options),
                 "parameters": self.parameters,
-                "looks_at": list(entry.modalities),
+                "looks_at": list(registry.modalities_of(info.model, info.options)),
                 "shows": list(self.shows),
             },
             "predicts": {
@@ -141,7 +141,7 @@ def _limits(info: CheckpointInfo, shows: tuple[str, ...], found: Evaluation | No
     yield (
         f"Times are in steps of {info.segment_seconds:g} s; it was trained on windows of {info.num_segments} segments."
     )
-    modalities = registry.entry(info.model).modalities
+    modalities = registry.modalities_of(info.model, info.options)
     if len(modalities) == 1:
         yield f"It looks at the {modalities[0]} only, so it cannot tell whether an event is both seen and heard."
     if "spatial_attention" not in shows or info.dims.regions == 1:
@@ -242,7 +242,7 @@ def _training(info: CheckpointInfo) -> Iterator[str]:
     for modality, size in (("visual", f"{features.regions} × {features.visual_dims}"), ("audio", features.audio_dims)):
         names = getattr(features, modality)
         made = ", ".join(f"{name}{_digest(features.networks.get(name))}" for name in names) or "networks not known"
-        looked_at = "" if modality in registry.entry(info.model).modalities else ", not looked at"
+        looked_at = "" if modality in registry.modalities_of(info.model, info.options) else ", not looked at"
         yield f"- {modality.capitalize()} features: {made}; {size} numbers a segment{looked_at}"
     if settings:
         labels = "labels of whole videos" if settings.get("task") == "weak" else "labels of segments"

@@ -71,7 +71,7 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
     path = Path(path)
     where = pick_device(device)
     model, info = checkpoint.load(path, device=where)
-    modalities = registry.entry(info.model).modalities
+    modalities = registry.modalities_of(info.model, info.options)
     check_same(info.features, data.record, modalities=modalities, where=data.name)
     if info.categories != data.categories:
         different = next(

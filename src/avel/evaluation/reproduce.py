@@ -206,7 +206,7 @@ def _why_not(paper: Paper, row: Row, data: LocalizationData, how: Reproduction) 
         if data.is_store:
             return "cross-modality localization reads files in AVE's layout; export the store"
         return "; ".join([*data.missing(("audio", "visual")), *(f"no {name}" for name in lacking)])
-    reasons = list(data.missing(registry.entry(row.model).modalities))
+    reasons = list(data.missing(registry.modalities_of(row.model, row.settings.get("options"))))
     settings = settings_of(paper, row, how, 0)
     if settings.task == "weak" and settings.backgrounds in (NOISY, BOTH) and not data.has_noisy:
         reasons.append("no clips without event (*_noisy.h5); backgrounds=mismatched needs none")

@@ -49,7 +49,7 @@ class CheckpointSystem(System):
         self.name = self.info.model
         self.segment_seconds = self.info.segment_seconds
         self.windows = Windows.half_overlapping(self.info.num_segments)
-        modalities = registry.entry(self.info.model).modalities
+        modalities = registry.modalities_of(self.info.model, self.info.options)
         recipe = _recipe(path, self.info.features, modalities, precision)
         with _needed_by(path):
             self.backbones = loader(recipe, device, None)

@@ -135,8 +135,12 @@ class AvTransformer(nn.Module):
         if self.frames == "intra":
             return keys
         usable = valid[..., None, None]  # (B, T, 1, 1)
-        before = torch.cat([keys[:, :1], torch.where(usable[:, :-1], keys[:, :-1], keys[:, 1:])], dim=1)
-        after = torch.cat([torch.where(usable[:, 1:], keys[:, 1:], keys[:, :-1]), keys[:, -1:]], dim=1)
+        times = torch.arange(keys.shape[1], device=keys.device)
+        # Indices and not slices, which an export has for more than one segment only.
+        before, after = (
+            torch.where(usable[:, neighbour], keys[:, neighbour], keys)
+            for neighbour in ((times - 1).clamp(min=0), (times + 1).clamp(max=keys.shape[1] - 1))
+        )
         return before + after if self.frames == "inter" else before + keys + after
 
 

@@ -91,6 +91,11 @@ class CmanOptions(TianOptions):
         return self
 
 
+def _modalities(options: CmanOptions) -> tuple[str, ...]:
+    looks = {"audio": options.audio or options.spatial_attention, "visual": options.visual}
+    return tuple(modality for modality, is_looked_at in looks.items() if is_looked_at)
+
+
 class CosineAttention(nn.Module):
     """Spatial attention: w = softmax over the regions of cos(relu(U_v v_i), relu(U_a a)) / temperature.
 
@@ -392,6 +397,7 @@ ENTRIES: Mapping[str, Entry] = {
         XUAN,
         CmanOptions,
         Cman,
+        modalities=_modalities,
         training={"weak_labels": "proportion"},
     ),
 }

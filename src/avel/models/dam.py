@@ -25,7 +25,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
 from avel.models.entry import Entry
@@ -33,6 +32,7 @@ from avel.models.layers import (
     AttentionForm,
     AudioGuidedAttention,
     decision_logits,
+    log_sigmoid,
     relevance_loss,
     without_padding,
 )
@@ -132,8 +132,8 @@ class Dam(TwoModalityInput):
         of_audio = (a @ visual_event[..., None])[..., 0].float()
         of_visual = (v @ audio_event[..., None])[..., 0].float()
         # The logit of a mean of two sigmoids, without their rounding to 0 or 1.
-        relevance = torch.logaddexp(functional.logsigmoid(of_audio), functional.logsigmoid(of_visual))
-        relevance = relevance - torch.logaddexp(functional.logsigmoid(-of_audio), functional.logsigmoid(-of_visual))
+        matches = torch.stack([of_audio, of_visual])
+        relevance = torch.logsumexp(log_sigmoid(matches), dim=0) - torch.logsumexp(log_sigmoid(-matches), dim=0)
         categories = self.category(torch.cat([visual_event, audio_event], dim=-1)).float()
         return relevance, categories, (visual_attention + audio_attention) / 2
 

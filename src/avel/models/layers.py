@@ -440,6 +440,11 @@ class RegionConv3d(nn.Module):
         return convolved.permute(0, 2, 3, 4, 1).flatten(2, 3)
 
 
+def log_sigmoid(x: Tensor) -> Tensor:
+    """The logarithm of the sigmoid; torch's own is exported as log(1 / (1 + exp(-x))), which is -inf below -88."""
+    return -functional.softplus(-x)
+
+
 def mean_probabilities(logits: list[Tensor]) -> Tensor:
     """Logits whose softmax is the mean of the softmaxes of several (..., C) logits."""
     return torch.logsumexp(torch.stack([torch.log_softmax(one.float(), dim=-1) for one in logits]), dim=0)

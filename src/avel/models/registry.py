@@ -28,7 +28,7 @@ from avel.models.base import LocalizationModel
 from avel.models.entry import Entry
 from avel.models.options import Dims, Options
 
-__all__ = ["MODELS", "Dims", "Entry", "Options", "available_models", "build", "entry", "options_of"]
+__all__ = ["MODELS", "Dims", "Entry", "Options", "available_models", "build", "entry", "modalities_of", "options_of"]
 
 MODELS: Mapping[str, Entry] = {
     **tian2018.ENTRIES,
@@ -73,6 +73,19 @@ def options_of(name: str, **options: Any) -> Options:
         return entry(name).options(**options)
     except ValueError as error:
         raise ModelError(f"Model '{name}': {error}") from error
+
+
+def modalities_of(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Which features a model looks at, of ``audio`` and ``visual``; others may be anything of the right shape.
+
+    Args:
+        name: of the model.
+        options: those that differ from the defaults.
+
+    Raises:
+        ModelError: if there is no such model or option, or a value is not allowed.
+    """
+    return entry(name).modalities(options_of(name, **(options or {})))
 
 
 def build(name: str, dims: Dims | None = None, **options: Any) -> LocalizationModel:

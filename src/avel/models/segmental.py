@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import mean_over_regions, without_padding
+from avel.models.layers import log_sigmoid, mean_over_regions, without_padding
 from avel.models.options import Dims, Options, Share, Size
 
 InputFeatures = Literal["visual", "both"]
@@ -70,6 +70,10 @@ def _segment_features(visual: Tensor, audio: Tensor, features: InputFeatures) ->
 
 def _segment_dims(dims: Dims, features: InputFeatures) -> int:
     return dims.visual_dims if features == "visual" else dims.visual_dims + dims.audio_dims
+
+
+def _modalities(options: EdTcnOptions | SsnOptions) -> tuple[str, ...]:
+    return ("visual",) if options.features == "visual" else ("audio", "visual")
 
 
 class EdTcn(TwoModalityInput):
@@ -196,7 +200,7 @@ class Ssn(TwoModalityInput):
                 activity_logits = activity_logits + means[..., completeness.shape[0] :]
         assert isinstance(activity_logits, Tensor)
         assert isinstance(completeness_logits, Tensor)
-        scores = torch.log_softmax(activity_logits, dim=-1)[..., :-1] + functional.logsigmoid(completeness_logits)
+        scores = torch.log_softmax(activity_logits, dim=-1)[..., :-1] + log_sigmoid(completeness_logits)
         is_valid = (counts[:, ends] - counts[:, starts])[..., 0] == lengths  # (B, P): no padding in it
         scores = scores.masked_fill(~is_valid[..., None], -torch.inf)
         best = best_cover(scores, starts, ends, num_segments, self.max_segments)  # (B, T, C - 1)
@@ -248,11 +252,13 @@ ENTRIES: Mapping[str, Entry] = {
         "Lea et al., CVPR 2017, as a baseline of Tian et al., ECCV 2018",
         EdTcnOptions,
         EdTcn,
+        modalities=_modalities,
     ),
     "ssn": Entry(
         "spans as proposals on visual features",
         "Zhao et al., ICCV 2017, as a baseline of Tian et al., ECCV 2018",
         SsnOptions,
         Ssn,
+        modalities=_modalities,
     ),
 }

@@ -103,7 +103,9 @@ class VisualOnly(TwoModalityInput):
 
 
 ENTRIES: Mapping[str, Entry] = {
-    "a": Entry("audio alone", TIAN, TianOptions, AudioOnly, modalities=("audio",)),
-    "v": Entry("visual alone, mean over the regions", TIAN, TianOptions, VisualOnly, modalities=("visual",)),
+    "a": Entry("audio alone", TIAN, TianOptions, AudioOnly, modalities=lambda options: ("audio",)),
+    "v": Entry(
+        "visual alone, mean over the regions", TIAN, TianOptions, VisualOnly, modalities=lambda options: ("visual",)
+    ),
     "v-att": Entry("visual alone, pooled by audio-guided attention", TIAN, AttentionOptions, VisualOnly),
 }
