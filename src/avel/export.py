@@ -20,10 +20,12 @@ import contextlib
 import importlib.util
 import json
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,14 @@ KEYS = ("avel", "categories", "segment_seconds", "num_segments", "thresholds", "
 
 SHAPES = ((1, 1), (1, 10), (3, 7), (2, 23))
 """B and T that an exported file is compared with PyTorch at, with all segments valid and with holes."""
+
+SCALES = (1.0, 10.0, 100.0)
+"""How many times the size of real features those are that an exported file is compared with PyTorch on."""
+
+_ROUNDING = 2.0**-22
+"""Two bits of a float32: inputs moved by so much are the same to every runtime."""
+
+_ANY_SIZE = 1 << 40
 
 _AXES = ("videos", "segments")
 
@@ -137,16 +147,20 @@ class _Graph(nn.Module):
         output = self.model(*self._all(inputs))
         return (output.logits, *(output.shown[name].float() for name in self.outputs[1:]))
 
-    def example(self, videos: int, segments: int, *, holes: bool = False) -> tuple[Tensor, ...]:
-        """Inputs drawn at random."""
+    def example(self, videos: int, segments: int, *, scale: float = 1.0, holes: bool = False) -> tuple[Tensor, ...]:
+        """Inputs drawn at random: most features are 0 and few are large, as after a ReLU.
+
+        Of scale 1 they are as large as AVE's published ones: VGG-19's have a mean of 2 and go up to some hundreds, the
+        sound's have a mean of 0.1 to 0.3.
+        """
         random = torch.Generator().manual_seed(0)
-        shapes = {
-            "visual": (videos, segments, self.dims.regions, self.dims.visual_dims),
-            "audio": (videos, segments, self.dims.audio_dims),
+        draw = partial(torch.randn, generator=random)
+        drawn = {
+            "visual": 25 * (draw(videos, segments, self.dims.regions, self.dims.visual_dims) - 1).relu(),
+            "audio": 0.5 * draw(videos, segments, self.dims.audio_dims).relu(),
         }
-        drawn = [torch.randn(shapes[name], generator=random) for name in self.inputs[:-1]]
         valid = torch.rand(videos, segments, generator=random) > (0.4 if holes else -1.0)
-        return (*drawn, valid)
+        return (*(scale * drawn[name] for name in self.inputs[:-1]), valid)
 
     def _all(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         given = dict(zip(self.inputs, inputs, strict=True))
@@ -174,14 +188,17 @@ def _written(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -> t
             if path.suffix == ".xml":
                 _write_ir(path.with_suffix(".onnx"), info)
             run = _onnxruntime(path) if path.suffix == ".onnx" else _openvino(path, graph.outputs)
-            difference = _largest_difference(graph, run)
+            differences = {scale: _largest_difference(graph, run, scale) for scale in SCALES}
         except Exception as error:  # a model can be anything, and so can what exporters and runtimes raise of it
             complaint, cause = f"cannot be exported: {_first_line(error)}", error
             continue
-        if difference <= TOLERANCE:
-            return path, difference
+        wrong = {scale: found for scale, found in differences.items() if not found <= TOLERANCE}  # also NaN
+        if not wrong:
+            return path, max(differences.values())
+        scale, difference = next(iter(wrong.items()))
         complaint, cause = (
-            (f"computes something else once exported: a difference of {difference:.1e}, allowed is {TOLERANCE:.0e}"),
+            f"computes something else once exported: a difference of {difference:.1e} on features {scale:g} times as "
+            f"large as real ones, allowed is {TOLERANCE:.0e}",
             None,
         )
     raise ModelError(
@@ -190,7 +207,8 @@ def _written(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -> t
 
 
 def _write_onnx(graph: _Graph, info: "CheckpointInfo", path: Path) -> None:
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass
+    from onnxscript.optimizer import fold_constants
 
     axes = dict(zip((0,) if graph.segments else (0, 1), map(torch.export.Dim, _AXES), strict=False))
     with torch.no_grad():
@@ -213,6 +231,9 @@ def _write_onnx(graph: _Graph, info: "CheckpointInfo", path: Path) -> None:
     assert program is not None
     sizes = program.model.graph.inputs[-1].shape or ()
     program.rename_axes({size: name for size, name in zip(sizes, _AXES, strict=True) if not isinstance(size, int)})
+    # The weights of recurrent layers in the runtime's order, which tools that make them 8-bit look for as constants.
+    fold_constants(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
+    RemoveUnusedNodesPass()(program.model)
     ClearMetadataAndDocStringPass()(program.model)  # where each line of code lies on this machine
     program.model.metadata_props.update(metadata(info))
     program.save(path)
@@ -252,24 +273,34 @@ def _openvino(path: Path, outputs: tuple[str, ...]) -> Runtime:
     return run
 
 
-def _largest_difference(graph: _Graph, run: Runtime) -> float:
+def _largest_difference(graph: _Graph, run: Runtime, scale: float) -> float:
+    """The largest difference to PyTorch; infinite or NaN where shapes differ or a number is not finite.
+
+    Of each number, divided by 1 plus its size, and less ten times as much as PyTorch's own moves when its inputs do by
+    `_ROUNDING`: where features are huge, some models choose between what is nearly equal, so that rounding chooses.
+    """
     largest = 0.0
     for videos, any_segments in SHAPES:
         segments = graph.segments or any_segments
         for holes in (False, True):
-            inputs = graph.example(videos, segments, holes=holes)
+            inputs = graph.example(videos, segments, scale=scale, holes=holes)
             with torch.inference_mode():
                 expected = graph(*inputs)
+                moved = graph(*(x if x.dtype == torch.bool else x * (1 + _ROUNDING * _signs(x)) for x in inputs))
             found = run({name: tensor.numpy() for name, tensor in zip(graph.inputs, inputs, strict=True)})
-            for name, one in zip(graph.outputs, expected, strict=True):
-                right = one.numpy()
+            for name, one, other in zip(graph.outputs, expected, moved, strict=True):
+                right, by_rounding = one.numpy(), np.abs((other - one).numpy()).max()
                 if found[name].shape != right.shape:
-                    return float("inf")
-                differences = np.abs(found[name] - right) / (1 + np.abs(right))
-                largest = max(largest, float(differences.max(initial=0.0)))  # NaN stays NaN and is refused
-                if np.isnan(differences).any():
-                    return float("nan")
+                    return math.inf
+                differences = (np.abs(found[name] - right) - 10 * by_rounding).clip(min=0) / (1 + np.abs(right))
+                if not np.isfinite(differences).all():
+                    return math.nan
+                largest = max(largest, float(differences.max(initial=0.0)))
     return largest
+
+
+def _signs(x: Tensor) -> Tensor:
+    return torch.randint(2, x.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def test_event_feature_is_that_of_the_events_segments_alone():
     layer = EventFeature(6)
     x = torch.randn(2, 5, 6)
     weights = torch.tensor([[1.0, 0, 1, 1, 0], [0, 0, 0, 0, 1]])
-    event, attention = layer(x, weights)
+    event, attention = layer(x, weights.log())
     for b in range(2):
         expected = slow_event(layer, x[b, weights[b] > 0].tolist())
         torch.testing.assert_close(event[b], torch.tensor(expected))
@@ -40,23 +40,23 @@ def test_event_feature_is_that_of_the_events_segments_alone():
 def test_weights_of_an_event_are_counts_of_its_segments():
     """Half of the weight of all others is as if all others were there twice."""
     layer, x = EventFeature(6), torch.randn(1, 3, 6)
-    event, _ = layer(x, torch.tensor([[1.0, 1.0, 0.5]]))
-    twice, _ = layer(x[:, [0, 0, 1, 1, 2]], torch.ones(1, 5))
+    event, _ = layer(x, torch.tensor([[1.0, 1.0, 0.5]]).log())
+    twice, _ = layer(x[:, [0, 0, 1, 1, 2]], torch.zeros(1, 5))
     torch.testing.assert_close(event, twice)
 
 
 def test_weights_next_to_nothing_leave_gradients_finite():
     layer, x = EventFeature(6), torch.randn(1, 3, 6)
-    weights = torch.tensor([[1.0, 0.0, 1e-38]], requires_grad=True)
-    layer(x, weights)[0].sum().backward()
-    assert weights.grad.isfinite().all()
+    log_weights = torch.tensor([[0.0, -torch.inf, -1e3]], requires_grad=True)
+    layer(x, log_weights)[0].sum().backward()
+    assert log_weights.grad.isfinite().all()
 
 
 def test_a_look_is_its_formula(dims):
     model = small(dims)
     v, a = torch.randn(2, 1, 4, 6)
     event = torch.tensor([[0.0, 1, 1, 0]])
-    relevance, categories, _ = model.look(v, a, event)
+    relevance, categories, _ = model.look(v, a, event.log())
     seen = slow_event(model.visual_event, v[0, 1:3].tolist())
     heard = slow_event(model.audio_event, a[0, 1:3].tolist())
     for t in range(4):
@@ -68,7 +68,7 @@ def test_a_look_is_its_formula(dims):
 def test_relevance_does_not_round_to_certainty(dims):
     model = small(dims)
     v, a = torch.full((2, 1, 2, 6), 1e3)
-    relevance, _, _ = model.look(v, a, torch.ones(1, 2))
+    relevance, _, _ = model.look(v, a, torch.zeros(1, 2))
     assert relevance.isfinite().all()
 
 
@@ -79,7 +79,7 @@ def test_the_second_look_weighs_segments_by_the_first(dims, batch):
     model.load_state_dict(whole.state_dict())
     first, second = whole(visual, audio, valid).shown, model(visual, audio, valid).shown
     v, a = first["visual_features"], first["audio_features"]
-    relevance, categories, _ = model.look(v, a, torch.sigmoid(first["event_relevance"]) * valid)
+    relevance, categories, _ = model.look(v, a, (torch.sigmoid(first["event_relevance"]) * valid).log())
     torch.testing.assert_close(second["event_relevance"], relevance * valid)
     torch.testing.assert_close(second["category_logits"], categories)
     assert not torch.allclose(first["category_logits"], second["category_logits"])
@@ -93,11 +93,11 @@ def test_loss_takes_the_event_from_the_labels(event_region, dims, batch):
     target = functional.one_hot(torch.tensor([[0, 3, 1, 3], [3, 3, 3, 3]]), 4).float()
     output = model(visual, audio, valid)
     v, a = output.shown["visual_features"], output.shown["audio_features"]
-    expected = relevance_loss(*model.look(v, a, valid.float())[:2], target, valid)
+    expected = relevance_loss(*model.look(v, a, valid.log())[:2], target, valid)
     if event_region == "relevant":
         # The second video has no event, so that its region is all of it.
         region = torch.tensor([[1.0, 0, 1, 0], [1, 1, 1, 0]])
-        expected = expected + relevance_loss(*model.look(v, a, region)[:2], target, valid)
+        expected = expected + relevance_loss(*model.look(v, a, region.log())[:2], target, valid)
     torch.testing.assert_close(model.loss(output, target, valid, Supervised().loss), expected)
     videos = Weak().target(target, valid)
     model.spec = Weak().spec("abc")

@@ -60,7 +60,8 @@ class DamOptions(Options):
 class EventFeature(nn.Module):
     """Self-attention over weighted segments and its weighted mean.
 
-    With weights of 0 and 1 it is that of the segments with 1, as if there were no others.
+    With weights of 0 and 1 it is that of the segments with 1, as if there were no others. Weights are given as
+    logarithms, which tell small ones apart where a runtime's sigmoid does not.
 
     Args:
         dims: D.
@@ -70,12 +71,11 @@ class EventFeature(nn.Module):
         super().__init__()
         self.query, self.key, self.value = (nn.Linear(dims, dims, bias=False) for _ in range(3))
 
-    def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Of (B, T, D), with (B, T) weights in [0, 1] that are not all 0, (B, D) and the attention (B, T, T)."""
+    def forward(self, x: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Of (B, T, D), with (B, T) logarithms of weights that are not all 0, (B, D) and the attention (B, T, T)."""
         scores = (self.query(x) @ self.key(x).transpose(1, 2)).float() / x.shape[-1] ** 0.5
-        logs = torch.log(weights.clamp(min=1e-30)).masked_fill(weights == 0, -torch.inf)  # no gradient of log(0)
-        attention = torch.softmax(scores + logs[:, None], dim=-1)
-        share = weights / weights.sum(dim=1, keepdim=True)
+        attention = torch.softmax(scores + log_weights[:, None], dim=-1)
+        share = torch.softmax(log_weights, dim=1)
         event = (share[:, None] @ attention).to(x.dtype) @ self.value(x)  # (B, 1, D): mean of attention @ value
         return event[:, 0], attention
 
@@ -107,28 +107,28 @@ class Dam(TwoModalityInput):
         shown["spatial_attention"] = without_padding(weights, valid)
         v, a = self.local_visual(pooled), self.local_audio(audio)
         shown["visual_features"], shown["audio_features"] = v.float(), a.float()
-        relevance, categories, attention = self.look(v, a, _weights(valid))
+        relevance, categories, attention = self.look(v, a, _log_weights(valid))
         if self.event_region == "relevant":
-            is_relevant = without_padding(torch.sigmoid(relevance), valid)
-            relevance, categories, attention = self.look(v, a, _weights(valid, is_relevant))
+            is_relevant = _log_weights(valid) + log_sigmoid(relevance)
+            relevance, categories, attention = self.look(v, a, is_relevant)
         shown["temporal_attention"] = without_padding(attention, valid)
         shown["event_relevance"] = without_padding(relevance, valid)
         shown["category_logits"] = categories
         return decision_logits(categories, relevance, self.dims.num_categories)
 
-    def look(self, v: Tensor, a: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def look(self, v: Tensor, a: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Match both modalities, the event being where the weights are.
 
         Args:
             v: (B, T, D).
             a: (B, T, D).
-            weights: (B, T) in [0, 1].
+            log_weights: (B, T) logarithms of the segments' weights in [0, 1].
 
         Returns:
             Logits (B, T) of p_t, logits (B, C - 1) of the category, and attention (B, T, T).
         """
-        visual_event, visual_attention = self.visual_event(v, weights)
-        audio_event, audio_attention = self.audio_event(a, weights)
+        visual_event, visual_attention = self.visual_event(v, log_weights)
+        audio_event, audio_attention = self.audio_event(a, log_weights)
         of_audio = (a @ visual_event[..., None])[..., 0].float()
         of_visual = (v @ audio_event[..., None])[..., 0].float()
         # The logit of a mean of two sigmoids, without their rounding to 0 or 1.
@@ -143,9 +143,9 @@ class Dam(TwoModalityInput):
             return task_loss(output, target, valid)
         v, a = output.shown["visual_features"], output.shown["audio_features"]
         is_event = valid & (target[..., :-1].sum(dim=-1) > 0)
-        regions = [_weights(valid)]
+        regions = [_log_weights(valid)]
         if self.event_region == "relevant":
-            regions.append(_weights(valid, is_event.float()))
+            regions.append(_log_weights(is_event, valid))
         looks = [self.look(v, a, region)[:2] for region in regions]
         return torch.stack([relevance_loss(*look, target, valid) for look in looks]).sum()
 
@@ -154,12 +154,16 @@ def _local(input_dims: int, output_dims: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(input_dims, output_dims), nn.ReLU(), nn.Linear(output_dims, output_dims))
 
 
-def _weights(valid: Tensor, given: Tensor | None = None) -> Tensor:
-    """(B, T) those given; where there are none but 0, all valid segments; in a video without any, all."""
-    weights = valid.float()
-    if given is not None:
-        weights = torch.where((given > 0).any(dim=1, keepdim=True), given, weights)
-    return torch.where((weights > 0).any(dim=1, keepdim=True), weights, 1.0)
+def _log_weights(*choices: Tensor) -> Tensor:
+    """(B, T) of a weight of 1 in the segments of the first choice, (B, T) bool, that has any in a video, else of 0.
+
+    In a video that no choice has a segment of, all have a weight of 1.
+    """
+    chosen = torch.ones_like(choices[-1])
+    for choice in reversed(choices):
+        has_any = choice.any(dim=1, keepdim=True)
+        chosen = (choice & has_any) | (chosen & ~has_any)  # not `torch.where`, which ONNX Runtime lacks for bool
+    return torch.zeros(chosen.shape, device=chosen.device).masked_fill(~chosen, -torch.inf)
 
 
 ENTRIES: Mapping[str, Entry] = {

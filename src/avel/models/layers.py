@@ -170,8 +170,10 @@ class BiLSTM(nn.Module):
         """One way over (B, T, D + 1): (B, T, H), and hidden state (1, B, H) of segment ``last`` and cell state."""
         size = self.lstm.hidden_size
         # Rows by gate as ONNX has them, input, output, forget, cell; torch has them as input, forget, cell, output.
+        # By indices, which can be folded into the weights before the file is written; four chunks of them cannot.
+        rows = torch.cat([gate * size + torch.arange(size, device=x.device) for gate in (0, 3, 1, 2)])
         of_input, weights, bias, more_bias = (
-            torch.cat([tensor.chunk(4)[gate] for gate in (0, 3, 1, 2)])[None]
+            tensor[rows][None]
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             for tensor in [getattr(self.lstm, f"{name}_l0{ending}")]
         )

@@ -68,7 +68,7 @@ class Learner:
     @property
     def modalities(self) -> tuple[str, ...]:
         """What the model looks at."""
-        return registry.entry(self.settings.model).modalities
+        return registry.modalities_of(self.settings.model, self.settings.options)
 
     def network(self) -> nn.Module:
         """The model, with its gradients averaged over the processes where there are several."""
@@ -124,7 +124,7 @@ def prepare(settings: TrainingSettings, data: LocalizationData, processes: Proce
     """
     measure = measure_of(settings, data)
     options = registry.options_of(settings.model, **settings.options).model_dump()
-    precision = precision_of(settings, processes.device, registry.entry(settings.model).modalities)
+    precision = precision_of(settings, processes.device, registry.modalities_of(settings.model, settings.options))
     examples = data.examples("train", multi_label=settings.multi_label)
     if settings.task == "weak":
         examples = examples.with_more(data.backgrounds(settings.backgrounds, settings.seed))
