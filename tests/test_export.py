@@ -1,5 +1,7 @@
 import importlib.util
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def compare(path, run, segments=(1, 3, 12)):
 
 @needs_packages
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["v", "a+v-att", "dmrn", "ed-tcn", "ssn", "avsdn", "cman"])
+@pytest.mark.parametrize("name", ["v", "a+v-att", "av-transformer", "dam", "dmrn", "ed-tcn", "ssn", "avsdn", "cman"])
 def test_onnx_computes_what_pytorch_does(name, save, tmp_path):
     import onnx
 
@@ -93,6 +95,10 @@ def test_onnx_computes_what_pytorch_does(name, save, tmp_path):
     compare(path, run, segments=(fixed,) if fixed else (1, 3, 12))
     found = onnx.load(output)
     onnx.checker.check_model(found, full_check=True)
+    constants = {one.name for one in found.graph.initializer}
+    recurrent = [node for node in found.graph.node if node.op_type == "LSTM"]
+    assert all(constants.issuperset(node.input[1:4]) for node in recurrent)  # weights of input and state, biases
+    assert bool(recurrent) is (name in ("v", "a+v-att", "av-transformer", "dmrn", "avsdn"))
     assert found.opset_import[0].version == exporting.OPSET
     said = {entry.key: entry.value for entry in found.metadata_props}
     assert {key: said[key] for key in KEYS} == exporting.metadata(checkpoint.read_info(path))
@@ -152,3 +158,80 @@ def test_missing_packages_are_named(save, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"Exporting needs the package onnx. Run: pip install 'avel\[export\]'"):
         export(save("a"), tmp_path / "model.onnx")
+
+
+def test_examples_are_as_large_as_real_features(save):
+    model, info = checkpoint.load(save("a+v-att"))
+    graph = exporting._Graph(model, info)
+    visual, audio, valid = graph.example(20, 50)
+    assert (visual.mean().item(), audio.mean().item()) == (pytest.approx(2, abs=0.3), pytest.approx(0.2, abs=0.05))
+    assert visual.max() > 50
+    larger = graph.example(20, 50, scale=100.0)
+    torch.testing.assert_close(larger[0], 100 * visual)
+    assert valid.all()
+    assert not graph.example(20, 50, holes=True)[2].all()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda found: found, 0.0),
+        (lambda found: found + 0.5, pytest.approx(0.25, abs=0.25)),
+        (lambda found: found[:1], float("inf")),
+        (lambda found: np.where(found == found.max(), -np.inf, found), pytest.approx(float("nan"), nan_ok=True)),
+    ],
+)
+def test_the_largest_difference_is_seen(save, spoil, expected):
+    model, info = checkpoint.load(save("v"))
+    graph = exporting._Graph(model, info).eval()
+
+    def run(inputs):
+        with torch.inference_mode():
+            outputs = graph(*map(torch.from_numpy, inputs.values()))
+        return dict(zip(graph.outputs, (spoil(one.numpy()) for one in outputs), strict=True))
+
+    assert exporting._largest_difference(graph, run, 10.0) == expected
+
+
+def code_of_the_page():
+    """The Python of docs/howto/share-models.md that localizes with ONNX Runtime."""
+    page = (Path(__file__).parents[1] / "docs/howto/share-models.md").read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, flags=re.S) if "def localize" in block)
+    assert re.findall(r"^import (\w+)|^from (\w+)", code, flags=re.M) == [
+        ("json", ""),
+        ("numpy", ""),
+        ("onnxruntime", ""),
+    ]
+    names = {}
+    exec(code, names)
+    return names["localize"]
+
+
+@needs_packages
+@pytest.mark.slow
+@pytest.mark.parametrize("thresholds", [(), (0.3, 0.7)])
+def test_the_pages_code_finds_the_events_that_avel_does(thresholds, save, tmp_path):
+    path = save("a+v-att", thresholds=thresholds)
+    export(path, tmp_path / "model.onnx")
+    model, _ = checkpoint.load(path)
+    videos = [(torch.randn(count, 4, 6), torch.randn(count, 5)) for count in (1, 7, 4)]
+    expected = set()
+    for number, (visual, audio) in enumerate(videos):
+        with torch.inference_mode():
+            logits = model(visual[None], audio[None], torch.ones(1, len(audio), dtype=torch.bool)).logits[0]
+        for segment, scores in enumerate(logits):
+            if thresholds:
+                there = [c for c in range(2) if torch.sigmoid(scores[c] - scores[2]) >= thresholds[c]]
+            else:
+                there = [c for c in [int(scores.argmax())] if c < 2]
+            expected |= {(number, ("Bark", "Goat")[c], segment) for c in there}
+    localize = code_of_the_page()
+    visual, audio = ([one[i].numpy() for one in videos] for i in (0, 1))
+    found = localize(tmp_path / "model.onnx", visual, audio)
+    assert all(end > start for _, _, start, end in found)
+    segments = {(b, name, t) for b, name, start, end in found for t in range(round(start), round(end))}
+    assert segments == expected
+    assert len({(b, name) for b, name, *_ in found}) > 1
+    audio[1][2, 3] = np.nan
+    with pytest.raises(ValueError, match="video 1: its audio features hold a NaN or an infinite number"):
+        localize(tmp_path / "model.onnx", visual, audio)

@@ -1,8 +1,8 @@
 """A trained model for other runtimes: ONNX, and OpenVINO's intermediate representation (IR).
 
 A file takes B videos of T segments and gives float32, as `avel.models.base.LocalizationModel` does. Both numbers are
-free, but for some models, such as CMAN and JCA, which step through the segments one by one or cut them into windows:
-their T is that of the training, and shorter videos are padded.
+free, but for models that step through the segments one by one or cut them into windows (CMAN, JCA, and ED-TCN with five
+layers or more): their T is that of the training, and shorter videos are padded.
 
 ==========  =======================  ==========================================================================
 input       ``visual``               (B, T, R, D_v) float32, features of regions; only if the model looks at it
@@ -173,7 +173,7 @@ class _Graph(nn.Module):
 def _need_packages() -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(name) is None:
-            raise ModelError(f"Exporting needs the package {name}. Runtime: pip install 'avel[export]'")
+            raise ModelError(f"Exporting needs the package {name}. Run: pip install 'avel[export]'")
 
 
 def _written(graph: _Graph, info: "CheckpointInfo", path: Path, where: str) -> tuple[Path, float]:

@@ -35,6 +35,7 @@ def test_a_model_answers_as_before(name):
     assert info.model == name
     assert info.categories == ("Bark", "Goat")
     assert info.num_segments == 5
+    assert info.written_by == ""
     assert info.multi_label == (name == "recommended")
 
 

@@ -15,6 +15,7 @@ from avel.models.options import Dims
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 from avel.training.features import FeatureRecord
+from avel.version import __version__
 
 DIMS = Dims(visual_dims=6, regions=4, audio_dims=5, num_categories=3)
 FEATURES = FeatureRecord(4, 6, 5, visual=("vgg19",), audio=("yamnet",), networks={"vgg19": {"sha256": "0" * 64}})
@@ -83,9 +84,17 @@ def test_thresholds_make_a_model_multi_label(saved: Path) -> None:
         ({"categories": ["one"]}, "1 categories for a model of 3"),
         ({"categories": ["one", "one", "two"]}, "cannot be read .categories"),
         ({"categories": "one"}, "cannot be read .categories"),
-        ({"format": "avel checkpoint 99"}, "another format"),
+        (
+            {"format": "avel checkpoint 99", "written_by": "9.1"},
+            f"changed.safetensors: was written by avel 9.1, in a format that this one, avel {__version__}, does not",
+        ),
+        ({"format": "avel checkpoint 0"}, "was written by avel .*, in a format that this one"),
+        (
+            {"format": "avel checkpoint 99", "written_by": ["9"]},
+            "was written by another version of avel, in a",
+        ),
         ({"features": {"regions": 1}}, "not a record of features"),
-        ({"extra": 1}, "extra"),
+        ({"extra": 1, "written_by": "9.1"}, "was written by avel 9.1, in a format that this one"),
         ({"num_segments": 0}, "windows of 0 segments"),
         ({"num_segments": True}, "windows of True segments"),
         ({"thresholds": [0.5]}, "thresholds that are not one for each of 3 categories"),

@@ -78,6 +78,11 @@ def models_export(
         written = export(path_of(checkpoint), output)
     for path in written.paths:
         print(path)
+    if output.suffix.lower() == ".xml":
+        say(
+            "OpenVINO may compute in bfloat16, which changes some answers. To avoid it, compile the model with "
+            '{"INFERENCE_PRECISION_HINT": "f32"}.'
+        )
     segments = "any number of segments" if written.segments is None else f"{written.segments} segments, the rest padded"
     say(
         f"from {', '.join(written.inputs)} of {segments} to {', '.join(written.outputs)}; largest difference to "

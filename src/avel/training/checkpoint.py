@@ -5,6 +5,7 @@ tensors are compared with those of the file by name, type and shape, and only th
 """
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from avel.models import registry
 from avel.models.base import LocalizationModel, TaskSpec
 from avel.models.options import Dims
 from avel.training.features import FeatureRecord
+from avel.version import __version__
 
 FORMAT = "avel checkpoint 1"
 KEY = "avel"
@@ -56,6 +58,7 @@ class CheckpointInfo:
             whose score, sigmoid(logit of the category - logit of background), is at least its threshold. They were
             chosen on the validation split. Empty where classes exclude each other: a segment has the one with the
             largest logit.
+        written_by: the version of avel that wrote it; empty of early ones, which did not say it.
     """
 
     model: str
@@ -68,6 +71,7 @@ class CheckpointInfo:
     notes: Mapping[str, Any] = field(default_factory=dict)
     num_segments: int = 10
     thresholds: tuple[float, ...] = ()
+    written_by: str = __version__
 
     @property
     def multi_label(self) -> bool:
@@ -89,6 +93,7 @@ class CheckpointInfo:
         """As it stands in the file."""
         content = {
             "format": FORMAT,
+            "written_by": self.written_by,
             "model": self.model,
             "options": dict(self.options),
             "dims": self.dims.model_dump(),
@@ -111,8 +116,9 @@ class CheckpointInfo:
         """
         data = parse_json(text)
         try:
-            if data.pop("format") != FORMAT:
-                raise ValueError("another format")
+            version = data.setdefault("written_by", "")
+            if data.pop("format") != FORMAT or not {field.name for field in dataclasses.fields(cls)} >= data.keys():
+                raise _OtherFormatError(version)
             categories = data["categories"]
             if (
                 not isinstance(categories, list)
@@ -142,6 +148,15 @@ class CheckpointInfo:
             return cls(**{**data, **known})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(repr(error)) from error
+
+
+class _OtherFormatError(ValueError):
+    def __init__(self, version: Any) -> None:
+        writer = f"avel {version[:20]}" if isinstance(version, str) and version else "another version of avel"
+        super().__init__(
+            f"was written by {writer}, in a format that this one, avel {__version__}, does not read. Install the avel "
+            "that wrote it or a newer one, or train the model again."
+        )
 
 
 def save(path: str | Path, model: LocalizationModel, info: CheckpointInfo) -> None:
@@ -245,6 +260,8 @@ def _info(path: Path, metadata: Mapping[str, str] | None) -> CheckpointInfo:
     assert metadata is not None
     try:
         return CheckpointInfo.from_json(metadata[KEY])
+    except _OtherFormatError as error:
+        raise ModelError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: what it says of its model cannot be read ({error}). Train it again.") from error
 
