@@ -28,6 +28,12 @@ def _faces(options: EngineOptions, **settings: Any) -> VisualBackbone:
     return Faces(options, **settings)
 
 
+def _i3d(options: EngineOptions, **settings: Any) -> VisualBackbone:
+    from avel.backbones.i3d import I3d
+
+    return I3d(options, **settings)
+
+
 def _yamnet(options: EngineOptions, **settings: Any) -> AudioBackbone:
     from avel.backbones.yamnet import Yamnet
 
@@ -59,6 +65,7 @@ _VISUAL: dict[str, Callable[..., VisualBackbone]] = {
     "efficientnet-lite0": partial(_efficientnet, name="efficientnet-lite0"),
     "efficientnet-lite1": partial(_efficientnet, name="efficientnet-lite1"),
     "efficientnet-lite2": partial(_efficientnet, name="efficientnet-lite2"),
+    "i3d": _i3d,
     "faces": _faces,
 }
 _AUDIO: dict[str, Callable[..., AudioBackbone]] = {

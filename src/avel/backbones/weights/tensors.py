@@ -1,10 +1,14 @@
 """Tensors of weight files: converted once to safetensors, which can be mapped into memory and cannot hold code."""
 
 import hashlib
+import pickle
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from avel.backbones.weights.cache import cache_folder, locked, path_of, replacing_locked
 from avel.backbones.weights.entries import WeightFile, lookup
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load_tensors(name: str, *, offline: bool = False) -> "dict[str, torch.Tensor]":
-    """Tensors of a PyTorch checkpoint or a Keras HDF5 file, mapped into memory.
+    """Tensors of a PyTorch checkpoint, a Keras HDF5 file or a pickle of NumPy arrays, mapped into memory.
 
     The first call converts the file to safetensors in the cache; later calls read only that, after comparing it with
     digests of the file that it was made from and of its own tensors.
@@ -26,7 +30,8 @@ def load_tensors(name: str, *, offline: bool = False) -> "dict[str, torch.Tensor
         offline: as in `path`.
 
     Returns:
-        Name of each tensor as the file has it (for HDF5 ``"group/dataset"``) to the tensor, with the file's axes.
+        Name of each tensor as the file has it (``"group/dataset"`` in HDF5, ``"key|key"`` in a pickle) to the tensor,
+        with the file's axes.
 
     Raises:
         ValueError: if the catalogue has no such name, or the file is of another kind.
@@ -71,7 +76,41 @@ def _read_keras(file: Path) -> "dict[str, torch.Tensor]":
     return tensors
 
 
-_READERS = {".pth": _read_checkpoint, ".h5": _read_keras, ".hdf5": _read_keras}
+class _ArraysOnly(pickle.Unpickler):
+    """Reads arrays of NumPy in dictionaries; any other name, which could be code that runs, is refused."""
+
+    _NAMES: ClassVar = {
+        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._NAMES:
+            raise pickle.UnpicklingError(f"it names {module}.{name}")
+        return self._NAMES[module, name]
+
+
+def _read_arrays(file: Path) -> "dict[str, torch.Tensor]":
+    """Of nested dictionaries; the keys that lead to a tensor are joined by bars."""
+    import torch
+
+    def flat(item: Any, name: str) -> "Iterator[tuple[str, torch.Tensor]]":
+        if isinstance(item, dict):
+            for key, value in item.items():
+                yield from flat(value, f"{name}|{key}" if name else key)
+        else:
+            yield name, torch.from_numpy(item.copy())
+
+    with file.open("rb") as opened:
+        try:
+            return dict(flat(_ArraysOnly(opened).load(), ""))
+        except pickle.UnpicklingError as error:
+            raise WeightsError(f"{file} does not hold arrays alone: {error}.") from error
+
+
+_READERS = {".pth": _read_checkpoint, ".h5": _read_keras, ".hdf5": _read_keras, ".ckpt": _read_arrays}
 
 
 def _read_converted(file: Path, entry: WeightFile) -> "dict[str, torch.Tensor] | None":
