@@ -13,7 +13,8 @@ from avel.media.types import PictureFormat
 from avel.metrics.pointing import pointing
 from avel.testing.shapes import SHAPES, make_shapes_clip, shape_box
 from avel.training import loop
-from avel.training.own import open_labelled, read_labels
+from avel.training.own.labels import read_labels
+from avel.training.own.opening import open_labelled
 from avel.training.settings import settings_for
 
 SIZE = 0.34

@@ -10,13 +10,17 @@ from avel.errors import AnnotationsError, FeaturesError, SettingsError
 from avel.evaluation import report
 from avel.evaluation.evaluate import evaluate
 from avel.features.run import extract_many
+from avel.media.reader import probe
 from avel.metrics.multi_label import MultiLabelMetrics
 from avel.metrics.segments import Metrics
 from avel.models import registry
 from avel.testing.shapes import SHAPES, make_shapes_clip
 from avel.training import checkpoint
 from avel.training.loop import train
-from avel.training.own import LabelledData, open_labelled, read_labels, split_videos, splits_csv
+from avel.training.own.dataset import LabelledData
+from avel.training.own.labels import read_labels
+from avel.training.own.opening import open_labelled
+from avel.training.own.splits import split_videos, splits_csv
 from avel.training.settings import TrainingSettings
 
 SMALL = {
@@ -100,6 +104,21 @@ def test_labels_find_their_videos_and_say_what_they_ask_for(write: Write, videos
     labelling = read_labels(write(both, "video,category"), videos)
     assert labelling.overlap() == (1, "clip3")
     assert labelling.asks_for()["multi_label"] is True
+
+
+def test_videos_in_the_store_are_not_opened_for_their_length(
+    write: Write, videos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = read_labels(write(), videos)
+    probed: list[Path] = []
+    monkeypatch.setattr("avel.media.reader.probe", lambda path: probed.append(path) or probe(path))
+    known = read_labels(write(), videos, store=store)
+    assert not probed
+    assert known.durations == pytest.approx(opened.durations, abs=0.2)
+    late = write([["clip0.mp4", 1, 2, "bark"], ["clip1.mp4", 5, 70, "bark"]])
+    with pytest.raises(AnnotationsError, match="labels.csv, line 3: the event ends at 70 s, but 'clip1.mp4' is 7"):
+        read_labels(late, videos, store=store)
+    assert [path.name for path in probed] == ["clip1.mp4"]
 
 
 def test_other_formats_are_read_too(videos: Path, tmp_path: Path) -> None:
@@ -228,7 +247,7 @@ def test_windows_are_joined_to_videos(write: Write, videos: Path, store: Path) -
 def test_a_very_long_video_is_measured_in_pieces(
     write: Write, videos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avel.training.own.STRETCH_WINDOWS", 1)
+    monkeypatch.setattr("avel.training.own.dataset.STRETCH_WINDOWS", 1)
     data = opened(write(), videos, store)
     labels = data.examples("test").labels.argmax(-1)
     assert np.array_equal(data.as_videos("test", labels, 2), labels)

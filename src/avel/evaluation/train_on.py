@@ -28,7 +28,10 @@ from avel.training.checkpoint import path_of, read_info
 from avel.training.data import LocalizationData
 from avel.training.features import FeatureRecord
 from avel.training.loop import EpochProgress, TrainingResult
-from avel.training.own import LabelledData, VideoLabelling, open_labelled, read_labels, split_videos, splits_csv
+from avel.training.own.dataset import LabelledData
+from avel.training.own.labels import VideoLabelling, read_labels
+from avel.training.own.opening import open_labelled
+from avel.training.own.splits import split_videos, splits_csv
 from avel.training.run_folder import check_folder, check_same_settings, locked
 from avel.training.settings import TrainingSettings, from_mapping, settings_for
 
@@ -56,7 +59,7 @@ class OwnVideos:
     """A person's own videos and labels.
 
     Attributes:
-        labels: a label file, or a folder of them, see `avel.training.own.read_labels`.
+        labels: a label file, or a folder of them, see `avel.training.own.labels.read_labels`.
         videos: folder of the videos that the labels name.
         store: where the videos' features are kept; ``features`` in the run's folder if left out.
         format: of the labels; found out if left out.
@@ -184,8 +187,8 @@ def evaluate_on(
     else:
         info = read_info(path)
         settings = from_mapping(info.settings, str(path))
-        labelling = _labelling(source, info.categories)
         store = source.store or path.parent / FEATURES_FOLDER
+        labelling = _labelling(source, store, info.categories)
         _extract(labelling, store, Recipe.from_dict(info.features.recipe), listener)
         data = open_labelled(labelling, store, settings, needed=(split,))
     return evaluate(path, data, split, device=device)
@@ -219,15 +222,15 @@ def _own_data(
     """Settings that fit the labels, and the labels with the features of their videos."""
     store = source.store or output / FEATURES_FOLDER
     recipe = source.recipe or _recipe_of_store(store)
-    labelling = _labelling(source)
+    labelling = _labelling(source, store)
     asked_for = labelling.asks_for(recipe.segment_seconds)
     settings = settings_for(model, file=settings_file, flags=flags, asked_for=asked_for)
     for text in _chosen(labelling, settings, asked_for):
         listener.say(text)
     check_same_settings(output, settings)
-    split_videos(labelling, settings)
+    splits = split_videos(labelling, settings)
     _extract(labelling, store, recipe, listener)
-    data = open_labelled(labelling, store, settings)
+    data = open_labelled(labelling, store, settings, splits=splits)
     for warning in data.warnings:
         listener.warn(f"{labelling.source}: {warning}")
     listener.say(f"videos: {', '.join(f'{count} {split}' for split, count in data.notes['videos'].items())}")
@@ -238,13 +241,14 @@ def _recipe_of_store(store: Path) -> Recipe:
     return FeatureStore(store).recipe if (store / "store.json").exists() else preset("fast")
 
 
-def _labelling(source: OwnVideos, categories: Sequence[str] | None = None) -> VideoLabelling:
+def _labelling(source: OwnVideos, store: Path, categories: Sequence[str] | None = None) -> VideoLabelling:
     return read_labels(
         source.labels,
         source.videos,
         format=source.format,
         frames_per_second=source.frames_per_second,
         categories=categories,
+        store=store,
     )
 
 
