@@ -43,6 +43,7 @@ def test_every_setting_is_part_of_the_digest():
         "segment_seconds": 2.0,
         "precision": "float32",
         "stored_as": "float32",
+        "audio_track": 2,
     }
     assert set(changed) == {field.name for field in dataclasses.fields(Recipe)}
     digests = {dataclasses.replace(Recipe(), **{name: value}).digest({}) for name, value in changed.items()}
@@ -99,3 +100,14 @@ def test_presets():
     assert list(PRESETS) == ["default", "fast", "ave"]
     for recipe in PRESETS.values():
         assert {*recipe.visual, *recipe.audio} <= set(available_backbones())
+
+
+def test_the_audio_track_is_part_of_the_digest_and_absent_where_it_is_not_chosen():
+    assert "audio_track" not in Recipe().to_dict()
+    assert Recipe.from_dict(Recipe().to_dict()) == Recipe()
+    chosen = Recipe(audio_track=2)
+    assert Recipe.from_dict(chosen.to_dict()) == chosen
+    assert chosen.digest({}) != Recipe().digest({})
+    assert Recipe().differences(chosen) == ["audio_track is None, not 2"]
+    with pytest.raises(ValueError, match="audio_track must be a whole number from 1, got 0"):
+        Recipe(audio_track=0)

@@ -1,6 +1,7 @@
 import csv
 from concurrent.futures import ThreadPoolExecutor
 
+import av
 import numpy as np
 import pytest
 
@@ -158,3 +159,29 @@ def test_own_category_with_a_class_that_no_tagger_has():
 def test_plot_is_a_figure(hello, localizer):
     figure = avel.plot(localizer(hello))
     assert figure.get_axes()
+
+
+def two_sounds(path, clip):
+    """A clip with its own sound and a silent audio track before that."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+        silent = target.add_stream("aac", rate=16000, layout="mono")
+        wanted = (source.streams.video[0], source.streams.audio[0])
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in wanted}
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 16000
+        target.mux([*silent.encode(silence), *silent.encode(None)])
+        for packet in source.demux():
+            if packet.dts is not None and packet.stream.index in streams:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    return path
+
+
+def test_the_audio_track_can_be_chosen_and_the_result_says_which_it_was(event_clips, tmp_path, embedded_localizer):
+    video = two_sounds(tmp_path / "two.mkv", event_clips / "dog_bark_avsync.mp4")
+    own = avel.Localizer(audio_tagger="embedded", audio_track=2)(video)
+    silent = avel.Localizer(audio_tagger="embedded", audio_track=1)(video)
+    assert (own.model["audio_track"], silent.model["audio_track"]) == (2, 1)
+    assert audio_visual(own)
+    assert not audio_visual(silent)
+    assert "audio_track" not in embedded_localizer(event_clips / "dog_bark_avsync.mp4").model

@@ -109,6 +109,14 @@ def extract(
             "too large for float16. [default: float16]"
         ),
     ] = None,
+    audio_track: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The number of the audio track to use in each video, 1 for the first one of the file. Choose it for "
+            "videos in several languages or with audio description. [default: the track that a player would play]",
+        ),
+    ] = None,
     device: Annotated[
         str,
         typer.Option(help="Where the networks run: auto, cpu, cuda, or torch-cpu, which avoids OpenVINO."),
@@ -155,6 +163,7 @@ def extract(
             "segment_seconds": segment_seconds,
             "precision": precision,
             "stored_as": stored_as,
+            "audio_track": audio_track,
         }
         recipe = recipe_of(output, preset, settings)
         with extraction_progress() as progress:

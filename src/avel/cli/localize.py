@@ -105,6 +105,15 @@ def localize(
             "which takes YAMNet where its weights are available. [default: auto]"
         ),
     ] = None,
+    audio_track: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The number of the audio track to listen to, 1 for the first one of the file. Choose it for a video "
+            "in several languages or with audio description; the JSON result says which track was heard. [default: "
+            "the track that a player would play]",
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Find the events of videos that can be both seen and heard.
@@ -128,6 +137,7 @@ def localize(
             "precision": precision,
             "device": device,
             "audio_tagger": audio_tagger,
+            "audio_track": audio_track,
         }
         batch = _Batch(videos, paths, destination, settings)
         code = supervised(batch.work, len(paths), batch.on_death) if can_supervise() else batch.work(0, _untold)

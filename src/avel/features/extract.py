@@ -73,6 +73,8 @@ class Extraction:
         visual: visual backbones.
         audio: audio backbones; all want the same sample rate.
         segment_seconds: length of a segment.
+        audio_track: number of the audio track to use, 1 for the file's first one; the one that a player would play when
+            ``None``.
         threads: for decoding; 0 is as many as the machine has.
 
     Raises:
@@ -87,6 +89,7 @@ class Extraction:
         audio: Sequence[AudioBackbone],
         *,
         segment_seconds: float = 1.0,
+        audio_track: int | None = None,
         threads: int = 0,
     ) -> None:
         rates = {backbone.sample_rate for backbone in audio}
@@ -98,6 +101,7 @@ class Extraction:
             segment_seconds=segment_seconds,
             pictures={backbone.name: backbone.pictures for backbone in visual},
             sample_rate=next(iter(rates), None),
+            audio_track=audio_track,
             threads=threads,
         )
         self.duration_seconds = 0.0

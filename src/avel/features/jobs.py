@@ -184,7 +184,12 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
             return Outcome(video, "skipped")
         seconds = job.recipe.segment_seconds
         with Extraction(
-            task.video, backbones.visual, backbones.audio, segment_seconds=seconds, threads=threads
+            task.video,
+            backbones.visual,
+            backbones.audio,
+            segment_seconds=seconds,
+            audio_track=job.recipe.audio_track,
+            threads=threads,
         ) as extraction:
             _check_room(store, extraction)
             media = {name: value for name, value in asdict(extraction.info).items() if name != "path"}

@@ -27,6 +27,8 @@ class Recipe:
         segment_seconds: length of a segment.
         precision: of the networks' arithmetic.
         stored_as: type of the numbers that are stored.
+        audio_track: number of each video's audio track to use, 1 for the file's first one; the one that a player would
+            play when ``None``.
 
     Raises:
         ValueError: if a setting is not one that is allowed.
@@ -38,6 +40,7 @@ class Recipe:
     segment_seconds: float = 1.0
     precision: Precision = "float16"
     stored_as: StoredType = "float16"
+    audio_track: int | None = None
 
     def __post_init__(self) -> None:
         for modality in ("visual", "audio"):
@@ -66,6 +69,8 @@ class Recipe:
         object.__setattr__(self, "segment_seconds", float(self.segment_seconds))
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}.")
+        if self.audio_track is not None and not (_is_whole(self.audio_track) and self.audio_track >= 1):
+            raise ValueError(f"audio_track must be a whole number from 1, got {self.audio_track!r}.")
         if self.stored_as not in STORED_TYPES:
             raise ValueError(f"stored_as must be one of {', '.join(STORED_TYPES)}; got {self.stored_as!r}.")
 
@@ -81,14 +86,17 @@ class Recipe:
         """Lines such as ``precision is float16, not int8``: first this recipe, then the other."""
         mine, others = self.to_dict(), other.to_dict()
         return [
-            f"{name} is {_shown(mine[name])}, not {_shown(others[name])}" for name in mine if mine[name] != others[name]
+            f"{name} is {_shown(mine.get(name))}, not {_shown(others.get(name))}"
+            for name in {**mine, **others}
+            if mine.get(name) != others.get(name)
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as written to JSON."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
-        }
+        """Plain values, as written to JSON; without ``audio_track`` when it is ``None``, as before there was one."""
+        values = dataclasses.asdict(self)
+        if self.audio_track is None:
+            del values["audio_track"]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -98,7 +106,7 @@ class Recipe:
             ValueError: if a setting is unknown, missing or not allowed.
         """
         known = {field.name for field in dataclasses.fields(cls)}
-        if set(data) != known:
+        if set(data) | {"audio_track"} != known:
             raise ValueError(
                 f"A recipe has the settings {', '.join(sorted(known))}; got {', '.join(sorted(map(str, data)))}."
             )

@@ -47,6 +47,8 @@ class Localizer:
             embedded one where YAMNet's weights are not available. ``None`` is ``"auto"``.
         decoding: how scores become events. When ``None``, hysteresis for agreement; segments of a checkpoint have the
             class with the largest probability, or every category that reaches its threshold.
+        audio_track: number of the audio track to listen to in each video, 1 for the file's first one; the one that a
+            player would play when ``None``. The result says which it was when a video has several.
         loader: gives the networks that a checkpoint's features are made with; replace it to use your own.
 
     Attributes:
@@ -70,6 +72,7 @@ class Localizer:
         device: str = "auto",
         audio_tagger: str | None = None,
         decoding: Decoding | None = None,
+        audio_track: int | None = None,
         loader: Loader = load_backbones,
     ) -> None:
         options = EngineOptions(device=device, precision=precision or "float16")
@@ -92,6 +95,7 @@ class Localizer:
                     )
             self.system = CheckpointSystem(path, device=device, precision=precision, loader=loader)
         self.decoding = decoding or self.system.decoding
+        self.audio_track = audio_track
 
     @property
     def model(self) -> LocalizationModel:
@@ -152,7 +156,7 @@ class Localizer:
         Raises:
             MediaError: if the video cannot be opened.
         """
-        return LocalizationRun(self.system, self.decoding, video)
+        return LocalizationRun(self.system, self.decoding, video, audio_track=self.audio_track)
 
 
 class LocalizationRun:
@@ -165,10 +169,16 @@ class LocalizationRun:
         stopped: whether `stop` was called.
     """
 
-    def __init__(self, system: System, decoding: Decoding, video: str | Path) -> None:
+    def __init__(
+        self, system: System, decoding: Decoding, video: str | Path, *, audio_track: int | None = None
+    ) -> None:
         self._system, self._decoding, self.video = system, decoding, str(video)
         self._extraction = Extraction(
-            video, system.backbones.visual, system.backbones.audio, segment_seconds=system.segment_seconds
+            video,
+            system.backbones.visual,
+            system.backbones.audio,
+            segment_seconds=system.segment_seconds,
+            audio_track=audio_track,
         )
         self.declared_seconds = self._extraction.info.duration_seconds
         self.num_segments = 0
@@ -266,6 +276,7 @@ class LocalizationRun:
 
     def _description(self) -> dict[str, Any]:
         """What a reader of the result has to know of how it was made, and of what it cannot find."""
+        info = self._extraction.info
         return {
             "name": self._system.name,
             "avel": __version__,
@@ -276,6 +287,7 @@ class LocalizationRun:
                 "keep": self._decoding.keep,
                 "max_gap_segments": self._decoding.max_gap_segments,
             },
+            **({"audio_track": info.audio_track} if info.audio_tracks > 1 else {}),
             **self._system.description(),
         }
 

@@ -14,6 +14,7 @@ from avel.media.timeline import Coverage, PageClock, PartJoiner, Placed
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 MAX_JUMP_SECONDS = 60.0
@@ -134,6 +135,15 @@ class Demuxer:
         self.reached_seconds = max(self.reached_seconds, end)
         return start, end
 
+    def pictures(self) -> "Iterator[tuple[VideoFrame, float]]":
+        """Frames of the video track alone, each with when it goes on screen; damaged ones are left out."""
+        self.decoded = {"video"}
+        for item in self:
+            for frame in item.frames:
+                span = self.span("video", frame)
+                if span is not None:
+                    yield frame, span[0]
+
     def warnings(self) -> list[str]:
         """What is wrong with the file, one line each; complete when the iteration has ended."""
         lines = []
@@ -227,7 +237,8 @@ class Demuxer:
             yield from self._demux()
             return
         for packet in self._paged() if self._container.format.name == "ogg" else self._demux():
-            kind, time = packet.stream.type, packet.dts if packet.dts is not None else packet.pts
+            # Decoding times only: presentation times go back and forth where there are B-frames.
+            kind, time = packet.stream.type, packet.dts
             if not packet.size:
                 if kind == "audio" and time is not None:
                     yield from self._moved(joiner.distrust(kind))

@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from avel.errors import MediaError, OutputError
 from avel.events import Localization
 from avel.media.container import choose_tracks, open_media
-from avel.media.demux import MAX_READ_ERRORS, FrameClock
+from avel.media.demux import Demuxer
 from avel.media.pictures import Orientation, Scaler, display_size
 from avel.media.reader import MediaReader
 from avel.media.types import MediaSegment
@@ -21,7 +21,7 @@ from avel.outputs.overlay import Overlay
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -47,22 +47,18 @@ def save(result: Localization, path: Path) -> None:
         OSError: if the file cannot be written.
     """
     size, rate = _look(result)
+    track = result.model.get("audio_track")
     with (
         open_media(result.video) as source,
-        MediaReader(result.video, sample_rate=SAMPLE_RATE) as reader,
+        MediaReader(result.video, sample_rate=SAMPLE_RATE, audio_track=track) as reader,
         av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as target,
     ):
-        video, audio, _ = choose_tracks(source, result.video)
+        video, audio, _ = choose_tracks(source, result.video, track)
         assert video is not None
         video.thread_type = "AUTO"
-        starts = [s.start_time * s.time_base for s in (video, audio) if s and s.start_time is not None and s.time_base]
-        zero = float(max(min(starts, default=0), 0))  # as the media reader has it
         pictures = _PictureTrack(result, target, size, rate)
         sound = _SoundTrack(target, reader) if audio else None
-        clock = FrameClock()
-        for frame in _frames(source, video):
-            ticks = clock.time(frame)
-            seconds = float(ticks * (frame.time_base or 0)) - zero if ticks is not None else -math.inf
+        for frame, seconds in Demuxer(source, video, audio, result.video).pictures():
             # A time beyond the timeline is a damaged file's.
             if not -1 <= seconds <= result.duration_seconds + result.segment_seconds:
                 continue
@@ -83,28 +79,13 @@ def _look(result: Localization) -> tuple[tuple[int, int], Fraction]:
                 f"{result.video}: no picture to draw the events into, so that there can be no mp4. "
                 "Choose html or png, which show the sound, or json, csv, srt or vtt."
             )
-        frame = next(_frames(source, video), None)
+        frame = next((frame for frame, _ in Demuxer(source, video, None, result.video).pictures()), None)
         if frame is None:
             raise OutputError(f"{result.video}: no picture of it can be decoded, so that there can be no mp4.")
         width, height = display_size(frame.width, frame.height, video.sample_aspect_ratio, Orientation.of(frame))
         rate = video.average_rate or video.guessed_rate or Fraction(30)
         # yuv420p wants even sides.
         return (max(width // 2 * 2, 2), max(height // 2 * 2, 2)), min(max(rate, Fraction(1)), Fraction(240))
-
-
-def _frames(source: "InputContainer", video: "VideoStream") -> "Iterator[VideoFrame]":
-    """Frames of a track; what cannot be read or decoded is left out."""
-    for _ in range(MAX_READ_ERRORS):
-        try:
-            for packet in source.demux(video):
-                try:
-                    frames = packet.decode()
-                except av.FFmpegError:
-                    continue
-                yield from frames
-            return
-        except av.FFmpegError:  # the demuxer goes on behind the damage
-            continue
 
 
 class _PictureTrack:

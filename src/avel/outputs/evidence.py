@@ -127,6 +127,7 @@ def gather(result: Localization) -> Evidence:
         segment_seconds=chunk_seconds,
         pictures=pictures,
         sample_rate=SAMPLE_RATE if info.sample_rate else None,
+        audio_track=result.model.get("audio_track"),
     ) as reader:
         for segment in reader:
             if has_picture and segment.index % per_frame == per_frame // 2 and len(frames) < count:
