@@ -224,3 +224,10 @@ class TestUnseenDamage:
             if segment.audio_valid:
                 held = segment.waveform != 0
                 assert np.abs(segment.waveform - wanted.waveform)[held].mean() < 0.05
+
+
+@pytest.mark.parametrize(("codec", "options"), [("libx264", {"bf": "3"}), ("mpeg4", {"bf": "2"}), ("mpeg4", {})])
+def test_pictures_of_an_avi_with_b_frames_are_not_late(tmp_path, codec, options):
+    path = make_clip(tmp_path / "clip.avi", 3.0, video_codec=codec, video_options={"g": "50", **options})
+    segments, _ = read(path)
+    assert numbers(segments) == [0, 25, 50]

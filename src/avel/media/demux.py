@@ -28,6 +28,7 @@ header that lies about the unit of time makes jumps of all pictures."""
 MIN_PICTURE_SECONDS = 1e-4
 """Pictures that follow each other faster have a header that lies."""
 MIN_PICTURES_JUDGED = 10
+MAX_REORDERING_PICTURES = 16
 MAX_READ_ERRORS = 100
 SEAMS_TOLD = 8
 JOINABLE = frozenset({"mpegts", "mpeg", "ogg", "flv", "matroska"})
@@ -85,6 +86,9 @@ class Demuxer:
         self._jumped_seconds = 0.0
         self._has_other_track = False
         self._after_loss: set[int] = set()
+        self._counts_frames = container.format.name == "avi"
+        self._first_dts: int | None = None
+        self._reordering: float | None = None
         self._break = chunks_break(path) if container.format.name == "avi" else None
         self._unplaced = 0
         self._lies = video is not None and self._has_absurd_unit(video)
@@ -120,6 +124,8 @@ class Demuxer:
         is_audio = kind == "audio"
         seconds = frame.samples / frame.sample_rate if is_audio else frame.duration * base or self._frame_seconds
         start = self._clocks[kind].expected if time is None else time * base - (self._zero or 0.0)
+        if not is_audio and self._counts_frames:
+            start -= self._reordering_seconds(frame)
         if self._clocks[kind].is_early:
             start = max(start, self._clocks[kind].expected)
         is_too_soon = not is_audio and 0 < start - self._last_picture < MIN_PICTURE_SECONDS
@@ -143,6 +149,17 @@ class Demuxer:
                 span = self.span("video", frame)
                 if span is not None:
                     yield frame, span[0]
+
+    def _reordering_seconds(self, frame: Any) -> float:
+        """How much later than shown the pictures of an AVI are counted: by as many as the decoder holds for reordering.
+
+        AVI counts pictures in the order of decoding, and libav gives each one that place as its (decoding) time.
+        """
+        if self._reordering is None:
+            known = frame.dts is not None and self._first_dts is not None and not self.last_error
+            late = (frame.dts - self._first_dts) * self._bases["video"] if known else 0.0
+            self._reordering = late if 0 < late <= MAX_REORDERING_PICTURES * self._frame_seconds else 0.0
+        return self._reordering
 
     def warnings(self) -> list[str]:
         """What is wrong with the file, one line each; complete when the iteration has ended."""
@@ -205,6 +222,8 @@ class Demuxer:
                 end = (packet.pos or 0) + packet.size
                 self._last_byte = max(self._last_byte, end)
                 self._reach(packet)
+                if kind == "video" and self._first_dts is None:
+                    self._first_dts = packet.dts
                 if self._break is not None and end > self._break:
                     self._unplaced += 1
                     yield DecodedPacket(kind, [], "its place in time is unknown")
