@@ -439,3 +439,39 @@ def test_a_composed_set_is_read_and_written_back(bench, tmp_path):
     for name in ("visual_feature", "audio_feature"):
         with h5py.File(bench / f"{name}.h5") as one, h5py.File(tmp_path / f"{name}.h5") as other:
             np.testing.assert_array_equal(one["avadataset"][:], other["avadataset"][:])
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from avel.data.ave.hdf5 import write_rows
+from avel.errors import FeaturesError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path, limits = Path(sys.argv[1]), map(int, sys.argv[2:])
+for limit in limits:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        write_rows(path, iter(np.ones((50, 10, 100), np.float32)), 50)
+    except FeaturesError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+def test_a_disk_that_refuses_is_an_error_and_no_crash_of_hdf5(tmp_path):
+    path = tmp_path / "audio_feature.h5"
+    limits = ["0", "1000", "2500", "100000", "200000", "201000"]  # the file takes 202048 bytes
+    command = [sys.executable, "-c", LIMITED, str(path), *limits]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    reason = "the file would be larger than is allowed here. Free some room and run the command again."
+    assert result.stdout.splitlines() == [f"Cannot write {path}: {reason}"] * len(limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_an_error_and_no_crash_of_hdf5(small_disk):
+    rows = iter(np.ones((50, 10, 7, 7, 512), np.float32))
+    with pytest.raises(FeaturesError, match="the disk is full"):
+        write_rows(small_disk / "visual_feature.h5", rows, 50)
+    assert not list(small_disk.iterdir())

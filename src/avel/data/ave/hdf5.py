@@ -25,10 +25,12 @@ point to any other file of the reader's.
 """
 
 import contextlib
+import io
 import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -38,7 +40,7 @@ import numpy.typing as npt
 
 from avel.errors import FeaturesError
 from avel.features.choices import FLOAT_TYPES, FloatType
-from avel.files import as_os_error, replacing, writing
+from avel.files import replacing
 
 if TYPE_CHECKING:
     import h5py
@@ -360,16 +362,14 @@ def write_rows(
             if written == num_rows:
                 raise FeaturesError(f"{path}: there are more rows than the {num_rows} announced.")
             if dataset is None:
-                with _writing(path):
-                    dataset = file.create_dataset(key, (num_rows, *row.shape), dtype)
+                dataset = file.create(key, (num_rows, *row.shape), dtype)
             if row.shape != dataset.shape[1:]:
                 raise FeaturesError(
                     f"{path}: row {written} has shape {row.shape}, the rows before {dataset.shape[1:]}. "
                     "AVE's layout needs the same number of segments and features in all."
                 )
             converted = _as_type(row, dtype, f"{path}: row {written}")
-            with _writing(path):
-                dataset[written] = converted
+            file.write(dataset, written, converted)
             written += 1
         if written < num_rows:
             raise FeaturesError(f"{path}: there are only {written} rows of the {num_rows} announced.")
@@ -392,8 +392,8 @@ def write_order(path: str | Path, order: npt.ArrayLike) -> None:
     if len(np.unique(rows)) < len(rows):
         raise ValueError("A row number occurs twice in the order; a split holds each row once.")
     path = Path(path)
-    with _replacing(path) as file, _writing(path):
-        file.create_dataset(ORDER_KEY, data=rows.astype(np.int64))
+    with _replacing(path) as file:
+        file.write(file.create(ORDER_KEY, rows.shape, "int64"), slice(None), rows.astype(np.int64))
 
 
 _ROW_DIMENSIONS: dict[str, tuple[int, ...]] = {
@@ -486,25 +486,79 @@ def _as_type(row: npt.NDArray[np.floating], dtype: FloatType, where: str) -> npt
     return converted
 
 
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    with writing(path, raises=FeaturesError):
-        try:
-            yield
-        except RuntimeError as error:  # HDF5 has no error of its own for a full disk
-            raise as_os_error(error) from error
+class _Disk(io.RawIOBase):
+    """A new file for HDF5, which never learns that a write has failed.
+
+    After a failed write HDF5 cannot close the file, and the process crashes when it ends. So the first failure is kept
+    here, HDF5 goes on with a file that nobody wants any more, and `check` raises what was kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first failure."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        self._attempt(lambda: self._write_all(view))
+        return len(view)
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._attempt(lambda: self._file.truncate(size))
+        return self._file.tell() if size is None else size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _write_all(self, view: memoryview) -> None:
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        if self._error is None:
+            try:
+                action()
+            except OSError as error:
+                self._error = error
+
+
+@dataclass(frozen=True)
+class _NewFile:
+    """An HDF5 file in the making; only its first array is written."""
+
+    file: "h5py.File"
+    disk: _Disk
+
+    def create(self, key: str, shape: tuple[int, ...], dtype: str) -> "h5py.Dataset":
+        dataset = self.file.create_dataset(key, shape, dtype)
+        self.disk.check()
+        return dataset
+
+    def write(self, dataset: "h5py.Dataset", rows: int | slice, values: npt.NDArray[Any]) -> None:
+        dataset[rows] = values
+        self.disk.check()
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator["h5py.File"]:
+def _replacing(path: Path) -> Iterator[_NewFile]:
     """A new HDF5 file that takes its name when it is complete, and leaves nothing behind otherwise."""
     import h5py
 
-    with replacing(path, raises=FeaturesError) as temporary:
-        with _writing(path):
-            file = h5py.File(temporary, "w")
-        try:
-            yield file
-        finally:
-            with _writing(path):
-                file.close()
+    with replacing(path, raises=FeaturesError) as temporary, _Disk(temporary) as disk:
+        with h5py.File(disk, "w") as file:
+            yield _NewFile(file, disk)
+        disk.check()
