@@ -1,4 +1,5 @@
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -285,8 +286,24 @@ def test_copies_on_both_sides_and_videos_without_features(write: Write, videos: 
     assert "'clip3.mp4' (test) and 'clip0.mp4' (train) are copies of one file" in warnings
     assert "1 videos have no features and are left out: clip5.mp4" in warnings
     rows[2][-1] = rows[3][-1] = rows[4][-1] = "train"
-    with pytest.raises(FeaturesError, match="has features of no video of split test"):
+    with pytest.raises(FeaturesError, match="holds features of no video of split test, of which the labels name 1"):
         opened(write(rows, "video,start_seconds,end_seconds,category,split"), copies, tmp_path / "s")
+
+
+def test_videos_that_were_moved_and_renamed_have_their_features(write: Write, videos: Path, tmp_path: Path) -> None:
+    names = [f"clip{i}.mp4" for i in range(3)]
+    before = tmp_path / "before"
+    before.mkdir()
+    for name in names:
+        shutil.copy(videos / name, before / name)
+    extract_many(before, tmp_path / "s", tiny_backbones.RECIPE, loader=tiny_backbones.load)
+    after = before.rename(tmp_path / "after")
+    (after / "clip1.mp4").rename(after / "renamed.mp4")
+    splits = {"clip0.mp4": "train", "renamed.mp4": "val", "clip2.mp4": "test"}
+    rows = [[name, 1, 2, "bark", split] for name, split in splits.items()]
+    labels = write(rows, "video,start_seconds,end_seconds,category,split")
+    data = opened(labels, after, tmp_path / "s")
+    assert {video.name: video.split for video in data.windows.videos} == splits
 
 
 # Training

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -345,6 +346,7 @@ def _rows(annotations: Path | None) -> list[str] | None:
     if annotations is None:
         return None
     from avel.data.formats.ave import read_ave_table
+    from avel.data.formats.label_file import read_text
     from avel.errors import AnnotationsError
 
     table = read_ave_table(annotations)
@@ -353,7 +355,9 @@ def _rows(annotations: Path | None) -> list[str] | None:
         raise AnnotationsError(f"{annotations}: line {line} is no row ({complaint}). Without it all rows would shift.")
     if table.rows:
         return [row.video for row in table.rows]
-    return [line.strip() for line in annotations.read_text("utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(annotations).splitlines() if line.strip()]
+    beside = {line: str(annotations.parent / line) for line in lines}
+    return [beside[line] if os.path.isfile(beside[line]) else line for line in lines]  # noqa: PTH113 - takes any text
 
 
 @contextlib.contextmanager

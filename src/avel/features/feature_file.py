@@ -91,6 +91,11 @@ class StoredFeatures:
         """T, number of segments."""
         return self.shapes["visual_valid"][0]
 
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Every tensor, by its name in the file."""
+        return {name: self._array(name) for name in self._tensors}
+
     @cached_property
     def visual(self) -> dict[str, FeatureArray]:
         """By backbone name, (T, R, D)."""
@@ -228,31 +233,46 @@ class FeatureFileWriter:
         Raises:
             FeaturesError: if it cannot be written.
         """
-        from safetensors import SafetensorError, TensorSpec, serialize_file
-
         arrays = {name: spool.array() for name, spool in self._spools.items()}
-        with replacing(path, raises=FeaturesError, temporary=self._folder / "features") as temporary:
-            # Made here first: safetensors' own file would be readable for its owner alone, and a store may be shared.
-            temporary.touch()
-            usual = temporary.stat().st_mode & 0o777
-            try:
-                serialize_file(
-                    {
-                        name: TensorSpec(
-                            dtype=array.dtype.name,
-                            shape=array.shape,
-                            data_ptr=array.ctypes.data,
-                            data_len=array.nbytes,
-                        )
-                        for name, array in arrays.items()
-                    },
-                    temporary,
-                    # One key: with several, safetensors writes them in an order that changes from call to call.
-                    {"avel": record},
-                )
-            except SafetensorError as error:
-                raise as_os_error(error) from error
-            temporary.chmod(usual)
+        write_tensors(path, self._folder / "features", arrays, record)
+
+
+def write_tensors(path: Path, temporary: Path, arrays: Mapping[str, npt.NDArray[Any]], record: str) -> None:
+    """Write a feature file; it replaces one that is there.
+
+    Args:
+        path: where.
+        temporary: a path on the same disk that nobody else uses.
+        arrays: tensors by name.
+        record: JSON of how the features were made.
+
+    Raises:
+        FeaturesError: if it cannot be written.
+    """
+    from safetensors import SafetensorError, TensorSpec, serialize_file
+
+    with replacing(path, raises=FeaturesError, temporary=temporary):
+        # Made here first: safetensors' own file would be readable for its owner alone, and a store may be shared.
+        temporary.touch()
+        usual = temporary.stat().st_mode & 0o777
+        try:
+            serialize_file(
+                {
+                    name: TensorSpec(
+                        dtype=array.dtype.name,
+                        shape=array.shape,
+                        data_ptr=array.ctypes.data,
+                        data_len=array.nbytes,
+                    )
+                    for name, array in arrays.items()
+                },
+                temporary,
+                # One key: with several, safetensors writes them in an order that changes from call to call.
+                {"avel": record},
+            )
+        except SafetensorError as error:
+            raise as_os_error(error) from error
+        temporary.chmod(usual)
 
 
 class _Spool:

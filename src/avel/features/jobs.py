@@ -98,10 +98,12 @@ class ExtractionTask:
     Attributes:
         video: its path.
         key: its name in the store.
+        twins: keys of videos of the same size, which may be the same video under another name.
     """
 
     video: Path
     key: str
+    twins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,10 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
         store = FeatureStore(job.store)
         before = _status(task.video)
         source = SourceFile.of(task.video)
-        if _holds(store, task.key, source):
+        twin = next((key for key in (task.key, *task.twins) if _holds(store, key, source)), None)
+        if twin is not None:
+            if (twin, store.open(twin).source.path) != (task.key, source.path):
+                store.copy(twin, task.key, source)
             return Outcome(video, "skipped")
         seconds = job.recipe.segment_seconds
         with Extraction(

@@ -4,7 +4,8 @@ A video that fails does not stop the others. What is done is not done again, whe
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from avel.features.index import IndexRow
 from avel.features.jobs import Engine, ExtractionTask, Job, Loader, LocalEngine, Outcome, load_backbones
 from avel.features.journal import JOURNAL_FILE, Journal
 from avel.features.keys import assign_keys
+from avel.features.lookup import is_unchanged
 from avel.features.recipe import Recipe
 from avel.features.source import absolute_text
 from avel.features.store import FeatureStore
@@ -97,6 +99,9 @@ def extract_many(
         keys = assign_keys(found, rows)
         journal = Journal(opened.folder / JOURNAL_FILE, list(keys))
         done = {row.source: row for row in rows}
+        of_size: dict[int, list[str]] = defaultdict(list)
+        for row in rows:
+            of_size[row.source_bytes].append(row.key)
         counts = {"done": 0, "skipped": 0, "failed": 0}
         total = len(keys) + len(failures)
         kept: list[Outcome] = []
@@ -118,7 +123,7 @@ def extract_many(
             elif not retry_quarantined and (before := journal.quarantined.get(absolute_text(video))):
                 through(before)
             else:
-                tasks.append(ExtractionTask(video, key))
+                tasks.append(ExtractionTask(video, key, twins=_twins(video, of_size)))
         try:
             for outcome in running.run(tasks):
                 through(outcome)
@@ -137,12 +142,14 @@ def _engine(name: EngineName, job: Job, workers: int | None, scheduler: str | No
 
 def _is_done(video: Path, row: IndexRow | None, store: FeatureStore) -> bool:
     """Whether a video surely has its features; if it is not sure, its content is compared."""
-    if row is None:
-        return False
     try:
-        status = video.stat()
-        # st_ctime changes when a file is replaced, even by one that claims to be old.
-        changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
-        return status.st_size == row.source_bytes and changed_ns < row.file_modified_ns and row.key in store
+        return row is not None and is_unchanged(video, row) and row.key in store
     except OSError:
         return False
+
+
+def _twins(video: Path, of_size: Mapping[int, list[str]]) -> tuple[str, ...]:
+    try:
+        return tuple(of_size.get(video.stat().st_size, ()))
+    except OSError:
+        return ()

@@ -38,6 +38,7 @@ from avel.features.feature_file import (
     FeatureStream,
     StoredFeatures,
     damaged,
+    write_tensors,
 )
 from avel.features.index import IndexRow, index_row, read_index, write_index
 from avel.features.recipe import Recipe, canonical_json, digest_of
@@ -286,6 +287,26 @@ class FeatureStore:
             }
             record["digest"] = digest_of(record)
             file.finish(path, canonical_json(record))
+
+    def copy(self, key: str, other: str, source: SourceFile) -> None:
+        """Write the features of a video once more, for another name of the same content.
+
+        Args:
+            key: of the features that are there.
+            other: of the copy; it may be the same, when the video only is at another place.
+            source: the video under its other name.
+
+        Raises:
+            FeaturesError: if there are none, they are damaged, or the copy cannot be written.
+            ValueError: if the video has another content, or no video can have that key.
+        """
+        stored = self.open(key)
+        if stored.source.sha256 != source.sha256:
+            raise ValueError(f"{source.path} is not the video {stored.source.path}.")
+        record = {**{k: v for k, v in stored.record.items() if k != "digest"}, "source": asdict(source)}
+        record["digest"] = digest_of(record)
+        with self._temporary_folder() as folder:
+            write_tensors(self.path(other), folder / "features", stored.arrays, canonical_json(record))
 
     def index(self) -> tuple[list[IndexRow], dict[str, str]]:
         """A line for each video, in the order of keys, and the files that cannot be read with the reason.

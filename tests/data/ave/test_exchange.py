@@ -1,3 +1,5 @@
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -180,3 +182,17 @@ def _ave(folder, rows):
     folder.mkdir()
     write_rows(folder / "audio_feature.h5", iter(np.ones((rows, 2, 3), np.float32)), rows)
     return folder
+
+
+def test_videos_are_exported_by_the_path_of_a_file_that_was_moved(clips, tmp_path):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(clips / name, videos / name)
+    extract_many(videos, tmp_path / "s", RECIPE, loader=load)
+    store = FeatureStore(tmp_path / "s")
+    moved = (videos / "b.mp4").rename(videos / "other.mp4")
+    exported = export_ave(store, tmp_path / "out", [str(moved), "a"], segments=2)
+    assert not exported.missing
+    with AveArrays.open(tmp_path / "out") as arrays:
+        np.testing.assert_allclose(arrays.audio[0], store.open("b").audio["band-energies"][:2], rtol=1e-3)

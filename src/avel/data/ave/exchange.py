@@ -6,6 +6,7 @@ in every row: a longer video is cut and a shorter one is filled with zeros, whic
 """
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from avel.data.ave.hdf5 import AveArray, AveArrays, write_rows, write_visual
 from avel.errors import FeaturesError
 from avel.features.choices import FLOAT_TYPES, FloatType, StoredType
 from avel.features.extract import FeatureBatch
+from avel.features.lookup import find_rows
 from avel.features.recipe import Recipe
 from avel.features.source import SourceFile, absolute_text
 from avel.features.store import BackboneEntry, FeatureStore
@@ -63,8 +65,8 @@ def export_ave(
     Args:
         store: where the features are.
         folder: where the files go; made if it is not there.
-        videos: the video of each row, by key or by the last part of a key; the same one may stand in several rows.
-            All videos in the order of their keys when ``None``.
+        videos: the video of each row, by key, by the last part of a key, or by the path of its file; the same one may
+            stand in several rows. All videos in the order of their keys when ``None``.
         segments: T, number of segments of every row.
         dtype: type of the numbers in the files.
         visual: backbone whose features are written; the store's only one when ``None``.
@@ -234,8 +236,13 @@ def _find_keys(store: FeatureStore, names: Sequence[str]) -> tuple[list[str | No
         by_last[key].append(key)
         if "/" in key:
             by_last[key.rsplit("/", 1)[1]].append(key)
+    rows = store.index()[0] if any(name not in by_last for name in names) else []
+    by_path = find_rows([name for name in names if name not in by_last and os.path.isfile(name)], rows)  # noqa: PTH113 - takes any text
     keys: list[str | None] = []
     for name in names:
+        if Path(name) in by_path:
+            keys.append(by_path[Path(name)].key)
+            continue
         candidates = by_last.get(name, [])
         if name in candidates:
             candidates = [name]

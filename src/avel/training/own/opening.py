@@ -8,7 +8,7 @@ from pathlib import Path
 from avel.data.annotations import SPLITS, Split
 from avel.data.clips import LabelledVideo, WindowedVideos
 from avel.errors import FeaturesError
-from avel.features.source import absolute_text
+from avel.features.lookup import find_rows
 from avel.features.store import FeatureStore
 from avel.training.own.dataset import LabelledData
 from avel.training.own.labels import VideoLabelling
@@ -42,10 +42,10 @@ def open_labelled(
     """
     splits = split_videos(labelling, settings, needed) if splits is None else splits
     opened = FeatureStore(store)
-    rows = {row.source: row for row in opened.index()[0]}
+    rows = find_rows(labelling.files.values(), opened.index()[0])
     record = store_record(opened)
     seconds = record.segment_seconds
-    found = {video: rows.get(absolute_text(path)) for video, path in labelling.files.items()}
+    found = {video: rows.get(path) for video, path in labelling.files.items()}
     there = {video: row for video, row in found.items() if row is not None}
     events_of = labelling.annotations.by_video()
     videos, late = [], 0
@@ -57,11 +57,13 @@ def open_labelled(
         inside = tuple(event for event in events if event.start_seconds < end)
         late += len(events) - len(inside)
         videos.append(LabelledVideo(video, row.segments, inside, splits[video]))
-    counts = Counter(video.split for video in videos)
+    counts, wanted = Counter(video.split for video in videos), Counter(splits.values())
     for split in needed:
         if not counts[split]:
             raise FeaturesError(
-                f"{store}: has features of no video of split {split}. `avel features info {store}` says what failed."
+                f"{store}: holds features of no video of split {split}, of which the labels name {wanted[split]}. "
+                f"Extract them with `avel extract VIDEOS -o {store}`; `avel features info {store}` says what "
+                "could not be extracted."
             )
     windows = WindowedVideos(
         tuple(videos),
