@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tiny_backbones import load
@@ -15,6 +16,7 @@ from avel.batch import one
 from avel.cli.main import app
 from avel.testing.tone_and_flash import make_clip
 
+ROOT = Path(__file__).parents[2]
 needs_weights = pytest.mark.usefixtures("localizer_weights")
 
 
@@ -55,20 +57,27 @@ def test_version():
         (["a.mp4", "-o", "-", "--format", "png"], "Standard output takes one of json, csv, srt, vtt"),
         (["a.mp4", "-o", "-", "--format", "json,csv"], "Standard output takes one of"),
         (["-", "-"], "Standard input (-) holds one video; it is there twice."),
+        (["a.mp4", "-o", "x.sttr"], "x.sttr: no format has the suffix .sttr. A file's suffix is one of .json, .csv"),
+        (["a.mp4", "--format", "coco", "-o", "out", "--model", "none"], "Unknown model 'none'"),
+        ([], "There is no video to localize. Name files or folders, or give --list."),
         (["a.mp4", "--model", "none"], "Unknown model 'none'. Available models are"),
         (["a.mp4", "--segment-seconds", "0"], "segment_seconds must be from 0.2 to 30.0, got 0.0"),
         (["a.mp4", "--precision", "float8"], "float8"),
         (["a.mp4", "--device", "tpu"], "tpu"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_says_why(arguments, message):
+def test_wrong_usage_ends_with_2_and_says_why(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").write_text("not a video")
+    (tmp_path / "b.mp4").write_text("not a video")
     result = invoke("localize", *arguments)
     assert message in result.stderr.replace("\n", " ")
     assert result.exit_code == 2
 
 
 def test_a_file_of_categories_that_is_not_there(tmp_path):
-    result = run("localize", "a.mp4", "--categories", tmp_path / "none.toml")
+    (tmp_path / "a.mp4").write_text("not a video")
+    result = run("localize", tmp_path / "a.mp4", "--categories", tmp_path / "none.toml")
     assert result.returncode == 1
     assert b"none.toml: cannot be read" in result.stderr
     assert b"Traceback" not in result.stderr
@@ -90,12 +99,12 @@ def test_a_failing_video_stops_no_other(hello, tmp_path):
     result = run("localize", text, hello, tmp_path / "none.mp4", "-o", tmp_path / "out", "--format", "json,csv")
     assert result.returncode == 1
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["hello.csv", "hello.json"]
+    assert written == [".avel.jsonl", "hello.csv", "hello.json", "summary.csv"]
     assert json.loads((tmp_path / "out" / "hello.json").read_text())["events"]
     lines = result.stderr.decode().splitlines()
     assert [line for line in lines if "text.mp4" in line]
     assert [line for line in lines if "none.mp4" in line]
-    assert "2 of 3 videos failed." in lines[-1]
+    assert "1 videos localized, 0 done before, 1 failed." in " ".join(lines)
     assert b"Traceback" not in result.stderr
 
 
@@ -180,23 +189,25 @@ def test_a_checkpoint_finds_events(trained, minute, tmp_path):
     assert written["model"]["name"] == "a+v-att"
     assert written["segments"][0]["audio_scores"] is None
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        f"minute.{name}" for name in ("json", "csv", "srt", "vtt")
+        ".avel.jsonl",
+        *(f"minute.{name}" for name in ("json", "csv", "srt", "vtt")),
     }
 
 
 def test_a_checkpoint_that_cannot_be_used_is_refused_before_any_video_is_opened(tmp_path):
     path = write_checkpoint(tmp_path / "a.safetensors")
-    result = run("localize", tmp_path / "none.mp4", "--model", path)
+    (tmp_path / "text.mp4").write_text("not a video")
+    result = run("localize", tmp_path / "text.mp4", "--model", path)
     assert result.returncode == 1
     assert b"no visual backbone is called 'mean-colours'" in result.stderr
-    assert b"none.mp4" not in result.stderr
+    assert b"text.mp4" not in result.stderr
 
 
 def test_ctrl_c_writes_what_was_found(trained, minute, tmp_path):
     path, hooks = trained
     hooks[3] = lambda: os.kill(os.getpid(), signal.SIGINT)
     before = signal.getsignal(signal.SIGINT)
-    result = invoke("localize", minute, minute, "--model", path, "-o", tmp_path / "out", "--format", "json,html")
+    result = invoke("localize", minute, "--model", path, "-o", tmp_path / "out", "--format", "json,html")
     assert result.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is before
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["minute.json"]
@@ -225,7 +236,7 @@ def test_what_was_found_is_kept_while_a_long_video_is_read(trained, minute, tmp_
     assert result.exit_code == 0, result.output
     assert 16 <= len(seen["segments"]) <= 32
     assert "Not finished" in seen["warnings"][-1]
-    assert [p.name for p in out.iterdir()] == ["minute.json"]
+    assert sorted(p.name for p in out.iterdir()) == [".avel.jsonl", "minute.json"]
     whole = json.loads((out / "minute.json").read_text())
     assert whole["segments"][: len(seen["segments"])] == seen["segments"]
 
@@ -251,14 +262,16 @@ def test_an_error_that_nobody_expected_concerns_one_video(trained, minute, tmp_p
         raise IndexError("a stream that came late")
 
     hooks[1] = surprise
-    arguments = ("localize", minute, minute, "--model", path, "-o", tmp_path / "out")
-    result = invoke(*arguments)
+    other = tmp_path / "other" / "minute.mkv"
+    other.parent.mkdir()
+    other.symlink_to(minute)
+    result = invoke("localize", minute, other, "--model", path, "-o", tmp_path / "out")
     assert result.exit_code == 1
     said = " ".join(result.stderr.split())
     assert f"{minute}: an error that avel did not expect (IndexError: a stream that came late)." in said
     assert "with the output of `avel doctor`" in said
-    assert "1 of 2 videos failed." in said
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["minute-2.json"]
+    assert "1 videos localized, 0 done before, 1 failed." in said
+    assert [p.name for p in (tmp_path / "out").glob("*.json")] == ["minute-2.json"]
 
 
 def test_debug_shows_where_an_unexpected_error_came_up(tmp_path):
@@ -266,10 +279,10 @@ def test_debug_shows_where_an_unexpected_error_came_up(tmp_path):
         "import sys\nfrom avel.cli import main, weights\n"
         "def surprise(*arguments, **settings): raise IndexError('surprise')\n"
         "from avel.localization import localizer\nlocalizer.Localizer.__init__ = surprise\n"
-        "sys.argv = ['avel', 'localize', 'a.mp4', *sys.argv[1:]]\nmain.main()\n"
+        "sys.argv = ['avel', 'localize', 'README.md', *sys.argv[1:]]\nmain.main()\n"
     )
     plain, debug = (
-        subprocess.run([sys.executable, "-c", code, *more], capture_output=True, text=True, check=False)
+        subprocess.run([sys.executable, "-c", code, *more], capture_output=True, text=True, check=False, cwd=ROOT)
         for more in ([], ["--debug"])
     )
     assert (plain.returncode, debug.returncode) == (1, 1)
@@ -307,3 +320,136 @@ def test_control_characters_in_names_reach_no_terminal(trained, minute, tmp_path
     assert {len(line.split("\t")) for line in lines} == {6}
     assert r"none\x1b]0;x\x07.mp4" in "".join(result.stderr.split())
     assert not set("\x1b\x07\u202e") & set(result.output)
+
+
+def test_a_name_that_is_not_there_is_said_before_anything_is_loaded():
+    code = (
+        "import sys; from typer.testing import CliRunner; from avel.cli.main import app;"
+        "result = CliRunner().invoke(app, ['localize', 'nosuch.mp4', 'nor/this.mp4']);"
+        "assert result.exit_code == 1; sys.stderr.write(result.stderr);"
+        "sys.exit(bool({'torch', 'openvino', 'av', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "nosuch.mp4: no such file. Check the name." in done.stderr
+    assert "nor/this.mp4: no such file." in done.stderr
+
+
+def test_what_a_model_cannot_show_is_said_before_any_video_is_read(tmp_path):
+    for model in ("agreement", write_checkpoint(tmp_path / "a.safetensors", model="ssn")):
+        (tmp_path / "a.mp4").write_text("not a video")
+        result = invoke("localize", tmp_path / "a.mp4", "--model", model, "--format", "coco", "-o", tmp_path / "out")
+        assert result.exit_code == 1
+        said = " ".join(result.stderr.split())
+        assert "does not say where in the picture an event is, so coco cannot be written." in said
+        assert "a.mp4" not in said
+
+
+@pytest.fixture
+def folder(tmp_path, minute):
+    """Two videos of equal content and a file that is none, in folders."""
+    for name in ("one.mkv", "sub/two.mkv"):
+        path = tmp_path / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(minute.read_bytes())
+    (tmp_path / "videos" / "broken.mp4").write_text("not a video")
+    return tmp_path / "videos"
+
+
+def said(result):
+    return " ".join(result.stderr.split())
+
+
+def test_a_folder_is_mirrored_and_what_is_done_is_not_done_again(trained, folder, tmp_path):
+    path, _ = trained
+    out = tmp_path / "out"
+    arguments = ("localize", folder, "--model", path, "-o", out)
+    first = invoke(*arguments)
+    assert first.exit_code == 1
+    assert "broken.mp4: not a video or audio file" in said(first)
+    assert "2 videos localized, 0 done before, 1 failed. Events: " in said(first)
+    assert {p.relative_to(out).as_posix() for p in out.rglob("*.json")} == {"one.json", "sub/two.json"}
+    rows = (out / "summary.csv").read_text().splitlines()
+    assert rows[0] == "video,category,start_seconds,end_seconds,score,modality"
+    events = json.loads((out / "one.json").read_text())["events"]
+    assert len(rows) == 1 + 2 * len(events)
+
+    (out / "sub" / "two.json").unlink()  # is done again; so is what failed
+    second = invoke(*arguments)
+    assert "1 of 3 videos were done before; --force does them again." in said(second)
+    assert "1 videos localized, 1 done before, 1 failed." in said(second)
+    assert (out / "summary.csv").read_text().splitlines() == rows
+
+    (folder / "broken.mp4").unlink()
+    (folder / "one.mkv").rename(folder / "sub" / "moved.mkv")
+    third = invoke(*arguments)
+    assert "1 videos localized, 1 done before, 0 failed." in said(third)
+    assert third.exit_code == 0
+    assert "2 videos localized, 0 done before" in said(invoke(*arguments, "--force"))
+    assert "2 videos localized, 0 done before" in said(invoke(*arguments, "--format", "csv"))
+
+
+def test_results_below_the_videos_are_no_videos(trained, folder, tmp_path):
+    path, _ = trained
+    out = folder / "results"
+    out.mkdir()
+    (out / "one.mp4").write_text("an annotated video of before")
+    result = invoke("localize", folder, "--model", path, "-o", out)
+    assert "results/one.mp4" not in said(result)
+    assert "2 videos localized" in said(result)
+
+
+def test_lists_and_patterns(trained, folder, tmp_path):
+    path, _ = trained
+    names = tmp_path / "names"
+    names.write_text("videos/one.mkv\n")
+    result = invoke(
+        "localize", folder / "*" / "*.mkv", "--list", names, "--model", path, "-o", tmp_path / "out", folder / "z*"
+    )
+    assert result.exit_code == 1
+    assert "z*: no file fits this pattern." in said(result)
+    assert {p.name for p in (tmp_path / "out").glob("*.json")} == {"one.json", "two.json"}
+    listed = CliRunner().invoke(
+        app, ["localize", "--list", "-", "--model", str(path)], input=f"{folder / 'one.mkv'}\n\n"
+    )
+    assert listed.exit_code == 0, listed.output
+    assert listed.stdout.startswith(f"{folder / 'one.mkv'}\t")
+
+
+def test_a_quarantined_video_is_left_alone_until_it_changes(trained, folder, tmp_path):
+    from avel.batch.run import VideoBatch
+    from avel.batch.videos import find_items
+    from avel.outputs.destination import Destination
+
+    def batch(force=False):
+        items, _ = find_items([str(folder / "one.mkv"), str(folder / "sub" / "two.mkv")])
+        made = VideoBatch(items, Destination([i.name for i in items], tmp_path / "out"), {"model": "x"}, force)
+        made.plan()
+        return made
+
+    first = batch()
+    assert first.todo == [0, 1]
+    first.quarantine(1, "two.mkv: it crashed")
+    assert batch().todo == [0]
+    assert batch().summary().failures[str(folder / "sub" / "two.mkv")] == "two.mkv: it crashed"
+    assert batch(force=True).todo == [0, 1]
+    with (folder / "sub" / "two.mkv").open("ab") as file:
+        file.write(b"more")
+    assert batch().todo == [0, 1]
+
+
+def test_printed_lines_have_a_header_on_request(trained, minute):
+    path, _ = trained
+    result = invoke("localize", minute, "--model", path, "--header")
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert lines[0] == ["video", "start_seconds", "end_seconds", "category", "modality", "score"]
+    assert {len(line) for line in lines} == {6}
+
+
+@needs_weights
+def test_no_event_is_said_where_no_table_is_printed(tmp_path):
+    silent = make_clip(tmp_path / "silent.mkv", 2.0, events=[], frame_rate=4, sample_rate=8000)
+    result = invoke("localize", silent)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert f"{silent}: no event found" in said(result)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -30,6 +30,8 @@ from avel.cli.console import (
 
 if TYPE_CHECKING:
     from avel.batch.one import VideoOutcome
+    from avel.batch.run import VideoBatch
+    from avel.batch.videos import VideoItem
     from avel.events import Localization
     from avel.features.extract import SecondsProgress
     from avel.localization.localizer import LocalizationRun
@@ -37,22 +39,29 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 
+COLUMNS = ("video", "start_seconds", "end_seconds", "category", "modality", "score")
+"""Of the lines that are printed where standard output is no terminal."""
+
 STOPPED = 130
 """Exit code after Ctrl-C, as of programs that it ends at once."""
 
 
 def localize(
     videos: Annotated[
-        list[str],
-        typer.Argument(metavar="VIDEO...", help="The video files; - reads one video from standard input."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="VIDEO|DIR|LIST...",
+            help="Video files; folders, of which all videos are taken; text files (.txt) with a path a line; quoted "
+            "patterns such as 'videos/**/*.mp4'; - reads one video from standard input.",
+        ),
+    ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--output",
-            help="The folder that the results are written to. For one video it may also be a file, whose suffix names "
-            "the format; - is standard output. Without it the events are printed.",
+            help="The folder that the results are written to, in the same folders as the videos. For one video it may "
+            "also be a file, whose suffix names the format; - is standard output. Without it the events are printed.",
         ),
     ] = None,
     formats: Annotated[
@@ -114,22 +123,53 @@ def localize(
             "the track that a player would play]",
         ),
     ] = None,
+    lists: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="A text file with the path of a video a line, for more videos than fit into a command; - reads the "
+            "paths from standard input.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Localize videos again whose results are in the folder already, and videos that crashed the program.",
+        ),
+    ] = False,
+    header: Annotated[
+        bool,
+        typer.Option(
+            "--header", help="Begin printed lines with a line of the columns' names, where they are no table."
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Find the events of videos that can be both seen and heard.
 
-    Without -o the events are printed; with it the results are written as files.
+    Without -o the events are printed; with it the results are written as files. In a folder, what has been done is not
+    done again as long as the video, the model and the options are the same, so that a run that was stopped goes on
+    where it was; summary.csv lists the events of all videos.
 
     Ctrl-C ends the current video early and writes what was found in it so far; a second Ctrl-C ends the program at
     once. While a long video is read, what was found so far is kept in NAME.partial.json, so that it is not lost if the
     program is killed.
     """
-    with usage_errors(), _standard_input(videos) as paths:
-        from avel.batch.supervise import can_supervise, supervised
+    with usage_errors(), _standard_input(videos or []) as paths:
+        from avel.batch.run import VideoBatch
+        from avel.batch.videos import find_items
         from avel.outputs.destination import Destination
 
+        if not videos and not lists:
+            raise ValueError("There is no video to localize. Name files or folders, or give --list.")
+        folder = None if output in (None, STDIN) else Path(output or "")
+        shown = dict(zip(paths, videos or [], strict=True))
+        named, files = _listed(lists or [])
+        items, failures = find_items([*paths, *named], files, shown=shown, output=folder)
         wanted = [name.strip() for name in formats.split(",")] if formats else []
-        destination = Destination(paths, output, wanted)
+        destination = Destination([item.name for item in items], output, wanted)
         settings = {
             "model": model,
             "categories": categories,
@@ -139,68 +179,86 @@ def localize(
             "audio_tagger": audio_tagger,
             "audio_track": audio_track,
         }
-        batch = _Batch(videos, paths, destination, settings)
-        code = supervised(batch.work, len(paths), batch.on_death) if can_supervise() else batch.work(0, _untold)
+        for reason in failures.values():
+            complain(reason)
+        code = _localize(VideoBatch(items, destination, settings, force), len(failures), header=header)
     if code:
         raise typer.Exit(code)
 
 
-def _untold(item: int) -> None:
-    """Called where nobody asks which video is at hand."""
+def _localize(batch: "VideoBatch", unreadable: int, *, header: bool) -> int:
+    """Do a batch, in a child process where that is possible, and print what became of it; an exit code."""
+    from avel.batch.supervise import can_supervise, supervised
+
+    batch.plan()
+    if batch.before:
+        say(f"{len(batch.before)} of {len(batch.items)} videos were done before; --force does them again.")
+    work = _Work(batch, header)
+    code = 1 if unreadable else 0
+    if batch.todo and can_supervise():
+        code = max(code, supervised(work.run, len(batch.todo), work.on_death))
+    elif batch.todo:
+        code = max(code, work.run(0, lambda place: None))
+    total = len(batch.items) + unreadable
+    summary = batch.summary() if total > 1 else None
+    if summary is None:
+        if code == 1 and total > 1:
+            say("[red]Not all videos could be localized.[/red]")
+        return code
+    path = batch.write_summary()
+    for video, reason in summary.failures.items():
+        if any(entry.reason == reason for entry in batch.before.values()):
+            complain(f"{video}: left out, as before: {reason}")
+    say(f"{escape(summary.text())} {escape(str(path))} lists all events.")
+    return max(code, 1 if summary.failures else 0)
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Some videos to localize, in this process or in children of it.
+class _Work:
+    """What is done with a batch in one process, and printed there.
 
     Attributes:
-        videos: as the user gave them.
-        paths: where they are.
-        destination: where results go.
-        settings: of the localizer.
+        batch: the videos.
+        header: whether text lines begin with the names of their columns.
     """
 
-    videos: list[str]
-    paths: list[str]
-    destination: "Destination"
-    settings: dict[str, Any]
+    batch: "VideoBatch"
+    header: bool
 
-    def work(self, first: int, begin: Callable[[int], None]) -> int:
-        """Localize the videos from ``first`` on and print what became of each; an exit code."""
+    def run(self, first: int, begin: Callable[[int], None]) -> int:
+        """Localize the videos from ``todo[first]`` on; an exit code."""
         with avel_errors(), usage_errors():
-            from avel.batch.one import localize_one
             from avel.localization.localizer import Localizer
+            from avel.localization.model_choice import check_attention
 
-            localizer = Localizer(**self.settings)
+            if needing := self.batch.destination.needs_attention:
+                check_attention(self.batch.settings["model"], needing)
+            localizer = Localizer(**self.batch.settings)
             if first == 0:
                 for notice in localizer.notices:
                     say(f"[yellow]notice:[/yellow] {escape(notice)}")
-            failed = 0
-            for index in range(first, len(self.paths)):
-                begin(index)
-                outcome = localize_one(localizer, self.paths[index], self.destination, index, watch=_watch)
-                failed += outcome.status == "failed"
-                self._print(outcome, index)
-                if outcome.status == "stopped":
-                    return STOPPED
-            if failed and len(self.paths) > 1:
-                say(f"[red]{failed} of {len(self.paths) - first} videos failed.[/red]")
-            return 1 if failed else 0
+                if self.header and self.batch.destination.kind == "table":
+                    print(*COLUMNS, sep="\t")
+            statuses = self.batch.work(localizer, first, begin, self._print, watch=_watch)
+            if "stopped" in statuses:
+                return STOPPED
+            return 1 if "failed" in statuses else 0
 
-    def on_death(self, item: int | None, how: str) -> None:
-        """Say of which video a process died."""
-        if item is None:
+    def on_death(self, place: int | None, how: str) -> None:
+        """Say of which video a process died, and leave that one alone from now on."""
+        if place is None:
             complain(f"The program was killed while it loaded the networks ({how}). Is there enough memory?")
-        else:
-            complain(
-                f"{self.videos[item]}: the process that read it was killed ({how}): a library crashed on it, or memory "
-                "ran out. It is left out; the other videos go on."
-            )
+            return
+        reason = (
+            f"{self.batch.items[self.batch.todo[place]].shown}: the process that read it was killed ({how}): a library "
+            "crashed on it, or memory ran out. It is left out from now on, unless you use --force."
+        )
+        self.batch.quarantine(place, reason)
+        complain(reason)
 
-    def _print(self, outcome: "VideoOutcome", index: int) -> None:
-        video = self.videos[index]
+    def _print(self, item: "VideoItem", outcome: "VideoOutcome") -> None:
         for warning in outcome.warnings:
-            warn(f"{video}: {warning}")
+            warn(f"{item.shown}: {warning}")
         if outcome.result is None:
             complain(outcome.reason)
             return
@@ -208,7 +266,8 @@ class _Batch:
             for path in outcome.paths:
                 print(printable(str(path)))
             # Nothing reads the video again, so a temporary copy of standard input need not be told by its path.
-            _print_result(replace(outcome.result, video=video), self.destination, is_one_of_many=len(self.videos) > 1)
+            result = replace(outcome.result, video=item.shown)
+            _print_result(result, self.batch.destination, is_one_of_many=len(self.batch.items) > 1)
 
 
 @contextlib.contextmanager
@@ -257,6 +316,8 @@ def _print_events(result: "Localization") -> None:
         for e in result.events
     ]
     if not console.is_terminal:
+        if not rows:
+            say(f"{escape(result.video)}: no event found")
         for row in rows:
             print(*map(printable, (result.video, *row)), sep="\t")
         return
@@ -286,6 +347,14 @@ def _progress(path: str) -> "Iterator[SecondsProgress]":
             bar.update(task, completed=done_seconds, total=total_seconds, at=f"{done_seconds:.0f} s")
 
         yield update
+
+
+def _listed(lists: list[str]) -> tuple[list[str], list[Path]]:
+    """The paths that standard input lists, if it is asked for, and the files that list others."""
+    if STDIN not in lists:
+        return [], [Path(name) for name in lists]
+    names = [line.rstrip("\r\n") for line in sys.stdin]
+    return [name for name in names if name.strip()], [Path(name) for name in lists if name != STDIN]
 
 
 @contextlib.contextmanager

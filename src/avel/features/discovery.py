@@ -42,7 +42,7 @@ def discover_videos(inputs: Iterable[str | Path]) -> tuple[list[tuple[Path, str]
                 if (len(found), len(failures)) == before:
                     fail(path, f"there is no video in this folder (looked for {', '.join(MEDIA_SUFFIXES)}).")
             elif path.suffix.lower() == LIST_SUFFIX:
-                for video in _listed(path):
+                for video in listed_videos(path):
                     add(video, video.stem)
             else:
                 add(path, path.stem)
@@ -62,7 +62,13 @@ def _media_files(folder: Path, fail: Callable[[str | Path, str], None]) -> Itera
                 yield Path(parent, name)
 
 
-def _listed(path: Path) -> Iterator[Path]:
+def listed_videos(path: Path) -> Iterator[Path]:
+    """The videos that a text file names, one a line; relative paths are relative to the file.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no such file.
+    """
     if path.stat().st_size > MAX_LIST_BYTES:
         raise ValueError(f"it is larger than {MAX_LIST_BYTES >> 20} MiB")
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:

@@ -20,14 +20,11 @@ from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECON
 from avel.localization.agreement_system import AgreementSystem
 from avel.localization.checkpoint_system import CheckpointSystem
 from avel.localization.decoding import Decoding, SegmentScores, decode
+from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, slide
-from avel.models import registry
 from avel.models.base import LocalizationModel
-from avel.training.checkpoint import path_of
 from avel.version import __version__
-
-DEFAULT_MODEL = "agreement"
 
 
 class Localizer:
@@ -86,7 +83,7 @@ class Localizer:
                 )
             self.system = AgreementSystem(_categories(categories), seconds, options, audio_tagger or "auto")
         else:
-            path = _checkpoint(model)
+            path = checkpoint_of(model)
             given = {"categories": categories, "segment_seconds": segment_seconds, "audio_tagger": audio_tagger}
             for name, value in given.items():
                 if value is not None:
@@ -313,20 +310,6 @@ def _gated(attention: npt.NDArray[np.float32] | None, segments: Sequence[Segment
         return None
     gates = np.array([s.score if s.category != BACKGROUND else 0.0 for s in segments], np.float32)
     return attention * gates[:, None, None]
-
-
-def _checkpoint(model: str | Path) -> Path:
-    path = Path(model)
-    if not path.exists():
-        trained = str(model) in registry.available_models()
-        hint = (
-            f" {model} has to be trained first (avel train): give the checkpoint that comes of it." if trained else ""
-        )
-        raise ValueError(
-            f"Unknown model {str(model)!r}. Available models are {DEFAULT_MODEL}, and any checkpoint of avel train by "
-            f"its path.{hint}"
-        )
-    return path_of(path)
 
 
 def _categories(categories: str | Path | Sequence[Category] | None) -> tuple[Category, ...]:

@@ -14,7 +14,17 @@ from avel.files import replacing, write_text
 if TYPE_CHECKING:
     from avel.outputs.evidence import Evidence
 
-__all__ = ["FORMATS", "TEXT_FORMATS", "Format", "format_of", "render", "unique_stems", "write", "write_all"]
+__all__ = [
+    "FORMATS",
+    "TEXT_FORMATS",
+    "Format",
+    "format_of",
+    "render",
+    "unique_names",
+    "unique_stems",
+    "write",
+    "write_all",
+]
 
 Gather = Callable[[], "Evidence"]
 Writer = Callable[[Localization, Path, Gather], None]
@@ -28,11 +38,13 @@ class Format:
         suffix: of its files, without the first dot.
         write: writes a file.
         text: gives the result as text, where nothing but the result is needed.
+        needs_attention: shows where in the picture, which only some models say.
     """
 
     suffix: str
     write: Writer
     text: Callable[[Localization], str] | None = None
+    needs_attention: bool = False
 
 
 def _text(suffix: str, text: Callable[[Localization], str]) -> Format:
@@ -82,7 +94,7 @@ FORMATS: Mapping[str, Format] = {
     "elan": _text("eaf", elan.text),
     "audacity": _text("txt", audacity.text),
     "label-studio": _text("label-studio.json", label_studio.text),
-    "coco": Format("coco.json", _coco),
+    "coco": Format("coco.json", _coco, needs_attention=True),
     "html": Format("html", _html),
     "png": Format("png", _png),
     "mp4": Format("mp4", _mp4),
@@ -182,15 +194,22 @@ def unique_stems(videos: Iterable[str | Path]) -> list[str]:
 
     Of videos with one stem all but the first get a number: ``clip``, ``clip-2``, ``clip-3``.
     """
-    stems = [Path(video).stem or "video" for video in videos]
-    wanted = {stem.casefold() for stem in stems}
+    return unique_names(Path(video).stem or "video" for video in videos)
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Names of which no two are the same, even where upper and lower case are; see `unique_stems`."""
+    given = list(names)
+    wanted = {name.casefold() for name in given}
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one of each name, so that thousands of one name are not tried again
     unique = []
-    for stem in stems:
-        name, number = stem, 1
+    for stem in given:
+        name, number = stem, numbers.get(stem.casefold(), 1)
         while name.casefold() in taken or (number > 1 and name.casefold() in wanted):
             number += 1
             name = f"{stem}-{number}"
+        numbers[stem.casefold()] = number
         taken.add(name.casefold())
         unique.append(name)
     return unique

@@ -1,50 +1,69 @@
 """Where the results of some videos go: a table, text on standard output, one file, or a folder."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from avel.events import Localization
-from avel.outputs import FORMATS, TEXT_FORMATS, format_of, unique_stems, write, write_all
+from avel.outputs import FORMATS, TEXT_FORMATS, format_of, unique_names, write, write_all
 
 Kind = Literal["table", "text", "file", "folder"]
 
-STDOUT = Path("-")
+STDOUT = "-"
+
+_MEANT_AS_FILE = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,6}$")
+"""The end of a name that is meant as a format: letters, not the number of a version."""
 
 
 class Destination:
     """Where the results of some videos go, as a user asks for it.
 
     Args:
-        videos: the videos, in order; results are asked for by their position.
+        names: of the videos, in order; results are asked for by their position. In a folder a result has the name of
+            its video, and lies in the folders that the name has; of equal names all but the first get a number.
         output: a folder; for one video also a file, whose suffix names the format; ``-`` for standard output; ``None``
             for a table, or for standard output when there are formats.
         formats: some of `avel.outputs.FORMATS`; JSON, or the file's, when empty.
 
     Attributes:
         kind: ``"table"``, ``"text"``, ``"file"`` or ``"folder"``.
+        output: the file or folder, if it is one.
         formats: what is written; one for text and for a file.
 
     Raises:
         ValueError: if a format is unknown, or does not fit where it is to go.
     """
 
-    def __init__(self, videos: Sequence[str | Path], output: Path | None, formats: Sequence[str] = ()) -> None:
+    def __init__(self, names: Sequence[str], output: str | Path | None, formats: Sequence[str] = ()) -> None:
         for name in formats:
             if name not in FORMATS:
                 raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
-        self.output = output
         self.kind: Kind = _kind(output, formats)
-        by_suffix = format_of(output) if output is not None and self.kind == "file" else None
-        if by_suffix is not None and (len(videos) > 1 or list(formats) not in ([], [by_suffix])):
+        self.output = Path(output) if output is not None and self.kind in ("file", "folder") else None
+        by_suffix = format_of(self.output) if self.output is not None and self.kind == "file" else None
+        if by_suffix is not None and (len(names) > 1 or list(formats) not in ([], [by_suffix])):
             raise ValueError(f"{output} is one file; for several videos or formats give a folder.")
         self.formats = list(formats) or [by_suffix or "json"]
         if self.kind == "text" and (len(self.formats) > 1 or self.formats[0] not in TEXT_FORMATS):
             raise ValueError(
                 f"Standard output takes one of {', '.join(TEXT_FORMATS)}; give a folder with -o for others."
             )
-        self._stems = unique_stems(videos)
+        self.names = unique_names(names)
+
+    @property
+    def needs_attention(self) -> tuple[str, ...]:
+        """Formats that only a model can fill that says where in the picture it looks."""
+        return tuple(name for name in self.formats if FORMATS[name].needs_attention)
+
+    def paths(self, index: int) -> list[Path]:
+        """The files of the video at a position when it is done; none when results go to standard output."""
+        if self.output is None:
+            return []
+        if self.kind == "file":
+            return [self.output]
+        return [self.output / f"{self.names[index]}.{FORMATS[name].suffix}" for name in self.formats]
 
     def save(self, result: Localization, index: int, *, is_whole: bool = True) -> list[Path]:
         """Write the files of a result, and remove the partial one.
@@ -71,7 +90,7 @@ class Destination:
         if self.kind == "file":
             paths = [write(result, self.output)]
         else:
-            paths = write_all(result, self.output, formats, stem=self._stems[index])
+            paths = write_all(result, self.output, formats, stem=self.names[index])
         with contextlib.suppress(OSError):
             partial.unlink()
         return paths
@@ -88,16 +107,27 @@ class Destination:
 
     def partial_path(self, index: int) -> Path | None:
         """Where the partial result of a video is kept; ``None`` when results go to standard output."""
-        if self.output is None or self.kind not in ("file", "folder"):
+        if self.output is None:
             return None
         if self.kind == "file":
             return self.output.with_name(f"{self.output.stem}.partial.json")
-        return self.output / f"{self._stems[index]}.partial.json"
+        return self.output / f"{self.names[index]}.partial.json"
 
 
-def _kind(output: Path | None, formats: Sequence[str]) -> Kind:
+def _kind(output: str | Path | None, formats: Sequence[str]) -> Kind:
     if output is None:
         return "text" if formats else "table"
-    if output == STDOUT:
+    if str(output) == STDOUT:
         return "text"
-    return "folder" if output.is_dir() or format_of(output) is None else "file"
+    if Path(output).is_dir() or str(output).endswith("/"):
+        return "folder"
+    if format_of(output) is not None:
+        return "file"
+    end = _MEANT_AS_FILE.search(Path(output).name)
+    if end and Path(output).name != end[0]:
+        suffixes = ", ".join(f".{one.suffix}" for one in FORMATS.values())
+        raise ValueError(
+            f"{output}: no format has the suffix {end[0]}. A file's suffix is one of {suffixes}. If you mean a folder "
+            f"of that name, write {output}/."
+        )
+    return "folder"

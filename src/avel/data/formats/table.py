@@ -5,12 +5,12 @@ Without times, ``video,category[,split]``, a table labels whole videos; `read_vi
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from avel.data.annotations import AnnotationSet, VideoLabels
 from avel.data.formats.label_file import LabelFile, read_text
-from avel.events import BACKGROUND, Localization, by_start
+from avel.events import BACKGROUND, Event, Localization, by_start
 
 CSV_REQUIRED = ("video", "start_seconds", "end_seconds", "category")
 CSV_COLUMNS = (*CSV_REQUIRED, "split")
@@ -96,10 +96,15 @@ def text(result: Localization) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(RESULT_COLUMNS)
-    for e in by_start(result.events):
-        times = (f"{value:.4f}".rstrip("0").rstrip(".") for value in (e.start_seconds, e.end_seconds, e.score))
-        writer.writerow((_inert(result.video), _inert(e.category), *times, e.modality))
+    writer.writerows(result_rows(result.video, result.events))
     return out.getvalue()
+
+
+def result_rows(video: str, events: Iterable[Event]) -> Iterator[tuple[str, ...]]:
+    """The cells of `RESULT_COLUMNS` for each event of a video, by start."""
+    for e in by_start(events):
+        times = (f"{value:.4f}".rstrip("0").rstrip(".") for value in (e.start_seconds, e.end_seconds, e.score))
+        yield (_inert(video), _inert(e.category), *times, e.modality)
 
 
 def header_of(line: str, required: Sequence[str] = CSV_REQUIRED) -> tuple[list[str], str] | None:

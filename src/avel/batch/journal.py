@@ -1,0 +1,159 @@
+"""What has been done in a folder of results, so that it is not done again: one JSON object a line.
+
+A result counts as done for the same content of the video (SHA-256), the same settings and the same name, while its
+files are there. A video whose size and times have not changed is not read for that.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from avel.documents import parse_json
+from avel.features.source import absolute_text
+from avel.version import __version__
+
+JOURNAL_FILE = ".avel.jsonl"
+
+ItemStatus = Literal["done", "failed", "quarantined"]
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """What became of one video.
+
+    Attributes:
+        video: absolute path.
+        stamp: size and times of the file, which tell that it has not changed.
+        sha256: of its content; empty if it could not be read.
+        settings: `settings_digest` of what it was localized with.
+        name: of its result.
+        status: ``"quarantined"`` when it took the process that read it down with it.
+        reason: why it is not done.
+        events: category, start and end in seconds, score and modality of each.
+    """
+
+    video: str
+    stamp: tuple[int, ...]
+    sha256: str
+    settings: str
+    name: str
+    status: ItemStatus
+    reason: str = ""
+    events: tuple[tuple[str, float, float, float, str], ...] = ()
+
+
+class ResultJournal:
+    """The journal of a folder of results.
+
+    Args:
+        folder: of the results.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / JOURNAL_FILE
+        self._latest: dict[str, JournalEntry] = {}
+        self._done: dict[tuple[str, str, str], JournalEntry] = {}
+        self._ends_whole = True
+        self.read()
+
+    def read(self) -> None:
+        """Read what is written there by now. Lines that cannot be read do not count."""
+        try:
+            data = self._file.read_bytes()
+        except OSError:
+            return
+        self._ends_whole = not data or data.endswith(b"\n")
+        for line in data.decode("utf-8", "replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                fields = parse_json(line)
+                events = tuple((str(c), float(s), float(e), float(p), str(m)) for c, s, e, p, m in fields["events"])
+                self._keep(JournalEntry(**{**fields, "stamp": tuple(fields["stamp"]), "events": events}))
+
+    def _keep(self, entry: JournalEntry) -> None:
+        self._latest[entry.video] = entry
+        if entry.status == "done":
+            self._done[entry.sha256, entry.settings, entry.name] = entry
+
+    def add(self, entry: JournalEntry) -> None:
+        """Write an entry. Without room for it the video is done again next time, and nothing worse."""
+        line = json.dumps(asdict(entry), ensure_ascii=True) + "\n"
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._file.open("ab") as file:
+                file.write(line.encode() if self._ends_whole else f"\n{line}".encode())
+            self._ends_whole = True
+        self._keep(entry)
+
+    def latest(self, path: str, settings: str) -> JournalEntry | None:
+        """What became of a video last, with some settings."""
+        entry = self._latest.get(absolute_text(path))
+        return entry if entry is not None and entry.settings == settings else None
+
+    def done(self, path: str, settings: str, name: str, files: Sequence[Path]) -> JournalEntry | None:
+        """The entry of a video that need not be done again; ``None`` if it has to be."""
+        if not all(file.is_file() for file in files):
+            return None
+        before = self._latest.get(absolute_text(path))
+        try:
+            unchanged = before is not None and before.sha256 and before.stamp == stamp(path)
+            sha256 = before.sha256 if before is not None and unchanged else content_digest(path)
+        except OSError:
+            return None
+        return self._done.get((sha256, settings, name))
+
+    def quarantined(self, path: str, settings: str) -> JournalEntry | None:
+        """The entry of a video that is left alone, and has not changed since."""
+        entry = self.latest(path, settings)
+        try:
+            return entry if entry and entry.status == "quarantined" and entry.stamp == stamp(path) else None
+        except OSError:
+            return None
+
+
+def stamp(path: str | Path) -> tuple[int, ...]:
+    """Size and times of a file.
+
+    Raises:
+        OSError: if it is not there.
+    """
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def content_digest(path: str | Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settings_digest(settings: Mapping[str, Any], formats: Sequence[str]) -> str:
+    """What tells whether two runs would write the same: avel's version, settings, formats, and the files they name.
+
+    Args:
+        settings: of a `avel.localization.localizer.Localizer`.
+        formats: that are written.
+    """
+    said = {name: _said(value) for name, value in settings.items()}
+    text = json.dumps([__version__, said, list(formats)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _said(value: Any) -> Any:
+    """A setting, and of a file what is in it; of the folder of a run, its checkpoint."""
+    if isinstance(value, str | os.PathLike):
+        path = Path(value)
+        file = path / "checkpoint.safetensors" if path.is_dir() else path
+        with contextlib.suppress(OSError, ValueError):
+            if file.is_file():
+                return content_digest(file)
+        return str(value)
+    return value

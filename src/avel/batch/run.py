@@ -1,0 +1,208 @@
+"""Many videos: which are to be done, what became of them, and the summary of all."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avel.batch.journal import JournalEntry, ResultJournal, content_digest, settings_digest, stamp
+from avel.batch.videos import VideoItem
+from avel.data.formats.table import RESULT_COLUMNS, result_rows
+from avel.events import Event
+from avel.features.source import absolute_text
+from avel.files import write_text
+from avel.outputs.destination import Destination
+
+if TYPE_CHECKING:
+    from avel.batch.one import VideoOutcome, Watch
+    from avel.localization.localizer import Localizer
+
+SUMMARY_FILE = "summary.csv"
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What became of some videos.
+
+    Attributes:
+        done: how many were localized.
+        skipped: how many had been done before.
+        failures: why the others failed, by what a user calls them.
+        events: how many events each category has, of those that are done and those that were.
+    """
+
+    done: int
+    skipped: int
+    failures: Mapping[str, str]
+    events: Mapping[str, int]
+
+    def text(self, top: int = 10) -> str:
+        """One or two sentences; of the categories the most frequent ones."""
+        said = f"{self.done} videos localized, {self.skipped} done before, {len(self.failures)} failed."
+        most = [f"{name} {count}" for name, count in Counter(self.events).most_common(top)]
+        rest = len(self.events) - len(most)
+        more = f" and {rest} more categories" if rest else ""
+        return f"{said} Events: {', '.join(most)}{more}." if most else f"{said} No event was found."
+
+
+@dataclass
+class VideoBatch:
+    """Some videos, where their results go, and what has been done of them.
+
+    Attributes:
+        items: the videos.
+        destination: where results go; its names are those of the items.
+        settings: of the `avel.localization.localizer.Localizer`.
+        force: do again what has been done, and what is quarantined.
+        todo: positions of the videos that are to be done; `plan` finds them.
+        before: entries of those that are not, by position.
+    """
+
+    items: Sequence[VideoItem]
+    destination: Destination
+    settings: Mapping[str, Any]
+    force: bool = False
+    todo: list[int] = field(default_factory=list)
+    before: dict[int, JournalEntry] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        folder = self.destination.output if self.destination.kind == "folder" else None
+        self.journal = None if folder is None else ResultJournal(folder)
+        self._digest = settings_digest(self.settings, self.destination.formats) if self.journal else ""
+
+    def plan(self) -> None:
+        """Find out what is to be done; nothing is loaded for that."""
+        for index, item in enumerate(self.items):
+            entry = None
+            if self.journal is not None and not self.force:
+                name, files = self.destination.names[index], self.destination.paths(index)
+                entry = self.journal.quarantined(item.path, self._digest)
+                entry = entry or self.journal.done(item.path, self._digest, name, files)
+            if entry is None:
+                self.todo.append(index)
+            else:
+                self.before[index] = entry
+
+    def work(
+        self,
+        localizer: "Localizer",
+        first: int,
+        begin: Callable[[int], None],
+        through: Callable[[VideoItem, "VideoOutcome"], None],
+        *,
+        watch: "Watch | None" = None,
+    ) -> list[str]:
+        """Do the videos from ``todo[first]`` on.
+
+        Args:
+            localizer: what finds the events.
+            first: where in ``todo`` to begin.
+            begin: called before each video with its place in ``todo``.
+            through: called after each.
+            watch: as for `avel.batch.one.localize_one`.
+
+        Returns:
+            What became of each, until a user wanted no more.
+        """
+        from avel.batch.one import localize_one
+
+        statuses: list[str] = []
+        for place in range(first, len(self.todo)):
+            begin(place)
+            index = self.todo[place]
+            item = self.items[index]
+            seen = _stamp(item.path)
+            outcome = localize_one(localizer, item.path, self.destination, index, watch=watch)
+            self._record(index, outcome, seen)
+            through(item, outcome)
+            statuses.append(outcome.status)
+            if outcome.status == "stopped":
+                break
+        return statuses
+
+    def quarantine(self, place: int, reason: str) -> None:
+        """Leave a video alone from now on, since it took the process that read it down with it."""
+        index = self.todo[place]
+        item = self.items[index]
+        self._add(JournalEntry(*self._of(index), "", self._digest, item.name, "quarantined", reason))
+
+    def summary(self) -> BatchSummary | None:
+        """What became of all, as the journal has it; ``None`` when results go to no folder."""
+        if self.journal is None:
+            return None
+        self.journal.read()
+        done, failures, events = 0, {}, Counter[str]()
+        for index, entry in enumerate(self._entries()):
+            if entry is not None and entry.status == "done":
+                done += index not in self.before
+                events.update(event[0] for event in entry.events)
+            else:
+                failures[self.items[index].shown] = "it was not reached" if entry is None else entry.reason
+        skipped = sum(entry.status == "done" for entry in self.before.values())
+        return BatchSummary(done, skipped, failures, events)
+
+    def write_summary(self) -> Path | None:
+        """Write the events of all videos as one table, `SUMMARY_FILE` in the folder of the results.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        if self.journal is None or self.destination.output is None:
+            return None
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(RESULT_COLUMNS)
+        for item, entry in zip(self.items, self._entries(), strict=True):
+            if entry is not None and entry.status == "done":
+                events = [Event(c, s, e, p, m) for c, s, e, p, m in entry.events]  # type: ignore[arg-type]
+                writer.writerows(result_rows(item.path, events))
+        path = self.destination.output / SUMMARY_FILE
+        write_text(path, out.getvalue())
+        return path
+
+    def _entries(self) -> list[JournalEntry | None]:
+        assert self.journal is not None
+        return [
+            self.before.get(index) or self.journal.latest(item.path, self._digest)
+            for index, item in enumerate(self.items)
+        ]
+
+    def _of(self, index: int) -> tuple[str, tuple[int, ...]]:
+        path = self.items[index].path
+        return absolute_text(path), _stamp(path)
+
+    def _record(self, index: int, outcome: "VideoOutcome", seen: tuple[int, ...]) -> None:
+        if self.journal is None or outcome.status == "stopped":
+            return
+        video, now = self._of(index)
+        name = self.destination.names[index]
+        if outcome.result is None:
+            entry = JournalEntry(video, now, "", self._digest, name, "failed", outcome.reason)
+        else:
+            # A video that was changed while it was read has no content that this result is of.
+            sha256 = _digest(self.items[index].path) if seen == now else ""
+            found = outcome.result.events
+            events = tuple((e.category, e.start_seconds, e.end_seconds, e.score, e.modality) for e in found)
+            entry = JournalEntry(video, now, sha256, self._digest, name, "done", events=events)
+        self._add(entry)
+
+    def _add(self, entry: JournalEntry) -> None:
+        if self.journal is not None:
+            self.journal.add(entry)
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        return stamp(path)
+    except OSError:
+        return ()
+
+
+def _digest(path: str) -> str:
+    try:
+        return content_digest(path)
+    except OSError:
+        return ""

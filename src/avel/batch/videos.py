@@ -1,0 +1,73 @@
+"""The videos that a user means by files, folders, lists and patterns, and where the result of each belongs."""
+
+import glob
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avel.features.discovery import discover_videos, listed_videos
+
+_PATTERN = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class VideoItem:
+    """One video to localize.
+
+    Attributes:
+        path: where it is.
+        name: of its result: its path in the folder that was given, or its own name, without suffix.
+        shown: what a user calls it.
+    """
+
+    path: str
+    name: str
+    shown: str
+
+
+def find_items(
+    given: Sequence[str],
+    lists: Sequence[Path] = (),
+    *,
+    shown: Mapping[str, str] | None = None,
+    output: Path | None = None,
+) -> tuple[list[VideoItem], dict[str, str]]:
+    """The videos that some arguments name, each once, and why others are not there.
+
+    Args:
+        given: video files; folders, of which all media files are taken, but for those in ``output``; text files (.txt)
+            with a path a line; patterns such as ``videos/**/*.mp4``.
+        lists: more text files with a path a line, whatever they are called.
+        shown: what a user calls a path, where that is not the path itself.
+        output: the folder of the results, whose own videos are none to localize.
+
+    Returns:
+        The videos, and by its name why something is none.
+    """
+    called = shown or {}
+    inputs: list[str | Path] = []
+    failures: dict[str, str] = {}
+    for text in given:
+        if _PATTERN & set(text) and not Path(text).exists():
+            matching = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+            if not matching:
+                failures[text] = f"{text}: no file fits this pattern."
+            inputs += matching
+        else:
+            inputs.append(text)
+    for file in lists:
+        try:
+            inputs += listed_videos(file)
+        except (OSError, ValueError) as error:
+            failures[str(file)] = f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})."
+    found, more = discover_videos(inputs)
+    failures |= more
+    items = []
+    named = {str(one) for one in inputs}
+    for video, name in found:
+        path = str(video)
+        if not video.exists() and not video.is_symlink():
+            failures[path] = f"{path}: no such file. Check the name."
+        elif path in named or output is None or output.absolute() not in video.absolute().parents:
+            items.append(VideoItem(path, name or "video", called.get(path, path)))
+    return items, failures

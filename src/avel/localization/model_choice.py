@@ -1,0 +1,56 @@
+"""What a user means by a model, told before anything heavy is loaded."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from avel.errors import ModelError
+
+DEFAULT_MODEL = "agreement"
+
+
+def checkpoint_of(model: str | Path) -> Path:
+    """The checkpoint that a user means by a model.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    from avel.models import registry
+    from avel.training.checkpoint import path_of
+
+    path = Path(model)
+    if not path.exists():
+        trained = str(model) in registry.available_models()
+        hint = (
+            f" {model} has to be trained first (avel train): give the checkpoint that comes of it." if trained else ""
+        )
+        raise ValueError(
+            f"Unknown model {str(model)!r}. Available models are {DEFAULT_MODEL}, and any checkpoint of avel train by "
+            f"its path.{hint}"
+        )
+    return path_of(path)
+
+
+def check_attention(model: str | Path, formats: Sequence[str]) -> None:
+    """Refuse formats that show where a model looks, before its networks are loaded, if it does not say that.
+
+    Args:
+        model: as for `Localizer`.
+        formats: the formats, to name them.
+
+    Raises:
+        ModelError: if the model does not say where in the picture it looks.
+        ValueError: if there is no such model.
+    """
+    if str(model) == DEFAULT_MODEL:
+        shows = False
+    else:
+        from avel.models.base import shown_by
+        from avel.training import checkpoint
+
+        found, info = checkpoint.load(checkpoint_of(model))
+        shows = info.dims.regions > 1 and "spatial_attention" in shown_by(found, info.dims)
+    if not shows:
+        raise ModelError(
+            f"The model {model} does not say where in the picture an event is, so {', '.join(formats)} cannot be "
+            "written. Use a model with spatial attention, trained on features of several regions, such as vgg19's."
+        )
