@@ -25,7 +25,7 @@ VOICES = ("low voice", "high voice")
 
 REFERENCE_HZ = 165.0
 """Between the two: the geometric mean of 120 Hz and 225 Hz. Evidence gives pitches in octaves above it."""
-HIGHEST_MALE_HZ, LOWEST_FEMALE_HZ = 150.0, 185.0
+HIGHEST_MALE_HZ, LOWEST_FEMALE_HZ = 150.0, 195.0
 MIN_MALE_ODDS, MIN_FEMALE_ODDS = 4.0, 3.0
 """Of the network's log odds, either way. It leans towards men in noise and in a far microphone."""
 ODDS_SOFTNESS, OCTAVES_SOFTNESS = 2.0, 0.12
