@@ -1,0 +1,50 @@
+"""``avel sync``."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avel.cli.console import Debug, complain, printable, warn
+from avel.errors import AvelError
+
+if TYPE_CHECKING:
+    from avel.synchrony.offset import Offset
+
+
+def sync(
+    videos: Annotated[list[str], typer.Argument(help="Video files.", show_default=False)],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line instead of text, for a program to read.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Say by how many milliseconds the sound of a video is late or early, where that can be told.
+
+    It can be told where something in view makes the sound in many moments: a dog that barks, a hammer, a face that
+    speaks. Where nothing does, or too little, the answer is that it cannot be told.
+    """
+    from avel.synchrony.offset import find_offset
+
+    failed = False
+    for video in videos:
+        try:
+            found = find_offset(video)
+        except AvelError as error:
+            complain(str(error))
+            failed = True
+            continue
+        for warning in found.warnings:
+            warn(f"{video}: {warning}")
+        print(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else printable(_line(found)))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _line(found: "Offset") -> str:
+    if found.seconds is None:
+        return f"{found.video}\tcannot tell\t{found.reason}"
+    milliseconds = round(1000 * found.seconds)
+    side = "late" if milliseconds > 0 else "early"
+    said = f"the sound is {abs(milliseconds)} ms {side}" if milliseconds else "the sound is in time"
+    return f"{found.video}\t{milliseconds:+d} ms\t{said} (confidence {found.confidence:.2f})"
