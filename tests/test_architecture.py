@@ -22,6 +22,7 @@ LAYERS = (
     "media",
     "backbones",
     "features",
+    "synchrony",
     "data",
     "models",
     "metrics",
@@ -39,9 +40,10 @@ LAYERS = (
 
 NEVER = {
     "features": {"data"},
-    "models": {"media", "backbones", "features"},
+    "synchrony": {"data"},
+    "models": {"media", "backbones", "features", "synchrony"},
 }
-"""Features see no label; models open no file and know of no network that makes features."""
+"""Features and synchrony see no label; models open no file and know of no network that makes features."""
 
 ASIDE = {"testing", "__main__"}
 """What nothing in the package uses."""
