@@ -92,7 +92,7 @@ def test_what_is_known_is_in_it(save, tmp_path):
     write_json(evaluation([[0, 0, 2, 2], [2, 2, 2, 2]]), tmp_path / "result.json")
     text = card(path).to_markdown()
     for line in (
-        "# a+v-att: audio and attended visual, concatenated after their BiLSTMs",
+        "# a+v-att: audio and attended visual, concatenated after their LSTMs",
         "Options that are not its paper's: lstm_dims = 8.",
         "For each segment of 1 s: one of these categories, or background.",
         "It also shows: spatial attention.",

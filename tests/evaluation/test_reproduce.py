@@ -48,8 +48,30 @@ def test_released_departs_from_the_paper_where_the_code_does() -> None:
     plain, released = (settings_of(TIAN2018, row, Reproduction(released=is_so), 0) for is_so in (False, True))
     assert (plain.pooling, plain.loss, plain.options) == ("mean", "cross-entropy", {})
     assert (released.pooling, released.loss) == ("max", "multi-label-soft-margin")
-    assert released.options == {"attention": "released"}
-    assert settings_of(TIAN2018, Row(1, "A", 1.0, "a"), Reproduction(released=True), 0).options == {}
+    code = {"recurrence": "bilstm", "head": "mlp"}
+    assert released.options == {"attention": "released", **code}
+    assert settings_of(TIAN2018, Row(1, "A", 1.0, "a"), Reproduction(released=True), 0).options == code
+    assert settings_of(TIAN2018, Row(1, "SSN", 1.0, "ssn"), Reproduction(released=True), 0).options == {}
+    assert (plain.epochs, released.epochs) == (300, 250)
+    assert settings_of(TIAN2018, Row(1, "A", 1.0, "a"), Reproduction(released=True), 0).epochs == 300
+
+
+def test_rows_measured_before_a_form_was_an_option_are_of_the_form_there_was(
+    data: LocalizationData, tmp_path: Path
+) -> None:
+    paper = Paper("tian2018", "", tuple(row for row in TIAN2018.rows if row.name == "A"))
+    code = {"recurrence": "bilstm", "head": "mlp"}
+    flags = {**QUICK, "options": code}
+    reproduce(paper, data, tmp_path, Reproduction(seeds=1, flags=flags))
+    (path,) = tmp_path.rglob(tables.RESULT_FILE)
+    kept = json.loads(path.read_text())
+    kept["key"]["settings"]["options"] = {
+        name: value for name, value in kept["key"]["settings"]["options"].items() if name not in code
+    }
+    path.write_text(json.dumps(kept))
+    assert reproduce(paper, data, tmp_path, Reproduction(seeds=1, flags=flags))
+    with pytest.raises(SettingsError, match=r"was measured with other settings or data \(options\)"):
+        reproduce(paper, data, tmp_path, Reproduction(seeds=1, flags=QUICK))
 
 
 def test_rows_are_measured_once(data: LocalizationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,22 +134,24 @@ def test_dmrfe_averages_the_probabilities_of_two_dmrn(dims, batch):
 def test_position_says_what_is_fused(dims, position):
     model = build("maxpooling", dims, position=position, lstm_dims=8, fusion_dims=11)
     layer = model.fusions[0]
-    sizes = {"early": (5, 6, 11), "late": (16, 16, 11), "decision": (4, 4, 4)}[position]
+    sizes = {"early": (5, 6, 11), "late": (8, 8, 11), "decision": (4, 4, 4)}[position]
     assert (layer.project_audio.in_features, layer.project_visual.in_features, layer.out_dims) == sizes
     assert [name for name, _ in model.named_children() if "lstm" in name] == (
         ["lstm"] if position == "early" else ["audio_lstm", "visual_lstm"]
     )
 
 
-def test_decision_fusion_step_by_step(dims, batch):
-    model = build("gmu", dims, position="decision").eval()
+@pytest.mark.parametrize("decision_layer", [False, True])
+def test_decision_fusion_step_by_step(decision_layer, dims, batch):
+    model = build("gmu", dims, position="decision", decision_layer=decision_layer).eval()
     visual, audio, valid = batch()
     attended, weights = model.pooling.attention(visual, audio)
     audio_classes = model.audio_head(model.audio_lstm(audio, valid))
     visual_classes = model.visual_head(model.visual_lstm(attended, valid))
     fused, gates = model.fusions[0](audio_classes, visual_classes)
     output = model(visual, audio, valid)
-    torch.testing.assert_close(output.logits, model.heads[0](fused))
+    assert fused.shape == output.logits.shape
+    torch.testing.assert_close(output.logits, model.heads[0](fused) if decision_layer else fused)
     torch.testing.assert_close(output.shown["gates"], gates)
     torch.testing.assert_close(output.shown["spatial_attention"], weights)
 
@@ -163,10 +165,21 @@ def test_early_fusion_step_by_step(dims, batch):
 
 
 def test_late_fusion_step_by_step(dims, batch):
-    """A+V: the mean of the regions, two BiLSTMs, and the head of Sec. 4.1."""
-    model = build("a+v", dims).eval()
+    """A+V: the mean of the regions, two LSTMs, and the head of Sec. 4.1, or that of the released code."""
     visual, audio, valid = batch()
-    hidden = torch.cat([model.audio_lstm(audio, valid), model.visual_lstm(visual.mean(2), valid)], dim=-1)
-    _, first, _, second = model.heads[0]
-    assert (first.in_features, first.out_features, second.out_features) == (512, 64, 4)
-    torch.testing.assert_close(model(visual, audio, valid).logits, second(first(hidden.relu()).relu()))
+    for options in ({}, {"recurrence": "bilstm", "head": "mlp"}):
+        model = build("a+v", dims, **options).eval()
+        hidden = torch.cat([model.audio_lstm(audio, valid), model.visual_lstm(visual.mean(2), valid)], dim=-1)
+        if options:
+            _, first, _, second = model.heads[0]
+            assert (first.in_features, first.out_features, second.out_features) == (512, 64, 4)
+            expected = second(first(hidden.relu()).relu())
+        else:
+            assert (model.heads[0].in_features, model.heads[0].out_features) == (256, 4)
+            expected = model.heads[0](hidden)
+        torch.testing.assert_close(model(visual, audio, valid).logits, expected)
+
+
+@pytest.mark.parametrize("name", ["concat", "bilinear", "gated-bilinear"])
+def test_a_fusion_that_gives_no_number_a_class_keeps_its_layer_in_decision_position(name, dims):
+    assert build(name, dims, position="decision").heads[0].out_features == dims.num_classes

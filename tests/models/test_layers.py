@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from avel.models.layers import (
     AudioGuidedAttention,
-    BiLSTM,
     RegionConv3d,
+    SegmentLSTM,
     check_inputs,
     mean_over_regions,
     without_padding,
@@ -55,16 +55,25 @@ def slow_bilstm(layer, x):
 
 
 def test_bilstm_is_equation_1_in_both_directions():
-    layer, x = BiLSTM(3, 2), torch.randn(2, 5, 3)
+    layer, x = SegmentLSTM(3, 2), torch.randn(2, 5, 3)
     expected = torch.stack([slow_bilstm(layer, one) for one in x])
     torch.testing.assert_close(layer(x, torch.ones(2, 5, dtype=torch.bool)), expected)
+
+
+def test_lstm_is_equation_1():
+    layer, x = SegmentLSTM(3, 2, bidirectional=False), torch.randn(3, 4, 3)
+    both = SegmentLSTM(3, 2)
+    both.load_state_dict(layer.state_dict(), strict=False)
+    valid = torch.tensor([[True] * 4, [False, True, False, True], [True, False, False, False]])
+    assert (layer.out_dims, both.out_dims) == (2, 4)
+    torch.testing.assert_close(layer(x, valid), both(x, valid)[..., :2])
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=4))
 def test_bilstm_leaves_padding_out_wherever_it_is(valid):
     valid = torch.tensor(valid)
-    layer, x = BiLSTM(3, 2), torch.randn(*valid.shape, 3)
+    layer, x = SegmentLSTM(3, 2), torch.randn(*valid.shape, 3)
     out = layer(x.masked_fill(~valid[..., None], torch.nan), valid)
     for one, mask, result in zip(x, valid, out, strict=True):
         assert (result[~mask] == 0).all()
@@ -73,7 +82,7 @@ def test_bilstm_leaves_padding_out_wherever_it_is(valid):
 
 
 def test_bilstm_starts_from_states_and_gives_the_last_ones():
-    layer, x = BiLSTM(3, 2), torch.randn(3, 4, 3)
+    layer, x = SegmentLSTM(3, 2), torch.randn(3, 4, 3)
     valid = torch.tensor([[True] * 4, [False, True, False, True], [True, False, False, False]])
     hidden, cell = torch.rand(2, 3, 2), torch.randn(2, 3, 2)
     out, last = layer.run(x, valid, (hidden, cell))
@@ -87,14 +96,15 @@ def test_bilstm_starts_from_states_and_gives_the_last_ones():
 
 
 @pytest.mark.slow
-def test_an_exported_bilstm_is_the_same(tmp_path):
+@pytest.mark.parametrize("directions", [1, 2])
+def test_an_exported_lstm_is_the_same(directions, tmp_path):
     runtime = pytest.importorskip("onnxruntime", reason="needs avel[export]")
     pytest.importorskip("onnxscript", reason="needs avel[export]")
 
     class FromStates(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.layer = BiLSTM(3, 2)
+            self.layer = SegmentLSTM(3, 2, bidirectional=directions == 2)
 
         def forward(self, x, valid, hidden, cell):
             out, (last_hidden, last_cell) = self.layer.run(x, valid, (hidden, cell))
@@ -102,12 +112,12 @@ def test_an_exported_bilstm_is_the_same(tmp_path):
 
     model, x = FromStates().eval(), torch.randn(3, 4, 3)
     valid = torch.tensor([[True] * 4, [False, True, False, True], [True, False, False, False]])
-    inputs = x, valid, torch.rand(2, 3, 2), torch.randn(2, 3, 2)
+    inputs = x, valid, torch.rand(directions, 3, 2), torch.randn(directions, 3, 2)
     names = ["x", "valid", "hidden", "cell"]
     torch.onnx.export(model, inputs, tmp_path / "bilstm.onnx", input_names=names, dynamo=True, verbose=False)
     session = runtime.InferenceSession(tmp_path / "bilstm.onnx", providers=["CPUExecutionProvider"])
     for mask in (valid, valid.flip(1), torch.ones_like(valid)):
-        inputs = torch.randn(3, 4, 3), mask, torch.rand(2, 3, 2), torch.randn(2, 3, 2)
+        inputs = torch.randn(3, 4, 3), mask, torch.rand(directions, 3, 2), torch.randn(directions, 3, 2)
         found = session.run(None, {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)})
         for one, expected in zip(found, model(*inputs), strict=True):
             torch.testing.assert_close(torch.from_numpy(one), expected)

@@ -26,7 +26,7 @@ def inputs():
     return tuple(map(torch.from_numpy, (visual, audio, valid)))
 
 
-@pytest.mark.parametrize("name", ["a+v-att", "psp", "recommended"])
+@pytest.mark.parametrize("name", ["a+v-att", "dmrn", "psp", "recommended"])
 def test_a_model_answers_as_before(name):
     model, info = checkpoint.load(FOLDER / f"{name}.safetensors")
     with torch.inference_mode():

@@ -192,6 +192,8 @@ def settings_of(paper: Paper, row: Row, how: Reproduction, seed: int) -> Trainin
     values = {**registry.entry(row.model).training, **row.settings}
     if how.released:
         values |= paper.released
+        if values.get("task") == "weak":
+            values |= paper.released_weak
         known = registry.options_of(row.model).model_dump()
         options |= {name: value for name, value in paper.released_options.items() if name in known}
     flags = dict(how.flags)
@@ -315,9 +317,11 @@ def fingerprint(data: LocalizationData) -> str:
 
 
 def _completed(before: Any, now: dict[str, Any]) -> Any:
-    """A key, with the defaults of settings that it is too old to know."""
+    """A key, with the defaults of settings and options that it is too old to know."""
     if not isinstance(before, dict) or not isinstance(before.get("settings"), dict):
         return before
+    if before["settings"].get("model") in registry.MODELS:
+        before = {**before, "settings": {**before["settings"], "options": _all_options(before["settings"])}}
     defaults = TrainingSettings().to_dict()
     newer = {name: defaults[name] for name in now["settings"] if name in defaults and name not in before["settings"]}
     return {**before, "settings": {**before["settings"], **newer}}
@@ -329,8 +333,16 @@ def _ave(data: LocalizationData) -> AveDataset:
 
 
 def _comparable(settings: TrainingSettings) -> dict[str, Any]:
-    values = settings.to_dict()
+    values = settings.to_dict() | {"options": registry.options_of(settings.model, **settings.options).model_dump()}
     return {name: values[name] for name in values if name not in ("device", "threads", "tensorboard")}
+
+
+def _all_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a key; the first keys name those alone that were not the defaults of their time."""
+    options = registry.entry(settings["model"]).options
+    given = settings.get("options", {})
+    known = options().model_dump()
+    return {**known, **({} if known.keys() <= given.keys() else options.early), **given}
 
 
 def _changes(before: Any, now: dict[str, Any]) -> list[str]:

@@ -41,15 +41,15 @@ from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import (
     AudioGuidedAttention,
-    BiLSTM,
     RegionConv3d,
+    SegmentLSTM,
     attended_regions,
     mlp_head,
     scored_regions,
     without_padding,
 )
 from avel.models.options import Dims, Size
-from avel.models.tian2018 import TianOptions
+from avel.models.tian2018 import LstmSizes
 
 Visual = Literal["av-transformer", "mlp", "conv3d", "lstm"]
 Frames = Literal["intra+inter", "intra", "inter"]
@@ -57,7 +57,7 @@ RegionCoAttention = Literal["instance", "avol", "ag"]
 Classifier = Literal["mlp", "lstm", "avsdn", "avel"]
 
 
-class AvTransformerOptions(TianOptions):
+class AvTransformerOptions(LstmSizes):
     """Options of the AV-transformer; see the head of this module.
 
     Attributes:
@@ -153,7 +153,7 @@ class RegionLstm(nn.Module):
 
     def __init__(self, region_dims: int) -> None:
         super().__init__()
-        self.lstm = BiLSTM(region_dims, region_dims // 2)
+        self.lstm = SegmentLSTM(region_dims, region_dims // 2)
 
     def forward(self, regions: Tensor, valid: Tensor) -> Tensor:
         """(B, T, R, K) to (B, T, R, K)."""
@@ -229,7 +229,7 @@ class MlpClassifier(nn.Module):
         options: sizes.
     """
 
-    def __init__(self, dims: Dims, options: TianOptions) -> None:
+    def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__()
         hidden_dims = 2 * options.lstm_dims
         self.first = nn.Linear(dims.visual_dims + dims.audio_dims, hidden_dims)
@@ -248,9 +248,9 @@ class LstmClassifier(nn.Module):
         options: sizes.
     """
 
-    def __init__(self, dims: Dims, options: TianOptions) -> None:
+    def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__()
-        self.lstm = BiLSTM(dims.visual_dims + dims.audio_dims, options.lstm_dims)
+        self.lstm = SegmentLSTM(dims.visual_dims + dims.audio_dims, options.lstm_dims)
         self.head = mlp_head(2 * options.lstm_dims, options.head_dims, dims.num_classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
@@ -266,10 +266,10 @@ class TianClassifier(nn.Module):
         options: sizes.
     """
 
-    def __init__(self, dims: Dims, options: TianOptions) -> None:
+    def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__()
-        self.audio_lstm = BiLSTM(dims.audio_dims, options.lstm_dims)
-        self.visual_lstm = BiLSTM(dims.visual_dims, options.lstm_dims)
+        self.audio_lstm = SegmentLSTM(dims.audio_dims, options.lstm_dims)
+        self.visual_lstm = SegmentLSTM(dims.visual_dims, options.lstm_dims)
         self.head = mlp_head(4 * options.lstm_dims, options.head_dims, dims.num_classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
@@ -278,7 +278,7 @@ class TianClassifier(nn.Module):
         return self.head(both)
 
 
-_CLASSIFIERS: Mapping[Classifier, Callable[[Dims, TianOptions], nn.Module]] = {
+_CLASSIFIERS: Mapping[Classifier, Callable[[Dims, LstmSizes], nn.Module]] = {
     "mlp": MlpClassifier,
     "lstm": LstmClassifier,
     "avsdn": SequenceToSequence,

@@ -4,7 +4,7 @@ Each modality has an encoder, a BiLSTM over the segments. Their last states, of 
 each fused by a DMRN (Tian et al., ECCV 2018), know of the whole video; a decoder, a BiLSTM that starts from them, goes
 over the joined features of the segments, and a head that all segments share gives their classes.
 
-What the paper leaves open, and is chosen here: sizes and head are those of `avel.models.tian2018`, with which
+What the paper leaves open, and is chosen here: sizes and head are those of the code of Tian et al., with whom
 it compares itself; the last states of both directions are fused as one vector, by one DMRN for the hidden and one for
 the cell state; the regions are pooled by their mean. As the classifier of Lin and Wang, ACCV 2020, it takes attended
 visual features (`avel.models.av_transformer`). Its optimizer is not given, so training is that of Tian et al.; weak
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry, TrainingRecipe
 from avel.models.fusion import DMRN
-from avel.models.layers import BiLSTM, mean_over_regions, mlp_head
+from avel.models.layers import SegmentLSTM, mean_over_regions, mlp_head
 from avel.models.options import Dims
-from avel.models.tian2018 import TianOptions
+from avel.models.tian2018 import LstmSizes
 
 WEAK_OF_LIN_AND_WANG: TrainingRecipe = {"pooling": "max", "backgrounds": "mismatched"}
 """Training of Tian et al., with max pooling and mismatched backgrounds where it is weak (Lin and Wang, Sec. 3.1)."""
@@ -35,14 +35,14 @@ class SequenceToSequence(nn.Module):
         options: sizes.
     """
 
-    def __init__(self, dims: Dims, options: TianOptions) -> None:
+    def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__()
         both_directions = 2 * options.lstm_dims
-        self.audio_encoder = BiLSTM(dims.audio_dims, options.lstm_dims)
-        self.visual_encoder = BiLSTM(dims.visual_dims, options.lstm_dims)
+        self.audio_encoder = SegmentLSTM(dims.audio_dims, options.lstm_dims)
+        self.visual_encoder = SegmentLSTM(dims.visual_dims, options.lstm_dims)
         self.fuse_hidden = DMRN(both_directions, both_directions, both_directions)
         self.fuse_cell = DMRN(both_directions, both_directions, both_directions)
-        self.decoder = BiLSTM(dims.audio_dims + dims.visual_dims, options.lstm_dims)
+        self.decoder = SegmentLSTM(dims.audio_dims + dims.visual_dims, options.lstm_dims)
         self.head = mlp_head(both_directions, options.head_dims, dims.num_classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class Avsdn(TwoModalityInput):
         options: see there.
     """
 
-    def __init__(self, dims: Dims, options: TianOptions) -> None:
+    def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__(dims)
         self.network = SequenceToSequence(dims, options)
 
@@ -85,7 +85,7 @@ ENTRIES: Mapping[str, Entry] = {
     "avsdn": Entry(
         "audio and visual, encoded each and decoded together, sequence to sequence",
         "Lin et al., ICASSP 2019",
-        TianOptions,
+        LstmSizes,
         Avsdn,
         training=WEAK_OF_LIN_AND_WANG,
     ),

@@ -37,14 +37,14 @@ from avel.models.entry import Entry
 from avel.models.layers import attended_regions, mean_over_regions, mean_over_time, mlp_head, without_padding
 from avel.models.options import Dims, Size
 from avel.models.recurrence import scan
-from avel.models.tian2018 import TianOptions
+from avel.models.tian2018 import LstmSizes
 
 XUAN = "Xuan et al., AAAI 2020"
 
 _SMALLEST_SQUARE = 1e-12
 
 
-class CmanOptions(TianOptions):
+class CmanOptions(LstmSizes):
     """Options of CMAN.
 
     Attributes:

@@ -2,21 +2,25 @@
 
 Where the fusion stands:
 
-    early     fuse(audio features, pooled visual features) -> BiLSTM -> head
-    late      fuse(BiLSTM of audio, BiLSTM of visual)      -> head
-    decision  fuse(classes of audio, classes of visual)    -> Linear;   classes: BiLSTM -> head, of each modality
+    early     fuse(audio features, pooled visual features) -> LSTM -> head
+    late      fuse(LSTM of audio, LSTM of visual)          -> head
+    decision  fuse(classes of audio, classes of visual)    -> softmax;   classes: LSTM -> head, of each modality
+
+LSTM and head are those of `avel.models.tian2018`.
 
 A+V-att is the fusion Concat in late position (both 72.7 % in the paper's tables); A+V is the same over the mean of the
 regions.
 
 The paper defines only DMRN (Eqs. 5-6) and cites the rest; what each is, is in its class. Left open there, and chosen
-here: every fusion may map its two inputs linearly first, as the cited works do; the head after a late fusion is one
-Linear, as in the authors' code for DMRN, and after Concat, which has no layer of its own, the MLP of their code for
-A+V-att; decision fusion ends in a Linear, since several fusions give only numbers in (-1, 1).
+here: every fusion may map its two inputs linearly first, as the cited works do. The head after a late fusion is one
+Linear in both forms of the head, as in the authors' code for DMRN; only after Concat, which has no layer of its own, is
+it the MLP where that is asked for, as in their code for A+V-att. A decision fusion's result goes into the softmax as it
+is; ``decision_layer`` puts a Linear between, for several fusions give only numbers in (-1, 1). Concat, MB and GMB do
+not give a number a class, and always have it.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -24,9 +28,9 @@ from torch import Tensor, nn
 
 from avel.models.base import LocalizationModel, TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import BiLSTM, mean_probabilities, mlp_head, without_padding
+from avel.models.layers import linear, mean_probabilities, without_padding
 from avel.models.options import Dims, Layers, Options, Size
-from avel.models.tian2018 import TIAN, AttentionOptions, TianOptions, VisualPooling
+from avel.models.tian2018 import TIAN, AttentionOptions, TianOptions, VisualPooling, head_of, lstm_over
 
 Position = Literal["early", "late", "decision"]
 FusedModality = Literal["audio", "visual"]
@@ -37,9 +41,13 @@ class FusionOptions(AttentionOptions):
 
     Attributes:
         position: see the head of this module.
+        decision_layer: a Linear after a decision fusion, see there too.
     """
 
+    early: ClassVar[Mapping[str, Any]] = {**AttentionOptions.early, "decision_layer": True}
+
     position: Position = "late"
+    decision_layer: bool = False
 
 
 class ProjectedOptions(FusionOptions):
@@ -299,7 +307,7 @@ class DMRN(Fusion):
 class AudioVisual(TwoModalityInput):
     """A model of both modalities with one fusion; see the head of this module.
 
-    DMRFE is an ensemble: each member has its own fusion and head on the same two BiLSTMs, and the logits are such that
+    DMRFE is an ensemble: each member has its own fusion and head on the same two LSTMs, and the logits are such that
     their softmax is the mean of the members' probabilities.
 
     Args:
@@ -321,20 +329,19 @@ class AudioVisual(TwoModalityInput):
         super().__init__(dims)
         self.position = position
         self.pooling = VisualPooling(dims, options if isinstance(options, AttentionOptions) else None)
-        temporal, classes = 2 * options.lstm_dims, dims.num_classes
+        classes = dims.num_classes
         if position == "early":
             self.fusions = nn.ModuleList([make_fusion(dims.audio_dims, dims.visual_dims)])
-            self.lstm = BiLSTM(self._fused_dims, options.lstm_dims)
-            self.heads = nn.ModuleList([mlp_head(temporal, options.head_dims, classes)])
+            self.lstm = lstm_over(self._fused_dims, options)
+            self.heads = nn.ModuleList([head_of(self.lstm.out_dims, classes, options)])
             return
-        self.audio_lstm = BiLSTM(dims.audio_dims, options.lstm_dims)
-        self.visual_lstm = BiLSTM(dims.visual_dims, options.lstm_dims)
+        self.audio_lstm, self.visual_lstm = lstm_over(dims.audio_dims, options), lstm_over(dims.visual_dims, options)
+        temporal = self.audio_lstm.out_dims
         if position == "decision":
-            self.audio_head = mlp_head(temporal, options.head_dims, classes)
-            self.visual_head = mlp_head(temporal, options.head_dims, classes)
+            self.audio_head, self.visual_head = head_of(temporal, classes, options), head_of(temporal, classes, options)
             temporal = classes
         self.fusions = nn.ModuleList(make_fusion(temporal, temporal) for _ in range(members))
-        self.heads = nn.ModuleList(self._fused_head(options.head_dims) for _ in range(members))
+        self.heads = nn.ModuleList(self._fused_head(options) for _ in range(members))
 
     @property
     def _fused_dims(self) -> int:
@@ -342,12 +349,14 @@ class AudioVisual(TwoModalityInput):
         assert isinstance(fusion, Fusion)
         return fusion.out_dims
 
-    def _fused_head(self, head_dims: int) -> nn.Module:
+    def _fused_head(self, options: TianOptions) -> nn.Module:
+        classes = self.dims.num_classes
         if self.position == "late" and isinstance(self.fusions[0], Concat):
-            return mlp_head(self._fused_dims, head_dims, self.dims.num_classes)
-        head = nn.Linear(self._fused_dims, self.dims.num_classes)
-        nn.init.xavier_uniform_(head.weight)
-        return head
+            return head_of(self._fused_dims, classes, options)
+        gives_classes = self.position == "decision" and not isinstance(self.fusions[0], Concat | Bilinear)
+        if gives_classes and isinstance(options, FusionOptions) and not options.decision_layer:
+            return nn.Identity()
+        return linear(self._fused_dims, classes)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C); ``gates`` (B, T) are shown by Gated, GMB and GMU."""
@@ -397,8 +406,8 @@ def _table_2(
 
 
 ENTRIES: Mapping[str, Entry] = {
-    "a+v": Entry("audio and visual, concatenated after their BiLSTMs", TIAN, TianOptions, _concat),
-    "a+v-att": Entry("audio and attended visual, concatenated after their BiLSTMs", TIAN, AttentionOptions, _concat),
+    "a+v": Entry("audio and visual, concatenated after their LSTMs", TIAN, TianOptions, _concat),
+    "a+v-att": Entry("audio and attended visual, concatenated after their LSTMs", TIAN, AttentionOptions, _concat),
     "additive": _table_2("addition", ProjectedOptions, _of_sizes(lambda a, v, result, o: Additive(a, v, result))),
     "maxpooling": _table_2(
         "their maximum", ProjectedOptions, _of_sizes(lambda a, v, result, o: MaxPooling(a, v, result))

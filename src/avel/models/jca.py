@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import AttentionForm, AudioGuidedAttention, BiLSTM, without_padding
+from avel.models.layers import AttentionForm, AudioGuidedAttention, SegmentLSTM, without_padding
 from avel.models.options import Dims, Layers, Options, Share, Size
 from avel.models.recurrence import Step, scan
 
@@ -110,7 +110,7 @@ class LstmLayer(nn.Module):
 
     def __init__(self, input_dims: int, hidden_dims: int, learns_start: bool) -> None:
         super().__init__()
-        self.lstm = BiLSTM(input_dims, hidden_dims)
+        self.lstm = SegmentLSTM(input_dims, hidden_dims)
         self.start = _first_states(2, 2, hidden_dims) if learns_start else None
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:

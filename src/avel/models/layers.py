@@ -87,41 +87,49 @@ def mean_over_time(x: Tensor, valid: Tensor) -> Tensor:
     return without_padding(x, valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1)[:, None].to(x.dtype)
 
 
+def linear(input_dims: int, output_dims: int) -> nn.Linear:
+    """A Linear whose weights start Glorot-uniform."""
+    layer = nn.Linear(input_dims, output_dims)
+    nn.init.xavier_uniform_(layer.weight)
+    return layer
+
+
 def mlp_head(input_dims: int, hidden_dims: int, num_classes: int) -> nn.Sequential:
     """ReLU, Linear, ReLU, Linear, as the head of Tian et al.'s released code; Glorot-uniform weights, as there."""
-    head = nn.Sequential(nn.ReLU(), nn.Linear(input_dims, hidden_dims), nn.ReLU(), nn.Linear(hidden_dims, num_classes))
-    for layer in head:
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
-    return head
+    return nn.Sequential(nn.ReLU(), linear(input_dims, hidden_dims), nn.ReLU(), linear(hidden_dims, num_classes))
 
 
-class BiLSTM(nn.Module):
-    """One bidirectional LSTM layer over the segments that are valid.
+class SegmentLSTM(nn.Module):
+    """One LSTM layer over the segments that are valid.
 
     Args:
         input_dims: D.
         hidden_dims: H, in each direction.
+        bidirectional: N = 2 directions, from the first segment on and from the last one back; else N = 1, the first.
+
+    Attributes:
+        out_dims: N H, features of the result.
     """
 
-    def __init__(self, input_dims: int, hidden_dims: int) -> None:
+    def __init__(self, input_dims: int, hidden_dims: int, *, bidirectional: bool = True) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(input_dims, hidden_dims, batch_first=True, bidirectional=True)
+        self.out_dims = (2 if bidirectional else 1) * hidden_dims
+        self.lstm = nn.LSTM(input_dims, hidden_dims, batch_first=True, bidirectional=bidirectional)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, 2 H), zero where padding; padding may lie anywhere, and is as if it were not there."""
+        """(B, T, D) to (B, T, N H), zero where padding; padding may lie anywhere, and is as if it were not there."""
         return self.run(x, valid)[0]
 
     def run(self, x: Tensor, valid: Tensor, start: States | None = None) -> tuple[Tensor, States]:
-        """As `forward`, with the states that both directions end in.
+        """As `forward`, with the states that each direction ends in.
 
         Args:
             x: (B, T, D).
             valid: (B, T) bool.
-            start: the states to start from, hidden and cell, each (2, B, H); zeros if left out.
+            start: the states to start from, hidden and cell, each (N, B, H); zeros if left out.
 
         Returns:
-            (B, T, 2 H), and the last states, as ``start``. Those of a video without any valid segment mean nothing.
+            (B, T, N H), and the last states, as ``start``. Those of a video without any valid segment mean nothing.
         """
         if all_valid(valid):
             hidden, states = self.lstm(x, start)
@@ -152,15 +160,17 @@ class BiLSTM(nn.Module):
         """
         steps = torch.arange(x.shape[1], device=x.device)
         is_padding = steps >= count  # (B, T)
-        turned = torch.where(is_padding, steps, count - 1 - steps)[..., None]  # (B, T, 1)
         last = (count - 1).clamp(min=0)[..., None]  # (B, 1, 1)
         x = torch.cat([x, is_padding[..., None].to(x.dtype)], dim=-1)
-        zeros = x.new_zeros(2, x.shape[0], self.lstm.hidden_size)
+        zeros = x.new_zeros(2 if self.lstm.bidirectional else 1, x.shape[0], self.lstm.hidden_size)
         hidden_start, cell_start = start or (zeros, zeros)
+        there, last_hidden, cell = self._exported_way(x, last, hidden_start[:1], cell_start[:1], "")
+        if not self.lstm.bidirectional:
+            return there, (last_hidden, cell)
+        turned = torch.where(is_padding, steps, count - 1 - steps)[..., None]  # (B, T, 1)
         back, last_hidden_back, cell_back = self._exported_way(
             x.gather(1, turned.expand_as(x)), last, hidden_start[1:], cell_start[1:], "_reverse"
         )
-        there, last_hidden, cell = self._exported_way(x, last, hidden_start[:1], cell_start[:1], "")
         both = torch.cat([there, back.gather(1, turned.expand_as(back))], dim=-1)
         return both, (torch.cat([last_hidden, last_hidden_back]), torch.cat([cell, cell_back]))
 

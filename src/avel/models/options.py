@@ -4,6 +4,7 @@ Both hold numbers and words only, so that they can be written into a checkpoint,
 one, from a settings file or from a command line.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import pydantic
@@ -98,3 +99,6 @@ class Options(Checked):
     """Base of every model's options: numbers, truth values and words, each with what is allowed in its type."""
 
     called: ClassVar[str] = "option"
+
+    early: ClassVar[Mapping[str, Any]] = {}
+    """Options that the first checkpoints do not name, since there was no other form, and what they mean."""

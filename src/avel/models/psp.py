@@ -32,18 +32,21 @@ from torch.nn import functional
 
 from avel.models.base import ModelOutput, TaskLoss, TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import AudioGuidedAttention, BiLSTM, Form, without_padding
+from avel.models.layers import AttentionForm, AudioGuidedAttention, Form, SegmentLSTM, without_padding
 from avel.models.options import Dims, Share, Size
-from avel.models.tian2018 import AttentionOptions
+from avel.models.tian2018 import LstmSizes
 
 AVE_SEGMENTS = 10
 """Segments of a video in AVE, for which the threshold is given."""
 
 
-class PspOptions(AttentionOptions):
-    """Options of PSP; ``attention`` and its sizes are those of A+V-att.
+class PspOptions(LstmSizes):
+    """Options of PSP.
 
     Attributes:
+        attention: how the audio is added to the regions, see `avel.models.layers.AudioGuidedAttention`.
+        attention_dims: d, to which both modalities are projected.
+        attention_hidden_dims: k.
         form: of the network, see the head of this module.
         threshold: smallest weight of a pair that propagates, in a video of ten segments.
         embedding_dims: to which both modalities are mapped before the BiLSTM; the form ``weak`` does so with the
@@ -52,6 +55,9 @@ class PspOptions(AttentionOptions):
         similarity_weight: of the loss of the pairs' similarity, from 0 to 10,000.
     """
 
+    attention: AttentionForm = "paper"
+    attention_dims: Size = 512
+    attention_hidden_dims: Size = 49
     form: Form = "supervised"
     threshold: Share = 0.099
     embedding_dims: Size = 128
@@ -149,8 +155,8 @@ class Psp(TwoModalityInput):
         self.embed_audio = nn.Identity() if is_weak else _embedding(dims.audio_dims, size)
         self.embed_visual = nn.Linear(dims.visual_dims, size) if is_weak else _embedding(dims.visual_dims, size)
         self.attention = AudioGuidedAttention.of(dims, options, heard_dims)
-        self.audio_lstm = BiLSTM(heard_dims, options.lstm_dims)
-        self.visual_lstm = BiLSTM(size, options.lstm_dims)
+        self.audio_lstm = SegmentLSTM(heard_dims, options.lstm_dims)
+        self.visual_lstm = SegmentLSTM(size, options.lstm_dims)
         self.propagation = PositiveSamplePropagation(2 * options.lstm_dims, options)
         self.head = nn.Sequential(
             nn.Linear(2 * options.lstm_dims, options.head_dims, bias=False),

@@ -1,37 +1,61 @@
 """Audio-visual event localization of Tian et al., ECCV 2018: encoders and the models of one modality.
 
-Each segment's regions are pooled by their mean or by audio-guided visual attention, each modality goes through a
-BiLSTM over the segments, and a head that all segments share gives their classes. The models that join both modalities
-are in `avel.models.fusion`.
+Each segment's regions are pooled by their mean or by audio-guided visual attention, each modality goes through an LSTM
+over the segments (Eq. 1), and a linear head that all segments share gives their classes. The models that join both
+modalities are in `avel.models.fusion`.
 
 Weak supervision (W-A, W-V, ...) is the same models: the task pools their segments' logits (Eq. 7), not the model.
 
-What the paper leaves open and the authors' released code settles: one BiLSTM layer with 128 units in each direction,
-the head ReLU-Linear(64)-ReLU-Linear, Glorot-uniform weights of attention and head.
+The authors' released code has an LSTM in both directions (``recurrence="bilstm"``) and the head
+ReLU-Linear(64)-ReLU-Linear (``head="mlp"``). What the paper leaves open is as there: one layer, 128 units in each
+direction, Glorot-uniform weights of attention and head.
 """
 
 from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import AttentionForm, AudioGuidedAttention, BiLSTM, mean_over_regions, mlp_head, without_padding
+from avel.models.layers import (
+    AttentionForm,
+    AudioGuidedAttention,
+    SegmentLSTM,
+    linear,
+    mean_over_regions,
+    mlp_head,
+    without_padding,
+)
 from avel.models.options import Dims, Options, Size
 
 TIAN = "Tian et al., ECCV 2018"
 
 
-class TianOptions(Options):
-    """Options of A, V and A+V.
+class LstmSizes(Options):
+    """Sizes of the released code of Tian et al., which later papers build on.
 
     Attributes:
-        lstm_dims: units of a BiLSTM in each direction.
-        head_dims: hidden units of the head.
+        lstm_dims: units of an LSTM in each direction.
+        head_dims: hidden units of the head, where it has any.
     """
 
     lstm_dims: Size = 128
     head_dims: Size = 64
+
+
+class TianOptions(LstmSizes):
+    """Options of A, V and A+V.
+
+    Attributes:
+        recurrence: ``lstm`` as Eq. 1, from the first segment on; ``bilstm`` in both directions, as the released code.
+        head: ``linear``, the paper's "shared FC layer"; ``mlp`` with hidden units, as the released code.
+    """
+
+    early: ClassVar[Mapping[str, Any]] = {"recurrence": "bilstm", "head": "mlp"}
+
+    recurrence: Literal["lstm", "bilstm"] = "lstm"
+    head: Literal["linear", "mlp"] = "linear"
 
 
 class AttentionOptions(TianOptions):
@@ -46,6 +70,18 @@ class AttentionOptions(TianOptions):
     attention: AttentionForm = "paper"
     attention_dims: Size = 512
     attention_hidden_dims: Size = 49
+
+
+def lstm_over(input_dims: int, options: TianOptions) -> SegmentLSTM:
+    """The recurrent layer over the segments that options ask for."""
+    return SegmentLSTM(input_dims, options.lstm_dims, bidirectional=options.recurrence == "bilstm")
+
+
+def head_of(input_dims: int, num_classes: int, options: TianOptions) -> nn.Module:
+    """The head that options ask for."""
+    if options.head == "mlp":
+        return mlp_head(input_dims, options.head_dims, num_classes)
+    return linear(input_dims, num_classes)
 
 
 class VisualPooling(nn.Module):
@@ -74,8 +110,8 @@ class AudioOnly(TwoModalityInput):
 
     def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__(dims)
-        self.lstm = BiLSTM(dims.audio_dims, options.lstm_dims)
-        self.head = mlp_head(2 * options.lstm_dims, options.head_dims, dims.num_classes)
+        self.lstm = lstm_over(dims.audio_dims, options)
+        self.head = head_of(self.lstm.out_dims, dims.num_classes, options)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""
@@ -93,8 +129,8 @@ class VisualOnly(TwoModalityInput):
     def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__(dims)
         self.pooling = VisualPooling(dims, options if isinstance(options, AttentionOptions) else None)
-        self.lstm = BiLSTM(dims.visual_dims, options.lstm_dims)
-        self.head = mlp_head(2 * options.lstm_dims, options.head_dims, dims.num_classes)
+        self.lstm = lstm_over(dims.visual_dims, options)
+        self.head = head_of(self.lstm.out_dims, dims.num_classes, options)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""

@@ -47,6 +47,7 @@ class Paper:
         rows: of all tables, in their order. Rows of the same training, also of other papers, share its result.
         expected: names of rows of which the paper says that the first is better than the second.
         released: settings in which the authors' code departs from the paper.
+        released_weak: the same of weak training alone.
         released_options: the same for options, of those models that have them.
         leaderboard: methods, each with the names of its supervised and its weakly supervised row; ``None`` where there
             is none.
@@ -57,6 +58,7 @@ class Paper:
     rows: tuple[Row, ...]
     expected: tuple[tuple[str, str], ...] = ()
     released: Mapping[str, Any] = field(default_factory=dict)
+    released_weak: Mapping[str, Any] = field(default_factory=dict)
     released_options: Mapping[str, Any] = field(default_factory=dict)
     leaderboard: tuple[tuple[str, str | None, str | None], ...] = ()
 

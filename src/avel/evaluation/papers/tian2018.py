@@ -78,7 +78,8 @@ TIAN2018 = Paper(
     rows=(*_table_1(), *_table_2(), *_table_3()),
     expected=_EXPECTED,
     released={"loss": "multi-label-soft-margin", "pooling": "max"},
-    released_options={"attention": "released"},
+    released_weak={"epochs": 250},
+    released_options={"attention": "released", "recurrence": "bilstm", "head": "mlp"},
     leaderboard=(
         ("SSN", "SSN (Sec. 6.3)", None),
         ("ED-TCN", "ED-TCN (Sec. 6.3)", None),
