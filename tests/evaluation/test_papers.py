@@ -46,6 +46,22 @@ def test_folders_name_what_is_switched():
     assert Row(1, "x", 1.0, "a", {"decay_epochs": [5, 20]}).folder == "a-decay_epochs_5_20"
 
 
+@pytest.mark.parametrize(
+    ("name", "count"), [("tian2018", 47), ("xuan2020", 58), ("lin2020", 53), ("duan2021", 20), ("liang2024", 10)]
+)
+def test_every_claim_is_so_in_the_papers_own_numbers(name, count):
+    """All orders that a paper states, each of which its tables have to show."""
+    paper = PAPERS[name]
+    assert len(paper.claims) == count
+    numbers = {row.name: row.paper for row in paper.rows}
+    wrong = [
+        (claim.better, claim.worse)
+        for claim in paper.claims
+        if None not in (numbers[claim.better], numbers[claim.worse]) and numbers[claim.better] <= numbers[claim.worse]
+    ]
+    assert wrong == []
+
+
 def test_numbers_of_lin_and_wang():
     paper = PAPERS["lin2020"]
     numbers = {row.name: row.paper for row in paper.rows}
@@ -96,8 +112,6 @@ def test_numbers_of_xuan():
     assert numbers["W-our model, one-hot"] is None
     full, same = paper.row("A+V, V-att, S-att, Co-att"), paper.row("our model")
     assert (full.folder, full.paper) == (same.folder, same.paper)
-    assert all(numbers[better] > numbers[worse] for better, worse in paper.expected)
-    assert len(paper.expected) == 2 * (2 + 3 + 6 + 3 + 5) + 16
 
 
 def test_weak_rows_of_xuan_are_of_one_kind_of_labels_each():
@@ -118,7 +132,6 @@ def test_numbers_of_duan():
     assert (numbers["Ours"], numbers["DAM"], numbers["ED-TCN"]) == (76.2, 74.5, 46.9)
     assert [numbers[f"Ours w/o {part}"] for part in ("Uni-modal Bi-LSTM", "Joint Bi-LSTM")] == [74.5, 74.9]
     assert [numbers[f"Ours w/ {part}"] for part in ("GRU", "Average Pooling", "Max Pooling")] == [75.3, 75.1, 75.0]
-    assert all(numbers[better] > numbers[worse] for better, worse in paper.expected)
     assert paper.row("Ours").folder == paper.row("Ours w/ Joint Co-Attention").folder
     settings = settings_of(paper, paper.row("Ours"), Reproduction(released=True), 0)
     assert settings.options == {"variant": "code", "attention": "released"}

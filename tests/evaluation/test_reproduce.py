@@ -8,9 +8,9 @@ from tiny_ave import write_ave_folder
 
 from avel.errors import SettingsError
 from avel.evaluation import reproduce as tables
-from avel.evaluation.papers import Paper, Row
+from avel.evaluation.papers import Claim, Paper, Row
 from avel.evaluation.papers.tian2018 import TIAN2018
-from avel.evaluation.reproduce import Reproduction, RowResult, expectations, reproduce, settings_of
+from avel.evaluation.reproduce import Reproduction, RowResult, reproduce, settings_of, verdicts
 from avel.models import registry
 from avel.training.ave_data import open_data
 from avel.training.data import LocalizationData
@@ -91,6 +91,10 @@ def test_rows_are_measured_once(data: LocalizationData, tmp_path: Path, monkeypa
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "tian2018.json"}
     content = json.loads((tmp_path / "tian2018.json").read_text())
     assert [row["mean"] for row in content["rows"]] == [result.mean for result in first]
+    for result in first:
+        assert result.clips is not None
+        shares = 100 * result.clips.right.sum(1) / result.clips.segments.sum()
+        assert shares.tolist() == pytest.approx(list(result.accuracies))
     assert set(first[0].trivial) == {"always background", "true category, whole video (oracle)"}
     assert set(first[2].trivial) == {"random start", "last window"}
 
@@ -126,7 +130,9 @@ def test_mean_and_deviation_by_hand() -> None:
     assert (result.mean, result.std, result.ours) == (62.0, 2.0, "62.0 ± 2.0")
     assert math.isnan(RowResult(TIAN2018.rows[0], (60.0,)).std)
     better = RowResult(next(row for row in TIAN2018.rows if row.name == "A+V"), (61.0,))
-    assert expectations(TIAN2018, [result, better]) == [("A+V", "A", -1.0)]
+    found = verdicts(TIAN2018, [result, better])
+    assert [(one.better, one.worse, one.difference) for one in found] == [("A+V", "A", -1.0)]
+    assert found[0].verdict == "cannot be told"
 
 
 def test_wrong_arguments(data: LocalizationData, tmp_path: Path) -> None:
@@ -138,7 +144,7 @@ def test_wrong_arguments(data: LocalizationData, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="x: rows must have different names, got A again"):
         Paper("x", "", (row, row))
     with pytest.raises(ValueError, match="x: there is no row B"):
-        Paper("x", "", (row,), expected=(("A", "B"),))
+        Paper("x", "", (row,), claims=(Claim("A", "B", ""),))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """``avel reproduce``."""
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from avel.evaluation.leaderboard import Line
     from avel.evaluation.papers import Row
     from avel.evaluation.reproduce import RowResult
+    from avel.evaluation.verdicts import Verdict, VerdictName
 
+
+_STYLES: "dict[VerdictName, str | None]" = {"holds": None, "does not hold": "yellow", "cannot be told": "dim"}
+_COUNTED: "dict[VerdictName, str]" = {
+    "holds": "hold",
+    "does not hold": "do not hold",
+    "cannot be told": "cannot be told",
+}
 
 SECONDS_BETWEEN_EPOCHS = 10.0
 """That are told: a row may have hundreds of short ones."""
@@ -102,9 +111,7 @@ def reproduce(
             return
         results = tables.reproduce(PAPERS[paper], opened, output, how, progress=tell)
     print_tables(PAPERS[paper].title, results, protocol or "validation")
-    for better, worse, difference in tables.expectations(PAPERS[paper], results):
-        holds = "as claimed" if difference > 0 else "[yellow]not as claimed[/yellow]"
-        SafeConsole().print(f"{better} above {worse}: {difference:+.1f} points, {holds}", highlight=False)
+    print_verdicts(tables.verdicts(PAPERS[paper], results))
 
 
 class _RowLines:
@@ -161,6 +168,17 @@ def _print_leaderboard(lines: "list[Line]", protocol: str) -> None:
     )
 
 
+def print_verdicts(verdicts: "list[Verdict]") -> None:
+    """Print what became of each claim, and how many hold."""
+    console = SafeConsole(highlight=False)
+    for one in verdicts:
+        console.print(escape(str(one)), style=_STYLES[one.verdict], soft_wrap=True)
+    counts = Counter(one.verdict for one in verdicts)
+    if verdicts:
+        told = ", ".join(f"{counts[name]} {text}" for name, text in _COUNTED.items())
+        console.print(f"{len(verdicts)} claims: {told} (95 % intervals over clips and seeds)")
+
+
 def print_tables(title: str, results: "list[RowResult]", protocol: str) -> None:
     """Print a paper's tables, its numbers beside ours."""
     console = SafeConsole()
@@ -171,7 +189,8 @@ def print_tables(title: str, results: "list[RowResult]", protocol: str) -> None:
         )
         for result in of_table:
             published = "-" if result.row.paper is None else f"{result.row.paper:.1f}"
-            reason = f" ({result.not_measured})" if result.not_measured else ""
+            mark = "" if result.learned else " (learned nothing)"
+            reason = f" ({result.not_measured})" if result.not_measured else mark
             table.add_row(escape(result.row.name), published, escape(result.ours + reason))
         trivial = next((result.trivial for result in of_table if result.trivial), {})
         for name, accuracy in trivial.items():

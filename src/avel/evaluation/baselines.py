@@ -12,6 +12,7 @@ from avel.metrics.values import Classes
 ALWAYS_BACKGROUND = "always background"
 WHOLE_VIDEO = "true category, whole video (oracle)"
 RANDOM = "random class"
+RANDOM_START = "random start"
 MOST_FREQUENT = "most frequent class of training"
 EVERY_CATEGORY = "always every category"
 TRUE_CATEGORIES = "true categories, whole video (oracle)"

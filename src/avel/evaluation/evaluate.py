@@ -38,6 +38,8 @@ class Evaluation(Record):
         unit: what has a label of its own: a ``segment``, or a whole ``video`` where labels have no times.
         parameters: how many numbers the model has.
         milliseconds_per_clip: how long the model computed, in batches, on the device it was given; it is not written.
+        right_segments: how many segments of each clip are right, where classes exclude each other; it is not written.
+        clip_segments: how many segments each clip has; it is not written.
         about: what else to know of the model: task, protocol, epoch, seed.
         warnings: for a person to read.
     """
@@ -51,6 +53,8 @@ class Evaluation(Record):
     unit: Literal["segment", "video"] = "segment"
     parameters: int = 0
     milliseconds_per_clip: Annotated[float, Field(exclude=True)] = 0.0
+    right_segments: Annotated[tuple[int, ...], Field(exclude=True)] = ()
+    clip_segments: Annotated[tuple[int, ...], Field(exclude=True)] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -108,11 +112,18 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
         data=data.name,
         model=info.model,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
+        right_segments=() if task.multi_label else _right(task, result),
+        clip_segments=tuple(result.valid.sum(1).tolist()),
         milliseconds_per_clip=1000 * predicted.seconds / len(examples),
         about={**about, **{name: info.notes[name] for name in ("epoch", "chosen_on") if name in info.notes}},
         warnings=data.warnings + _warnings(info.notes.get("chosen_on"), split),
         unit="segment" if data.has_times else "video",
     )
+
+
+def _right(task: Task, found: LabelledLogits) -> tuple[int, ...]:
+    right = (task.decide(found.logits) == found.labels.argmax(-1)) & found.valid
+    return tuple(right.sum(1).tolist())
 
 
 def _one_each(

@@ -13,16 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from avel.data.annotations import Split
 from avel.data.ave.dataset import AveDataset
 from avel.documents import parse_json
 from avel.errors import SettingsError
-from avel.evaluation.baselines import ALWAYS_BACKGROUND, WHOLE_VIDEO
+from avel.evaluation.baselines import ALWAYS_BACKGROUND, RANDOM_START, WHOLE_VIDEO
 from avel.evaluation.evaluate import evaluate
 from avel.evaluation.papers import Paper, Row
+from avel.evaluation.verdicts import ClipResults, Verdict, verdict
 from avel.features.recipe import digest_of
 from avel.files import write_text
 from avel.matching.data import load_clips
+from avel.matching.localization import DIRECTIONS, predicted_starts, short_events
 from avel.matching.localization import evaluate as evaluate_matching
 from avel.matching.training import MatcherName, MatchingSettings, Misaligned
 from avel.matching.training import train as train_matching
@@ -34,6 +38,10 @@ from avel.training.settings import BOTH, NOISY, TrainingSettings, from_mapping
 from avel.training.state import Epoch
 
 RESULT_FILE = "row.json"
+LEARNED_POINTS = 1.0
+"""Percentage points above a trivial answer from which on a row has learned something."""
+
+_NO_LEARNING = (ALWAYS_BACKGROUND, RANDOM_START)
 _COSTS = ("parameters", "training_seconds", "milliseconds_per_clip")
 
 
@@ -51,6 +59,7 @@ class RowResult:
         row: of the paper.
         accuracies: in percent, one a seed.
         trivial: accuracy in percent of what needs no learning, by name.
+        clips: how each test clip was answered with each seed; ``None`` where that was not kept.
         costs: ``parameters`` of the model, and means over the seeds: ``training_seconds``, up to the last epoch and
             without the validation, and ``milliseconds_per_clip``, in batches. Empty for cross-modality localization.
         not_measured: why, for a row that was not.
@@ -61,6 +70,13 @@ class RowResult:
     trivial: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     not_measured: str = ""
+    clips: ClipResults | None = field(default=None, compare=False)
+
+    @property
+    def learned(self) -> bool:
+        """Whether it is more than a point above the answer that needs neither learning nor the truth."""
+        floor = next((self.trivial[name] for name in _NO_LEARNING if name in self.trivial), -math.inf)
+        return not self.accuracies or self.mean > floor + LEARNED_POINTS
 
     @property
     def mean(self) -> float:
@@ -90,6 +106,7 @@ class RowResult:
             "std": None if math.isnan(self.std) else self.std,
             "trivial": dict(self.trivial),
             "costs": dict(self.costs),
+            "learned": self.learned,
             "not_measured": self.not_measured,
         }
 
@@ -149,8 +166,14 @@ def reproduce(
         raise ValueError(f"{paper.title} has tables {', '.join(map(str, paper.tables))}, got {unknown[0]}.")
     rows = [row for row in paper.rows if row.table in (how.tables or paper.tables)]
     results = [measure(paper, row, data, folder, how, progress=progress) for row in rows]
-    content = [result.to_dict() for result in results]
-    text = json.dumps({"paper": paper.title, "data": data.name, "how": _described(how), "rows": content}, indent=2)
+    content = {
+        "paper": paper.title,
+        "data": data.name,
+        "how": _described(how),
+        "rows": [result.to_dict() for result in results],
+        "claims": [one.to_dict() for one in verdicts(paper, results)],
+    }
+    text = json.dumps(content, indent=2)
     write_text(Path(folder) / f"{paper.name}.json", text + "\n")
     return results
 
@@ -177,13 +200,20 @@ def measure(
         kept.append(_measured(paper, row, data, Path(folder), how, seed, epoch_told))
         tell(row, seed, f"{kept[-1]['accuracy'][row.measure]:.1f} %")
     costs = {name: statistics.fmean(run[name] for run in kept) for name in _COSTS if name in kept[0]}
-    return RowResult(row, tuple(run["accuracy"][row.measure] for run in kept), kept[-1]["trivial"], costs)
+    accuracies = tuple(run["accuracy"][row.measure] for run in kept)
+    return RowResult(row, accuracies, kept[-1]["trivial"], costs, clips=_clips(kept, row.measure))
 
 
-def expectations(paper: Paper, results: Sequence[RowResult]) -> list[tuple[str, str, float]]:
-    """Pairs of rows that the paper has an order for, with the difference of their means in percentage points."""
-    means = {result.row.name: result.mean for result in results if result.accuracies}
-    return [(a, b, means[a] - means[b]) for a, b in paper.expected if a in means and b in means]
+def verdicts(paper: Paper, results: Sequence[RowResult]) -> list[Verdict]:
+    """What became of each claim of a paper whose rows were measured."""
+    measured = {result.row.name: result for result in results if result.accuracies}
+    learned = {name: result.learned for name, result in measured.items()}
+    found = []
+    for claim in paper.claims:
+        if claim.better in measured and claim.worse in measured:
+            better, worse = measured[claim.better], measured[claim.worse]
+            found.append(verdict(claim, (better.mean, worse.mean), (better.clips, worse.clips), learned))
+    return found
 
 
 def settings_of(paper: Paper, row: Row, how: Reproduction, seed: int) -> TrainingSettings:
@@ -271,6 +301,7 @@ def _localize(data: LocalizationData, settings: TrainingSettings, run: Path, pro
     return {
         "accuracy": {"test": share[""]},
         "trivial": {name: share[name] for name in (ALWAYS_BACKGROUND, WHOLE_VIDEO)},
+        "clips": {"test": list(found.right_segments), "segments": list(found.clip_segments)},
         "epoch": trained.best_epoch,
         "chosen_on": trained.chosen_on,
         "event_f1": _or_none(found.metrics.events.f1),
@@ -278,6 +309,15 @@ def _localize(data: LocalizationData, settings: TrainingSettings, run: Path, pro
         "training_seconds": round(sum(epoch.seconds for epoch in trained.history), 1),
         "milliseconds_per_clip": round(found.milliseconds_per_clip, 3),
     }
+
+
+def _clips(kept: Sequence[Mapping[str, Any]], measure: str) -> ClipResults | None:
+    """Of all seeds, if they were kept and are of the same clips."""
+    found = [run["clips"] for run in kept if "clips" in run]
+    if len(found) < len(kept) or any(clips["segments"] != found[0]["segments"] for clips in found):
+        return None
+    right = np.array([clips[measure] for clips in found], np.int64)
+    return ClipResults(right, np.array(found[0]["segments"], np.int64))
 
 
 def _tell_epoch(tell: RowProgress, row: Row, seed: int, epoch: Epoch, epochs: int) -> None:
@@ -291,9 +331,20 @@ def _match(data: LocalizationData, settings: MatchingSettings) -> dict[str, Any]
     trained = train_matching(splits["train"], settings, splits.get("val"))
     test = splits["test"]
     found = evaluate_matching(trained.matcher, test.visual, test.audio, test.spans)
+    kept = short_events(test.spans, test.visual.shape[1])
+    spans = test.spans[kept]
+    hits = {
+        direction: (
+            predicted_starts(trained.matcher, test.visual[kept], test.audio[kept], spans, direction) == spans[:, 0]
+        )
+        .astype(int)
+        .tolist()
+        for direction in DIRECTIONS
+    }
     return {
         "accuracy": {"a2v": 100 * found.a2v, "v2a": 100 * found.v2a},
-        "trivial": {"random start": 100 * found.random_start, "last window": 100 * found.last_window},
+        "clips": {"a2v": hits["a2v"], "v2a": hits["v2a"], "segments": [1] * len(spans)},
+        "trivial": {RANDOM_START: 100 * found.random_start, "last window": 100 * found.last_window},
         "epoch": trained.epoch,
         "chosen_on": "val" if "val" in splits else "the last epoch",
     }

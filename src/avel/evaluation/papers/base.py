@@ -38,6 +38,26 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """That one row is better than another.
+
+    Attributes:
+        better: name of the row that is said to be better.
+        worse: name of the other.
+        where: the place in the paper that says so.
+    """
+
+    better: str
+    worse: str
+    where: str
+
+
+def claims(where: str, *pairs: tuple[str, str]) -> tuple[Claim, ...]:
+    """Claims of one place, each a better and a worse row."""
+    return tuple(Claim(better, worse, where) for better, worse in pairs)
+
+
+@dataclass(frozen=True)
 class Paper:
     """A paper's tables.
 
@@ -45,7 +65,7 @@ class Paper:
         name: short, as the command line takes it.
         title: authors, conference and year.
         rows: of all tables, in their order. Rows of the same training, also of other papers, share its result.
-        expected: names of rows of which the paper says that the first is better than the second.
+        claims: every order of rows that the paper states in words, or draws a conclusion from.
         released: settings in which the authors' code departs from the paper.
         released_weak: the same of weak training alone.
         released_options: the same for options, of those models that have them.
@@ -56,7 +76,7 @@ class Paper:
     name: str
     title: str
     rows: tuple[Row, ...]
-    expected: tuple[tuple[str, str], ...] = ()
+    claims: tuple[Claim, ...] = ()
     released: Mapping[str, Any] = field(default_factory=dict)
     released_weak: Mapping[str, Any] = field(default_factory=dict)
     released_options: Mapping[str, Any] = field(default_factory=dict)
@@ -67,8 +87,11 @@ class Paper:
         repeated = {name for name in names if names.count(name) > 1}
         if repeated:
             raise ValueError(f"{self.name}: rows must have different names, got {', '.join(sorted(repeated))} again.")
-        in_use = {name for pair in self.expected for name in pair}
+        in_use = {name for claim in self.claims for name in (claim.better, claim.worse)}
         in_use |= {name for _, *rows in self.leaderboard for name in rows if name is not None}
+        pairs = [(claim.better, claim.worse) for claim in self.claims]
+        if len(set(pairs)) < len(pairs):
+            raise ValueError(f"{self.name}: {max(pairs, key=pairs.count)} is claimed twice.")
         if in_use - set(names):
             raise ValueError(f"{self.name}: there is no row {', '.join(sorted(in_use - set(names)))}.")
 

@@ -6,7 +6,7 @@ difference is the model and how much the training, with full labels and with wea
 
 from typing import Any
 
-from avel.evaluation.papers.base import Paper, Row
+from avel.evaluation.papers.base import Paper, Row, claims
 from avel.models import registry
 
 _PARTS: dict[str, dict[str, Any]] = {
@@ -29,7 +29,8 @@ RECOMMENDED = Paper(
         Row(2, "W-A+V-att", None, "a+v-att", {"task": "weak"}),
         Row(2, "W-A+V-att, trained as recommended", None, "a+v-att", {"task": "weak", **_TRAINING}),
     ),
-    expected=(
+    claims=claims(
+        "docs/recommended.md",
         *(("recommended", f"recommended, {name}") for name in _PARTS),
         ("recommended", "A+V-att, trained as recommended"),
         ("recommended", "A+V-att"),

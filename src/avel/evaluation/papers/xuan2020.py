@@ -11,7 +11,7 @@ AVEL is A+V-att of Tian et al., AVSDN that of Lin et al., ICASSP 2019, and CAM t
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from avel.evaluation.papers.base import Paper, Row
+from avel.evaluation.papers.base import Claim, Paper, Row, claims
 
 _OFF = ("spatial_attention", "self_attention", "co_attention")
 _ALONE = dict.fromkeys(_OFF, False)
@@ -61,19 +61,28 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"options": dict(options)} if options else {}
 
 
-def _expected() -> Iterable[tuple[str, str]]:
+def _claims() -> Iterable[Claim]:
     """That two modalities are better than one, every attention better than none, and more of them better than fewer."""
     for task in ("", "W-"):
-        yield from ((f"{task}A+V", f"{task}{one}") for one in ("A", "V"))
+        both = f"{task}A+V"
+        yield from claims("Ablation Studies, rows 1-3", (both, f"{task}A"), (both, f"{task}V"))
         with_both = [set(name.split(", ")) for name in _TABLE_1 if name.startswith("A+V")]
         for more in with_both:
-            yield from (
-                (f"{task}{_name(more)}", f"{task}{_name(fewer)}")
-                for fewer in with_both
-                if fewer < more and len(more) == len(fewer) + 1
+            yield from claims(
+                "Ablation Studies, rows 4-10",
+                *(
+                    (f"{task}{_name(more)}", f"{task}{_name(fewer)}")
+                    for fewer in with_both
+                    if fewer < more and len(more) == len(fewer) + 1
+                ),
             )
-        yield from ((f"{task}our model", f"{task}{other}") for other in _TABLE_2 if other != "our model")
-    yield from ((name, f"W-{name}") for name in (*_TABLE_1, *_TABLE_2))
+        alone = f"{task}A+V, Co-att"
+        yield from claims("Ablation Studies, rows 4-6", (alone, f"{task}A+V, V-att"), (alone, f"{task}A+V, S-att"))
+        yield from claims(
+            "Comparison Results",
+            *((f"{task}our model", f"{task}{other}") for other in _TABLE_2 if other != "our model"),
+        )
+    yield from claims("Tables 1 and 2", *((name, f"W-{name}") for name in (*_TABLE_1, *_TABLE_2)))
 
 
 def _name(parts: set[str]) -> str:
@@ -84,6 +93,6 @@ XUAN2020 = Paper(
     name="xuan2020",
     title="Xuan et al., AAAI 2020",
     rows=(*_rows(1, _TABLE_1), *_rows(2, _TABLE_2)),
-    expected=tuple(_expected()),
+    claims=tuple(_claims()),
     leaderboard=(("CMAN", "our model", "W-our model, one-hot"),),
 )
