@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from avel.data.annotations import AnnotationSet
 from avel.data.formats import read_annotations
-from avel.data.formats.naming import name_of
+from avel.data.formats.naming import one_line
 from avel.events import Event, Localization, by_start
 
 HEADER = "video,start_seconds,end_seconds,category,split\n"
@@ -41,14 +41,19 @@ def read_back(folder: Path, name: str, text: str, **more: object) -> tuple[Path,
     return path, read_annotations(path, **more)
 
 
-def rounded_spans(found: AnnotationSet, digits: int) -> list[tuple[str, float, float]]:
-    """Category, start and end of each event."""
-    return sorted((e.category, round(e.start_seconds, digits), round(e.end_seconds, digits)) for e in found.events)
+def rounded_spans(found: AnnotationSet, digits: int) -> list[tuple[str, float, float, str]]:
+    """Category, start, end and modality of each event; an event without a modality is both heard and seen."""
+    return sorted(
+        (e.category, round(e.start_seconds, digits), round(e.end_seconds, digits), e.modality or "audio-visual")
+        for e in found.events
+    )
 
 
-def expected(found: list[Event], digits: int) -> list[tuple[str, float, float]]:
+def expected(found: list[Event], digits: int) -> list[tuple[str, float, float, str]]:
     """What should be read back."""
-    return sorted((name_of(e), round(e.start_seconds, digits), round(e.end_seconds, digits)) for e in found)
+    return sorted(
+        (one_line(e.category), round(e.start_seconds, digits), round(e.end_seconds, digits), e.modality) for e in found
+    )
 
 
 def as_accepted(text: str) -> str:

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from avel.cli.console import say
 from avel.data.formats import LabelFormat
+from avel.data.formats.label_file import CategoryFrom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,8 @@ DataArgument = Annotated[
     typer.Argument(
         metavar="[DATA]",
         help="The data: a folder in AVE's layout, or a feature store of AVE's videos. With --videos they are labels of "
-        "your own: a CSV, ELAN, Audacity or Label Studio file, or a folder of such files.",
+        "your own: a file of one of the label formats, such as CSV, ELAN, Audacity or Label Studio, or a folder of "
+        "such files.",
     ),
 ]
 DataOption = Annotated[
@@ -39,13 +41,42 @@ StoreOption = Annotated[
 ]
 FormatOption = Annotated[
     LabelFormat | None,
-    typer.Option(help="The format of your labels, if avel does not recognize it. [default: found out]"),
+    typer.Option(
+        "--labels-format",
+        "--format",
+        help="The format of your labels, if avel does not recognize it. [default: found out]",
+    ),
 ]
 FrameRateOption = Annotated[
     float | None,
     typer.Option(
         "--frames-per-second",
-        help="The frames per second of Label Studio's timelines, as they are set there; only such labels need it.",
+        help="The frames per second of Label Studio's timelines, as they are set there, or of the video that CVAT's "
+        "tracks are of; only such labels need it.",
+    ),
+]
+TierOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tier",
+        metavar="NAME",
+        help="A tier of ELAN or Praat whose annotations are events; a pattern such as 'event*' stands for several. May "
+        "be given several times. [default: ELAN's tiers that depend on no other tier, all of Praat's]",
+    ),
+]
+CategoryFromOption = Annotated[
+    CategoryFrom | None,
+    typer.Option(
+        "--category-from",
+        help="What an annotation's category is in ELAN's and Praat's files: its text, or the name of its tier. "
+        "[default: text]",
+    ),
+]
+AnnotatorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The person whose annotations are read where several people annotated a task of Label Studio: a name, an "
+        "e-mail address or a number. [default: the ground truth]"
     ),
 ]
 AnnotationsOption = Annotated[
@@ -100,7 +131,7 @@ def source_of(
     data = argument if argument is not None else option
     assert data is not None
     if videos is None:
-        names = {"format": "labels_format"}
+        names = {"format": "labels_format", "tiers": "tier"}
         given = [*_given({names.get(name, name): value for name, value in own.items()}), *_given(features or {})]
         if given:
             raise ValueError(f"{', '.join(given)}: only for labels of your own. Add --videos DIR.")

@@ -9,12 +9,15 @@ import typer
 from avel.cli.console import Debug, printable, usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
+    AnnotatorOption,
+    CategoryFromOption,
     DataArgument,
     DataOption,
     FeaturesOption,
     FormatOption,
     FrameRateOption,
     StoreOption,
+    TierOption,
     VideosOption,
     source_of,
 )
@@ -32,6 +35,9 @@ def evaluate(
     store: StoreOption = None,
     labels_format: FormatOption = None,
     frames_per_second: FrameRateOption = None,
+    tier: TierOption = None,
+    category_from: CategoryFromOption = None,
+    annotator: AnnotatorOption = None,
     split: Annotated[Split, typer.Option(help="The part of the data that the model is measured on.")] = "test",
     output: Annotated[
         Path | None,
@@ -57,7 +63,14 @@ def evaluate(
             data,
             data_option,
             videos,
-            own={"store": store, "format": labels_format, "frames_per_second": frames_per_second},
+            own={
+                "store": store,
+                "format": labels_format,
+                "frames_per_second": frames_per_second,
+                "tiers": tier,
+                "category_from": category_from,
+                "annotator": annotator,
+            },
             ave={"annotations": annotations, "features_of": features_of},
         )
         found = evaluate_on(checkpoint, source, split, device=device, listener=ConsoleListener())

@@ -8,6 +8,8 @@ import typer
 from avel.cli.console import Debug, printable, usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
+    AnnotatorOption,
+    CategoryFromOption,
     DataArgument,
     DataOption,
     FeaturesOption,
@@ -15,6 +17,7 @@ from avel.cli.data_options import (
     FrameRateOption,
     SetOption,
     StoreOption,
+    TierOption,
     VideosOption,
     changes,
     source_of,
@@ -35,6 +38,9 @@ def train(
     store: StoreOption = None,
     labels_format: FormatOption = None,
     frames_per_second: FrameRateOption = None,
+    tier: TierOption = None,
+    category_from: CategoryFromOption = None,
+    annotator: AnnotatorOption = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -210,7 +216,14 @@ def train(
             data,
             data_option,
             videos,
-            own={"store": store, "format": labels_format, "frames_per_second": frames_per_second},
+            own={
+                "store": store,
+                "format": labels_format,
+                "frames_per_second": frames_per_second,
+                "tiers": tier,
+                "category_from": category_from,
+                "annotator": annotator,
+            },
             ave={"annotations": annotations, "features_of": features_of},
             features={"preset": preset, "visual": visual, "audio": audio, "segment_seconds": segment_seconds},
             output=output,

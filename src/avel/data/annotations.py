@@ -6,10 +6,10 @@ and writes label files.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
-from avel.events import BACKGROUND
+from avel.events import BACKGROUND, MODALITIES, Modality
 
 Split = Literal["train", "val", "test"]
 WeakProtocol = Literal["one-hot", "proportion"]
@@ -27,6 +27,7 @@ class Annotation:
         end_seconds: last moment, exclusive; after ``start_seconds``.
         category: name of the event category, never `BACKGROUND`.
         split: part of the data set, one of `SPLITS`, or ``None`` when the file does not say.
+        modality: whether the event is both heard and seen, or only one of them; ``None`` when the file does not say.
     """
 
     video: str
@@ -34,6 +35,7 @@ class Annotation:
     end_seconds: float
     category: str
     split: Split | None = None
+    modality: Modality | None = None
 
     def __post_init__(self) -> None:
         if not self.video:
@@ -53,6 +55,8 @@ class Annotation:
             raise ValueError(f"'{BACKGROUND}' is where no event is, not an event category. Leave such spans out.")
         if self.split is not None and self.split not in SPLITS:
             raise ValueError(f"Unknown split '{self.split}'. Supported splits are {', '.join(SPLITS)}.")
+        if self.modality is not None and self.modality not in MODALITIES:
+            raise ValueError(f"Unknown modality '{self.modality}'. Supported modalities are {', '.join(MODALITIES)}.")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class AnnotationSet:
         videos_without_event: split (or ``None``) of each video that was looked at and has no event.
         source: the file or folder it was read from.
         where: for messages, the place in the files where each video is first named.
+        warnings: what was left out or understood in a way that a person should know, each with its file.
     """
 
     events: tuple[Annotation, ...]
@@ -72,6 +77,7 @@ class AnnotationSet:
     videos_without_event: Mapping[str, Split | None] = field(default_factory=dict)
     source: str = ""
     where: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -114,6 +120,29 @@ class AnnotationSet:
             videos_without_event={v: s for v, s in self.videos_without_event.items() if s == split},
             source=self.source,
             where=self.where,
+            warnings=self.warnings,
+        )
+
+    def only_audio_visual(self) -> "AnnotationSet":
+        """The set without the events that are marked as only heard or only seen, which `warnings` then says.
+
+        Their videos stay, and so do the categories if an event that stays has them.
+        """
+        kept = tuple(event for event in self.events if event.modality in (None, "audio-visual"))
+        left = len(self.events) - len(kept)
+        if not left:
+            return self
+        splits, with_event = self.split_of(), {event.video for event in kept}
+        there = {event.category for event in kept}
+        return replace(
+            self,
+            events=kept,
+            categories=tuple(category for category in self.categories if category in there),
+            videos_without_event={video: splits[video] for video in self.videos if video not in with_event},
+            warnings=(
+                *self.warnings,
+                f"{self.source}: {left} events are only heard or only seen, and are left out: an event is both",
+            ),
         )
 
     @classmethod
@@ -130,6 +159,7 @@ class AnnotationSet:
             },
             source=source,
             where={v: place for s in reversed(sets) for v, place in s.where.items()},
+            warnings=tuple(warning for s in sets for warning in s.warnings),
         )
 
 
@@ -143,6 +173,7 @@ class VideoLabels:
         splits: split (or ``None``) of each video.
         source: the file it was read from.
         where: for messages, the place in the file where each video is first named.
+        warnings: as in `AnnotationSet`.
     """
 
     videos: Mapping[str, tuple[str, ...]]
@@ -150,6 +181,7 @@ class VideoLabels:
     splits: Mapping[str, Split | None]
     source: str = ""
     where: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def spanning(self, durations: Mapping[str, float]) -> AnnotationSet:
         """As annotations whose events last as long as their videos, which is what a video's label stands for.
@@ -167,4 +199,5 @@ class VideoLabels:
             videos_without_event={video: self.splits[video] for video, found in self.videos.items() if not found},
             source=self.source,
             where=self.where,
+            warnings=self.warnings,
         )

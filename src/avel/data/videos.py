@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from avel.errors import AnnotationsError
 from avel.features.discovery import MEDIA_SUFFIXES
@@ -16,7 +17,8 @@ def find_videos(names: Iterable[str], folder: str | Path, *, where: Mapping[str,
     """The file of each video.
 
     A label file may name a video by its path below the folder, by its file name, or by either without the ending; an
-    absolute path counts when it leads into the folder, and by its file name elsewhere.
+    absolute path counts when it leads into the folder, and by its file name elsewhere. A name that is not there as it
+    is written is tried as a part of a URL: ``dog%20park.mp4`` may be ``dog park.mp4``.
 
     Args:
         names: as the label file has them.
@@ -34,7 +36,7 @@ def find_videos(names: Iterable[str], folder: str | Path, *, where: Mapping[str,
     found: dict[str, Path] = {}
     missing: list[str] = []
     for name in names:
-        fitting = known.get(_below(name, folder)) or known.get(name.replace("\\", "/").rpartition("/")[2]) or []
+        fitting = _fitting(name, folder, known) or _fitting(unquote(name), folder, known)
         if len(fitting) > 1:
             files = ", ".join(str(path.relative_to(folder)) for path in fitting[:_SHOWN])
             raise AnnotationsError(
@@ -55,6 +57,10 @@ def find_videos(names: Iterable[str], folder: str | Path, *, where: Mapping[str,
                 f"{where.get(name, 'labels')}: '{name}' and '{other}' are the same video, {path}. Use one of the names."
             )
     return found
+
+
+def _fitting(name: str, folder: Path, known: Mapping[str, list[Path]]) -> list[Path]:
+    return known.get(_below(name, folder)) or known.get(name.replace("\\", "/").rpartition("/")[2]) or []
 
 
 def _known_names(folder: Path) -> dict[str, list[Path]]:

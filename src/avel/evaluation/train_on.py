@@ -16,6 +16,7 @@ from typing import Any
 
 from avel.data.annotations import Split
 from avel.data.formats import LabelFormat
+from avel.data.formats.label_file import CategoryFrom
 from avel.evaluation import report
 from avel.evaluation.evaluate import Evaluation, evaluate
 from avel.features.recipe import Recipe, preset
@@ -63,7 +64,10 @@ class OwnVideos:
         videos: folder of the videos that the labels name.
         store: where the videos' features are kept; ``features`` in the run's folder if left out.
         format: of the labels; found out if left out.
-        frames_per_second: of Label Studio's timelines.
+        frames_per_second: of Label Studio's timelines and CVAT's tracks.
+        tiers: of ELAN and Praat that are read, see `avel.data.formats.read_annotations`.
+        category_from: whether a category is an annotation's text, as if left out, or its tier's name.
+        annotator: whose annotations of Label Studio are read.
         recipe: how features are made; as those in the store if left out, or else by the preset ``fast``.
     """
 
@@ -72,6 +76,9 @@ class OwnVideos:
     store: Path | None = None
     format: LabelFormat | None = None
     frames_per_second: float | None = None
+    tiers: Sequence[str] | None = None
+    category_from: CategoryFrom | None = None
+    annotator: str | None = None
     recipe: Recipe | None = None
 
 
@@ -247,6 +254,9 @@ def _labelling(source: OwnVideos, store: Path, categories: Sequence[str] | None 
         source.videos,
         format=source.format,
         frames_per_second=source.frames_per_second,
+        tiers=source.tiers or (),
+        category_from=source.category_from or "text",
+        annotator=source.annotator,
         categories=categories,
         store=store,
     )

@@ -55,6 +55,10 @@ def _json(result: Localization) -> str:
     return result.to_json() + "\n"
 
 
+def _elan(result: Localization, path: Path, _: Gather) -> None:
+    write_text(path, elan.text(result, folder=path.parent))
+
+
 def _html(result: Localization, path: Path, gather: Gather) -> None:
     from avel.outputs.page import page
 
@@ -91,7 +95,7 @@ FORMATS: Mapping[str, Format] = {
     "csv": _text("csv", table.text),
     "srt": _text("srt", subtitles.srt_text),
     "vtt": _text("vtt", subtitles.vtt_text),
-    "elan": _text("eaf", elan.text),
+    "elan": Format("eaf", _elan, elan.text),
     "audacity": _text("txt", audacity.text),
     "label-studio": _text("label-studio.json", label_studio.text),
     "coco": Format("coco.json", _coco, needs_attention=True),

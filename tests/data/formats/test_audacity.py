@@ -33,11 +33,11 @@ def test_an_empty_label_track_is_a_video_without_event(write):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("2.0\t2.0\tBark", "line 2: 'Bark' is a point at 2 s. Drag it to a region: an event has a length."),
         ("2.0\t3.0", "line 2: the label has no text. Give it the event category."),
         ("2.0\t3.0\t ", "line 2: the label has no text. Give it the event category."),
         ("2.0 3.0 Bark", "line 2: found '2.0 3.0 Bark'; a label is start<TAB>end<TAB>category"),
-        ("2,0\t3,0\tBark", "line 2: the start is '2,0', not a number."),
+        ("2x\t3.0\tBark", "line 2: the start is '2x', not a number."),
+        ("1_0\t12\tBark", "line 2: the start is '1_0', not a number."),
         ("3.0\t2.0\tBark", "line 2: The event ends at 2 s but starts at 3 s."),
     ],
 )
@@ -56,3 +56,17 @@ def test_audacity_is_read_back(tmp_path_factory, found):
     _, back = read_back(tmp_path_factory.mktemp("a"), "clip.txt", text(with_events(found)), format="audacity")
     assert rounded_spans(back, 5) == expected(found, 5)
     assert back.videos == ("clip",)
+
+
+def test_line_ends_of_unicode_are_part_of_a_label(write):
+    found = read_annotations(write("a.txt", "0\t1\tBark\x85loud\n2\t3\tMeow\u2028low\n"))
+    assert found.categories == ("Bark loud", "Meow low")
+
+
+def test_points_are_left_out_with_one_warning(write):
+    path = write("a.txt", "0\t1\tBark\n2\t2\tBark\n3.0\t3.0\t\n4,5\t6,25\tMeow\n")
+    found = read_annotations(path)
+    assert spans(found) == [("a", 0, 1, "Bark"), ("a", 4.5, 6.25, "Meow")]
+    assert found.warnings == (
+        f"{path}: 2 labels are points in time without a length, and are left out (the first: line 2)",
+    )

@@ -32,7 +32,8 @@ def test_a_folder_of_label_files_is_one_set(write, tmp_path):
 def test_an_unknown_format_is_refused(write):
     path = write("labels.txt", "just words\n")
     with pytest.raises(
-        AnnotationsError, match=rf"not recognised from its first line 'just words'. Name it: one of {LABEL_FORMATS[0]}"
+        AnnotationsError,
+        match=r"not recognised from its first line 'just words'. Name it \(--labels-format\): one of ave, csv, elan",
     ):
         read_annotations(path)
     with pytest.raises(ValueError, match="Unknown format 'xls'. Supported formats are ave, csv, elan"):
@@ -137,7 +138,7 @@ def test_names_that_would_break_a_file(make, tmp_path):
         os.fsdecode(b"caf\xe9 & <b>.mp4"),
         events=[('a\tb\x00 "c"\n9\t10\td &<i>', 0, 1, "audio-visual", 0.5), ("Bark", 1, 1.0000001, "audio", 0.5)],
     )
-    wanted = ['a b� "c" 9 10 d &<i>', "Bark (audio)"]
+    wanted = ['a b� "c" 9 10 d &<i>', "Bark"]
     for name, text in (
         ("a.txt", audacity.text(odd)),
         ("a.eaf", elan.text(odd)),
@@ -148,3 +149,19 @@ def test_names_that_would_break_a_file(make, tmp_path):
         assert [e.category for e in sorted(back.events, key=lambda e: e.start_seconds)] == wanted
     config = label_studio.config(wanted)
     assert [tag.get("value") for tag in ElementTree.fromstring(config).iter("Label")] == wanted
+
+
+def test_files_of_a_folder_that_are_no_labels_are_passed_over_with_a_word(write, tmp_path):
+    write("a.csv", HEADER + "a,0,1,Bark,\n")
+    write("README.txt", "Labels of the dog park, made in May.\n")
+    write("package.json", '{"name": "dogs"}')
+    found = read_annotations(tmp_path)
+    assert found.categories == ("Bark",)
+    assert [warning.split(":")[0] for warning in found.warnings] == [
+        f"{tmp_path}/README.txt",
+        f"{tmp_path}/package.json",
+    ]
+    assert all(warning.endswith("It was passed over.") for warning in found.warnings)
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(AnnotationsError, match="no label file in this folder"):
+        read_annotations(tmp_path)

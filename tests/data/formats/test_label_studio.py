@@ -11,7 +11,6 @@ from label_files import as_accepted, events, expected, read_back, rounded_spans,
 from avel.data.annotations import AnnotationSet
 from avel.data.formats import read_annotations
 from avel.data.formats.label_studio import config, text
-from avel.data.formats.naming import name_of
 from avel.errors import AnnotationsError
 
 # The layout is that of its task format page and of its tags' sample results.
@@ -104,7 +103,10 @@ def two_annotators():
     [
         ("[", ": it is not valid JSON: "),
         ("[" * 100_000, ": it is nested too deeply to be read."),
-        ({"a": 1}, ": not a Label Studio export: it must be a list of tasks. Export as 'JSON' or 'JSON-MIN'."),
+        (
+            {"a": 1},
+            ": its JSON is of no label format that is known. Known are Label Studio's exports",
+        ),
         ([1], ": not a Label Studio export"),
         ([], ": the export has no task."),
         ([{"id": 4, "annotations": 1}], ", task 4: 'annotations' must be a list of annotations."),
@@ -170,14 +172,14 @@ def test_label_studio_is_read_back(tmp_path_factory, found):
 def test_label_studio_in_frames_is_read_back(result, tmp_path):
     written = as_accepted(text(result, address="https://example.org/clip.mp4", frames_per_second=25))
     _, back = read_back(tmp_path, "clip.json", written, frames_per_second=25)
-    assert rounded_spans(back, 3) == [("Bark", 2.0, 5.0), ("Goat (audio)", 6.0, 7.0)]
+    assert rounded_spans(back, 3) == [("Bark", 2.0, 5.0, "audio-visual"), ("Goat", 6.0, 7.0, "audio")]
     first = json.loads(written)[0]["annotations"][0]["result"][0]["value"]["ranges"]
     assert first == [{"start": 51, "end": 125}]
 
 
 @pytest.mark.parametrize("rate", [None, 25.0])
 def test_label_studio_prediction_fits_the_configuration(result, rate):
-    view = ElementTree.fromstring(config(map(name_of, result.events), frames_per_second=rate))
+    view = ElementTree.fromstring(config([e.category for e in result.events], frames_per_second=rate))
     (task,) = json.loads(text(result, frames_per_second=rate))
     assert task["data"] == {"video": "/data/local-files/?d=clip.mp4"}
     (prediction,) = task["predictions"]
@@ -197,7 +199,7 @@ def test_label_studio_prediction_fits_the_configuration(result, rate):
 def test_label_studio_accepts_the_prediction(result, rate):
     from label_studio_sdk.label_interface import LabelInterface
 
-    interface = LabelInterface(config(map(name_of, result.events), frames_per_second=rate))
+    interface = LabelInterface(config([e.category for e in result.events], frames_per_second=rate))
     (task,) = json.loads(text(result, frames_per_second=rate))
     assert interface.validate_task({"data": task["data"]})
     assert interface.validate_prediction(task["predictions"][0], return_errors=True) == []
@@ -212,3 +214,74 @@ def test_frames_need_a_rate(result):
     ):
         with pytest.raises(ValueError, match="frames_per_second must be above 0, got 0"):
             write(0)
+
+
+# As people's projects export them
+
+
+def test_a_region_with_details_is_one_event(export):
+    value = {"start": 1.0, "end": 2.0, "channel": 0}
+    region = [
+        {"id": "r1", "type": "labels", "value": {**value, "labels": ["Bark"]}},
+        {"id": "r1", "type": "textarea", "value": {**value, "text": ["two dogs"]}},
+        {"id": "r1", "type": "choices", "value": {**value, "choices": ["loud"]}},
+        {"id": "r1", "type": "rating", "value": {**value, "rating": 4}},
+        {"id": "r1", "type": "number", "value": {**value, "number": 2}},
+    ]
+    assert spans(read_annotations(export([task(*region)]))) == [("dog park.wav", 1, 2, "Bark")]
+
+
+def test_labels_of_text_are_passed_over(export):
+    words = {"id": "a", "type": "labels", "value": {"start": 0, "end": 2, "text": "ho", "labels": ["Greeting"]}}
+    paragraph = {"start": "0", "end": "2", "startOffset": 0, "endOffset": 5, "paragraphlabels": ["Speech"]}
+    path = export([task(words, {"id": "b", "value": paragraph}, audio_region(1, 2, "Bark"))])
+    found = read_annotations(path)
+    assert spans(found) == [("dog park.wav", 1, 2, "Bark")]
+    assert found.warnings == (f"{path}: 2 labels are of text, which has no time, and are left out",)
+
+
+def test_a_start_just_before_0_is_0(export):
+    assert spans(read_annotations(export([task(audio_region(-0.005, 2, "Bark"))]))) == [("dog park.wav", 0, 2, "Bark")]
+    with pytest.raises(AnnotationsError, match="The event starts at -1 s"):
+        read_annotations(export([task(audio_region(-1, 2, "Bark"))]))
+
+
+def test_completions_of_old_versions_are_read(export):
+    old = task(audio_region(0, 1, "Bark"))
+    old["completions"] = old.pop("annotations")
+    assert spans(read_annotations(export([old]))) == [("dog park.wav", 0, 1, "Bark")]
+
+
+def test_predictions_alone_are_no_annotations(export):
+    only = {"id": 1, "data": {"video": "a.mp4"}, "predictions": [{"result": [audio_region(0, 1, "Bark")]}]}
+    with pytest.raises(AnnotationsError, match="1 tasks hold predictions, and none an annotation. Accept or correct"):
+        read_annotations(export([only]))
+
+
+@pytest.mark.parametrize("annotator", ["2", "b@example.org", "Bea Bell"])
+def test_an_annotator_may_be_chosen(export, annotator):
+    several = task(audio_region(0, 1, "Bark"), completed_by=1)
+    bea = {"id": 2, "email": "b@example.org", "first_name": "Bea", "last_name": "Bell"}
+    several["annotations"].append({"result": [audio_region(0, 2, "Cat")], "completed_by": bea})
+    path = export([several])
+    assert spans(read_annotations(path, annotator=annotator)) == [("dog park.wav", 0, 2, "Cat")]
+    with pytest.raises(AnnotationsError, match=r"or choose with --annotator \(1, b@example.org\)"):
+        read_annotations(path)
+    with pytest.raises(AnnotationsError, match="no task has an annotation of the annotator 'Carl'"):
+        read_annotations(path, annotator="Carl")
+
+
+def test_a_task_may_say_its_frame_rate(export):
+    tasks = [
+        task(timeline(1, 25, "Bark"), data={"video": "a.mp4", "fps": 25}),
+        task(timeline(1, 50, "Bark"), data={"video": "b.mp4", "fps": 50}, number=2),
+    ]
+    assert [s[1:3] for s in spans(read_annotations(export(tasks)))] == [(0, 1), (0, 1)]
+    counted = timeline(11, 20, "Bark")
+    counted["value"] |= {"framesCount": 100, "duration": 10.0}
+    assert spans(read_annotations(export([task(counted, data={"video": "c.mp4"})]))) == [("c.mp4", 1, 2, "Bark")]
+
+
+def test_modality_is_a_remark_of_the_region(result):
+    (made,) = json.loads(text(result))
+    assert [region.get("meta") for region in made["predictions"][0]["result"]] == [None, {"text": ["heard only"]}]

@@ -7,8 +7,11 @@ import srt
 import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
+from label_files import spans
 
+from avel.data.formats import read_annotations
 from avel.data.formats.subtitles import srt_text, timestamp, vtt_text
+from avel.errors import AnnotationsError
 from avel.events import Event, Localization, by_start
 from avel.outputs import render
 
@@ -123,3 +126,44 @@ def test_ffmpeg_reads_the_subtitles(result, tmp_path, name):
 def _seconds(text: str) -> float:
     hours, minutes, seconds = re.fullmatch(r"(\d{2,}):(\d\d):(\d\d\.\d{3})", text).groups()
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+
+
+# Reading
+
+
+def test_subtitles_are_read_back(result, tmp_path):
+    for name in ("clip.srt", "clip.vtt"):
+        path = tmp_path / name
+        path.write_text(render(result, name[-3:]), encoding="utf-8")
+        found = read_annotations(path)
+        assert spans(found) == [("clip", 2, 5, "Bark"), ("clip", 6, 7, "Goat")]
+        assert [event.modality for event in found.events] == ["audio-visual", "audio"]
+
+
+@given(st.lists(events(), max_size=4))
+def test_subtitles_of_any_events_are_read_back(tmp_path_factory, found):
+    folder = tmp_path_factory.mktemp("s")
+    found = [event for event in found if "-->" not in event.category]
+    for name in ("clip.srt", "clip.vtt"):
+        (folder / name).write_text(render(with_events(found), name[-3:]), encoding="utf-8")
+        back = read_annotations(folder / name)
+        assert len(back.events) == len(found)
+        for one, event in zip(back.events, by_start(found), strict=True):
+            assert one.start_seconds == pytest.approx(event.start_seconds, abs=0.0006)
+            assert one.end_seconds == pytest.approx(event.end_seconds, abs=0.0016)
+            assert one.modality == event.modality
+
+
+def test_subtitles_as_players_have_them(write):
+    path = write("a.srt", "\ufeff1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>[dog\r\nbarks]</i>\r\n\r\n")
+    assert spans(read_annotations(path)) == [("a", 1, 2.5, "[dog barks]")]
+    path = write("b.vtt", "WEBVTT\n\nNOTE made by hand\n\n1\n00:01.000 --> 00:02.500 align:start\nR&amp;B\n")
+    assert spans(read_annotations(path)) == [("b", 1, 2.5, "R&B")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.srt", "no cue"), ("a.vtt", "no header"), ("a.vtt", "WEBVTT\n\nx --> y\nz\n")]
+)
+def test_what_is_no_subtitle_is_refused(write, name, content):
+    with pytest.raises(AnnotationsError, match="not readable as (SubRip|WebVTT) subtitles"):
+        read_annotations(write(name, content))

@@ -14,16 +14,17 @@ FOLDER = Path(__file__).parent / "written_before"
 @pytest.mark.parametrize("name", ["clip.eaf", "clip.txt"])
 def test_labels_of_before_are_read(name):
     video = "clip.mp4" if name == "clip.eaf" else "clip"
-    assert spans(read_annotations(FOLDER / name)) == [
-        (video, 2.0, 5.0, "Bark"),
-        (video, 6.25, 7.5, "Baby cry, infant cry (audio)"),
-    ]
+    found = read_annotations(FOLDER / name)
+    assert spans(found) == [(video, 2.0, 5.0, "Bark"), (video, 6.25, 7.5, "Baby cry, infant cry")]
+    assert [e.modality for e in found.events] == [None, "audio"]
 
 
 def test_predictions_of_before_are_read_once_accepted(tmp_path):
     path = tmp_path / "export.json"
     path.write_text(as_accepted((FOLDER / "clip.label-studio.json").read_text()))
-    assert [span[1:3] for span in spans(read_annotations(path))] == [(2.0, 5.0), (6.25, 7.5)]
+    found = read_annotations(path)
+    assert [span[1:] for span in spans(found)] == [(2.0, 5.0, "Bark"), (6.25, 7.5, "Baby cry, infant cry")]
+    assert [e.modality for e in found.events] == [None, "audio"]
 
 
 def test_a_result_of_before_is_read():

@@ -2,25 +2,67 @@
 
 ================  ==================================================================================================
 ``ave``           AVE's ``Annotations.txt`` (Tian et al., ECCV 2018), with or without its header
-``csv``           ``video,start_seconds,end_seconds,category[,split]``; also with ``;``, tab or ``|`` between
-``elan``          ELAN's ``.eaf``, through pympi
+``csv``           tables of video, start, end and category, with a comma, ``;``, tab or ``|`` between, also as DCASE,
+                  DESED, AudioSet (strong), BORIS (aggregated) and avel's results name the columns
+``elan``          ELAN's ``.eaf``
 ``audacity``      Audacity's exported label tracks
 ``label-studio``  Label Studio's JSON and JSON-MIN exports: audio regions, time series, video timelines
+``srt``, ``vtt``  subtitles, SubRip and WebVTT
+``textgrid``      Praat's TextGrids
+``raven``         Raven's selection tables
+``activitynet``   ActivityNet's and UnAV-100's JSON
+``ov-ave``        OV-AVEBench's JSON
+``boris``         BORIS's tabular events
+``via``           VGG Image Annotator's projects, version 3
+``cvat``          CVAT's tracks, "CVAT for video"
 ================  ==================================================================================================
 
-A CSV file without times, ``video,category[,split]``, labels whole videos; `read_video_labels` reads it.
+A table without times, ``video,category[,split]``, labels whole videos; it is read by
+`avel.data.formats.table.read_video_labels`.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from avel.data.annotations import AnnotationSet
-from avel.data.formats import audacity, ave, elan, label_studio, table
-from avel.data.formats.label_file import LabelFile, read_text
+from avel.data.formats import (
+    activitynet,
+    audacity,
+    ave,
+    boris,
+    cvat,
+    elan,
+    label_studio,
+    ov_ave,
+    raven,
+    subtitles,
+    table,
+    textgrid,
+    via,
+)
+from avel.data.formats.label_file import CategoryFrom, LabelFile, ReadOptions, read_text
+from avel.documents import DocumentError, parse_json
 from avel.errors import AnnotationsError
 
-LabelFormat = Literal["ave", "csv", "elan", "audacity", "label-studio"]
+LabelFormat = Literal[
+    "ave",
+    "csv",
+    "elan",
+    "audacity",
+    "label-studio",
+    "srt",
+    "vtt",
+    "textgrid",
+    "raven",
+    "activitynet",
+    "ov-ave",
+    "boris",
+    "via",
+    "cvat",
+]
 LABEL_FORMATS: tuple[LabelFormat, ...] = get_args(LabelFormat)
 
 
@@ -32,85 +74,133 @@ def read_annotations(
     durations: Mapping[str, float] | None = None,
     video: str | None = None,
     frames_per_second: float | None = None,
+    tiers: Sequence[str] = (),
+    category_from: CategoryFrom = "text",
+    annotator: str | None = None,
 ) -> AnnotationSet:
     """Read a label file, or a folder of them, in any supported format.
 
+    Points in time and labels of length 0 are no events: they are left out, which `AnnotationSet.warnings` says.
+
     Args:
-        path: a file; or a folder whose files (``.csv``, ``.tsv``, ``.eaf``, ``.json``, ``.txt``) are read as one set.
+        path: a file; or a folder whose label files are read as one set. Files of a folder that are no labels are passed
+            over, which `AnnotationSet.warnings` says.
         format: one of `LABEL_FORMATS`; without it, the file's ending and content decide.
         categories: the event categories that may occur, in the order wanted; without it, all that occur.
         durations: seconds of each video as far as known; an event that ends later is an error.
         video: name of the video, for a file that does not say (Audacity, ELAN without linked media); its own name
             without the ending stands in.
-        frames_per_second: pictures a second as set in Label Studio, for timelines that count frames.
+        frames_per_second: pictures a second, for Label Studio's timelines and CVAT's tracks, which count frames.
+        tiers: patterns such as ``event*`` of the tiers of ELAN and Praat to read; without any, ELAN's that depend on no
+            other tier, and all of Praat's.
+        category_from: ``"text"`` if the category of an annotation of ELAN or Praat is its text, ``"tier"`` if it is the
+            name of its tier.
+        annotator: whose annotations to read where several people annotated a task of Label Studio: a name, an e-mail
+            address or a number.
 
     Raises:
         AnnotationsError: if the file cannot be read or is not as its format says.
-        ValueError: if ``format`` is unknown.
+        ValueError: if ``format`` is unknown or an option is out of range.
     """
     if format is not None and format not in LABEL_FORMATS:
         raise ValueError(f"Unknown format '{format}'. Supported formats are {', '.join(LABEL_FORMATS)}.")
+    if category_from not in get_args(CategoryFrom):
+        raise ValueError(f"category_from must be one of {', '.join(get_args(CategoryFrom))}; got {category_from!r}.")
+    options = ReadOptions(
+        None if categories is None else tuple(categories),
+        dict(durations or {}),
+        video,
+        frames_per_second,
+        tuple(tiers),
+        category_from,
+        annotator,
+    )
     path = Path(path)
     if path.is_dir():
         if video is not None:
             raise ValueError("`video` names the video of one file; a folder of label files has several.")
-        return _read_folder(path, format, categories, durations, frames_per_second)
-    reader = _READERS[format or _detect(path)]
-    return reader(LabelFile(path, categories, durations, video, frames_per_second))
+        return _read_folder(path, format, options)
+    return _READERS[format or _detect(path)](LabelFile(path, options))
 
 
-def _read_folder(
-    folder: Path,
-    format: LabelFormat | None,  # noqa: A002
-    categories: Sequence[str] | None,
-    durations: Mapping[str, float] | None,
-    frames_per_second: float | None,
-) -> AnnotationSet:
+class _NoLabelsError(AnnotationsError):
+    """A file is none that holds labels, as far as can be told; in a folder, it is passed over."""
+
+
+def _read_folder(folder: Path, format: LabelFormat | None, options: ReadOptions) -> AnnotationSet:  # noqa: A002
     of_ave = folder / "Annotations.txt"
     if format in (None, "ave") and of_ave.exists():
-        return ave.read(LabelFile(of_ave, categories, durations))
+        return ave.read(LabelFile(of_ave, options))
     suffixes = _SUFFIXES_OF[format] if format else {s for found in _SUFFIXES_OF.values() for s in found}
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in suffixes)
-    if not files:
+    sets, passed = [], []
+    for file in files:
+        try:
+            sets.append(_READERS[format or _detect(file)](LabelFile(file, options)))
+        except _NoLabelsError as error:
+            passed.append(str(error))
+    if not sets:
         raise AnnotationsError(
             f"{folder}: no label file in this folder. Label files end in {', '.join(sorted(suffixes))}; "
-            "AVE's is Annotations.txt."
+            f"AVE's is Annotations.txt. {' '.join(passed[:1])}".rstrip()
         )
-    sets = [
-        read_annotations(file, format, categories=categories, durations=durations, frames_per_second=frames_per_second)
-        for file in files
-    ]
-    return AnnotationSet.merged(sets, source=str(folder))
+    merged = AnnotationSet.merged(sets, source=str(folder))
+    return replace(merged, warnings=(*merged.warnings, *(f"{reason} It was passed over." for reason in passed)))
 
 
 def _detect(path: Path) -> LabelFormat:
-    by_suffix: dict[str, LabelFormat] = {".eaf": "elan", ".json": "label-studio", ".csv": "csv", ".tsv": "csv"}
-    if path.suffix.lower() in by_suffix:
-        return by_suffix[path.suffix.lower()]
+    suffix = path.suffix.lower()
+    if suffix in _OF_SUFFIX:
+        return _OF_SUFFIX[suffix]
     text = read_text(path).lstrip()
-    first = text.splitlines()[0] if text else ""
+    first = text.splitlines()[0].strip() if text else ""
     if first.startswith("<"):
-        return "elan"
-    if first.startswith(("[", "{")):
-        return "label-studio"
-    if first.count("&") >= 4:
-        return "ave"
-    if table.header_of(first) is not None:
-        return "csv"
-    if not first or (first.count("\t") >= 1 and _is_number(first.split("\t")[0])):
-        return "audacity"  # which writes an empty file for an empty label track
-    raise AnnotationsError(
+        return "cvat" if re.search(r"<annotations\b", text[:2000]) else "elan"
+    if suffix == ".json" or first.startswith(("[", "{")):
+        return _detect_json(path, text)
+    if boris.find_header(text) is not None:
+        return "boris"
+    for found, is_so in (
+        ("ave", first.count("&") >= 4),
+        ("vtt", first.startswith("WEBVTT")),
+        ("textgrid", first.replace(" ", "") == 'Filetype="ooTextFile"'),
+        ("raven", raven.is_header(first)),
+        ("srt", first.isdigit() and "-->" in text[:200]),
+        ("audacity", re.match(r"[+-]?\d+([.,]\d+)?\t[+-]?\d+([.,]\d+)?(\t|$)", first) is not None),
+        ("csv", suffix in (".csv", ".tsv") or table.header_of(first) is not None),
+        ("audacity", not first),  # which writes an empty file for an empty label track
+    ):
+        if is_so:
+            return found  # type: ignore[return-value]
+    raise _NoLabelsError(
         f"{path}: the format is not recognised from its first line {first[:60]!r}. "
-        f"Name it: one of {', '.join(LABEL_FORMATS)}."
+        f"Name it (--labels-format): one of {', '.join(LABEL_FORMATS)}."
     )
 
 
-def _is_number(text: str) -> bool:
+def _detect_json(path: Path, text: str) -> LabelFormat:
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        content: Any = parse_json(text)
+    except DocumentError as error:
+        raise AnnotationsError(f"{path}: {error}.") from error
+    if isinstance(content, list):
+        return "label-studio"
+    if isinstance(content, dict):
+        if {"video", "events", "segments", "model"} <= content.keys():
+            raise AnnotationsError(
+                f"{path}: is a result of avel and not labels. Write it as csv, elan or audacity (avel localize "
+                "--format), correct that file, and give it here."
+            )
+        if isinstance(content.get("database"), dict):
+            return "activitynet"
+        if {"attribute", "file", "view", "metadata"} <= content.keys():
+            return "via"
+        if content and all(isinstance(one, dict) and {"category", "label"} <= one.keys() for one in content.values()):
+            return "ov-ave"
+    raise _NoLabelsError(
+        f"{path}: its JSON is of no label format that is known. Known are Label Studio's exports (a list of tasks), "
+        "and those of ActivityNet, UnAV-100, OV-AVEBench and VIA."
+    )
 
 
 _READERS: Mapping[LabelFormat, Callable[[LabelFile], AnnotationSet]] = {
@@ -119,12 +209,32 @@ _READERS: Mapping[LabelFormat, Callable[[LabelFile], AnnotationSet]] = {
     "elan": elan.read,
     "audacity": audacity.read,
     "label-studio": label_studio.read,
+    "srt": subtitles.read_srt,
+    "vtt": subtitles.read_vtt,
+    "textgrid": textgrid.read,
+    "raven": raven.read,
+    "activitynet": activitynet.read,
+    "ov-ave": ov_ave.read,
+    "boris": boris.read,
+    "via": via.read,
+    "cvat": cvat.read,
 }
 
 _SUFFIXES_OF: Mapping[LabelFormat, tuple[str, ...]] = {
     "ave": (".txt",),
-    "csv": (".csv", ".tsv"),
+    "csv": (".csv", ".tsv", ".txt"),
     "elan": (".eaf",),
     "audacity": (".txt",),
     "label-studio": (".json",),
+    "srt": (".srt",),
+    "vtt": (".vtt",),
+    "textgrid": (".textgrid",),
+    "raven": (".txt",),
+    "activitynet": (".json",),
+    "ov-ave": (".json",),
+    "boris": (".csv", ".tsv"),
+    "via": (".json",),
+    "cvat": (".xml",),
 }
+
+_OF_SUFFIX: Mapping[str, LabelFormat] = {".eaf": "elan", ".srt": "srt", ".vtt": "vtt", ".textgrid": "textgrid"}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avel.data.annotations import AnnotationSet
-from avel.data.formats.label_file import LabelFile, read_text
+from avel.data.formats.label_file import LabelFile, lines_of, read_text
 
 AVE_SECONDS = 10
 """Length of every AVE video, in whole seconds."""
@@ -60,7 +60,7 @@ def read_ave_table(path: str | Path) -> AveTable:
     rows: list[AveRow] = []
     malformed: list[tuple[int, str]] = []
     has_header = False
-    for number, line in enumerate(read_text(Path(path)).splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(Path(path))), start=1):
         if not line.strip():
             continue
         fields = [f.strip() for f in line.split("&")]

@@ -1,18 +1,35 @@
 """What an event is called in another tool."""
 
+import re
 import unicodedata
 
-from avel.events import Event
+from avel.events import MODALITIES, Event, Modality
+
+MODALITY_WORDS: dict[Modality, str] = {"audio-visual": "seen and heard", "audio": "heard only", "visual": "seen only"}
+"""What a modality is called in tools that have a place for it: a tier's name, a remark."""
 
 
 def name_of(event: Event) -> str:
     """The event's category; of an event that is only heard or only seen ``category (audio)`` or ``category (visual)``.
 
-    It is on one line, and without what controls terminals or ends files.
+    It is on one line, see `one_line`.
     """
-    category = " ".join(event.category.split())
-    category = "".join("�" if unicodedata.category(letter) in ("Cc", "Cs", "Cn") else letter for letter in category)
+    category = one_line(event.category)
     return category if event.modality == "audio-visual" else f"{category} ({event.modality})"
+
+
+def one_line(category: str) -> str:
+    """A category on one line, without what controls terminals or ends files."""
+    text = " ".join(category.split())
+    return "".join("�" if unicodedata.category(letter) in ("Cc", "Cs", "Cn") else letter for letter in text)
+
+
+def category_and_modality(name: str) -> tuple[str, Modality | None]:
+    """What `name_of` put together: ``Bark (visual)`` is the category Bark, seen only."""
+    found = re.fullmatch(r"(.*\S)\s+\((audio-visual|audio|visual)\)", name.strip(), re.DOTALL)
+    if found is None:
+        return name, None
+    return found[1], next(modality for modality in MODALITIES if modality == found[2])
 
 
 def last_moment(event: Event, step_seconds: float) -> float:

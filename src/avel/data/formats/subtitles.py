@@ -1,9 +1,61 @@
-"""Subtitles: SubRip (``.srt``) and WebVTT (``.vtt``), a cue for each event."""
+"""Subtitles: SubRip (``.srt``) and WebVTT (``.vtt``), a cue for each event.
+
+A cue's text is the category. What `srt_text` and `vtt_text` put behind it, modality and score, is taken off again.
+"""
 
 import html
+import re
 from collections.abc import Callable, Iterable
 
-from avel.events import Event, Localization, by_start
+from avel.data.annotations import AnnotationSet
+from avel.data.formats.label_file import LabelFile, read_text
+from avel.events import MODALITIES, Event, Localization, by_start
+
+_DETAILS = re.compile(r"(.*\S)\s+\((audio-visual|audio|visual), [01]\.\d\d\)", re.DOTALL)
+
+
+def read_srt(source: LabelFile) -> AnnotationSet:
+    """Read SubRip subtitles."""
+    import srt
+
+    try:
+        cues = list(srt.parse(read_text(source.path)))
+    except (srt.SRTParseError, ValueError, OverflowError) as error:
+        source.fail(f"not readable as SubRip subtitles ({' '.join(str(error).split())[:200]}).")
+    return _read(source, [(cue.start.total_seconds(), cue.end.total_seconds(), cue.content) for cue in cues])
+
+
+def read_vtt(source: LabelFile) -> AnnotationSet:
+    """Read WebVTT subtitles."""
+    import webvtt
+    from webvtt.errors import MalformedCaptionError, MalformedFileError
+
+    content = read_text(source.path)
+    try:
+        captions = webvtt.from_string(content).captions
+    except (MalformedFileError, MalformedCaptionError, ValueError, AttributeError) as error:
+        source.fail(f"not readable as WebVTT subtitles ({' '.join(str(error).split())[:200]}).")
+    lost = content.count("-->") - len(captions)
+    if lost > 0:
+        source.fail(f"not readable as WebVTT subtitles ({lost} cues have no valid times).")
+    cues = [(source.seconds(c.start, "the start"), source.seconds(c.end, "the end"), c.text) for c in captions]
+    return _read(source, [(start, end, html.unescape(text)) for start, end, text in cues])
+
+
+def _read(source: LabelFile, cues: list[tuple[float, float, str]]) -> AnnotationSet:
+    video = source.options.video or source.path.stem
+    source.add_without_event(video)
+    for number, (start, end, text) in enumerate(cues, start=1):
+        source.where = f"cue {number}"
+        name, modality = re.sub(r"</?[^>\n]*>", "", text).strip(), None
+        found = _DETAILS.fullmatch(name)
+        if found is not None:
+            name, modality = found[1], next(m for m in MODALITIES if m == found[2])
+        if not name:
+            source.fail("the cue has no text. Give it the event category.")
+        source.add(video, start, end, name, modality=modality)
+    source.where = ""
+    return source.result()
 
 
 def srt_text(result: Localization) -> str:

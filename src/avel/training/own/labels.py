@@ -8,6 +8,7 @@ from typing import Any
 from avel.data.annotations import Annotation, AnnotationSet
 from avel.data.clips import overlapping_segments
 from avel.data.formats import LabelFormat, read_annotations
+from avel.data.formats.label_file import CategoryFrom
 from avel.data.formats.table import labels_whole_videos, read_video_labels
 from avel.data.videos import find_videos
 from avel.errors import AnnotationsError, MediaError
@@ -76,6 +77,9 @@ def read_labels(
     format: LabelFormat | None = None,  # noqa: A002 - the word that people look for
     categories: Sequence[str] | None = None,
     frames_per_second: float | None = None,
+    tiers: Sequence[str] = (),
+    category_from: CategoryFrom = "text",
+    annotator: str | None = None,
     store: str | Path | None = None,
 ) -> VideoLabelling:
     """Read labels and find the videos that they name.
@@ -86,7 +90,10 @@ def read_labels(
         videos: folder of the videos.
         format: of the labels; found out if left out.
         categories: event categories that may occur, in the order wanted; all that occur if left out.
-        frames_per_second: for timelines of Label Studio.
+        frames_per_second: for timelines of Label Studio and tracks of CVAT.
+        tiers: of ELAN and Praat that are read, see `avel.data.formats.read_annotations`.
+        category_from: whether a category is an annotation's text or its tier's name.
+        annotator: whose annotations of Label Studio are read.
         store: a feature store that may hold some of the videos. It knows how long these are, so that they need not be
             opened, which takes a hundred times longer.
 
@@ -95,12 +102,18 @@ def read_labels(
     """
     has_times = format not in (None, "csv") or not labels_whole_videos(labels)
     if has_times:
-        options: dict[str, Any] = {"categories": categories, "frames_per_second": frames_per_second}
-        annotations = read_annotations(labels, format, **options)
+        options: dict[str, Any] = {
+            "categories": categories,
+            "frames_per_second": frames_per_second,
+            "tiers": tiers,
+            "category_from": category_from,
+            "annotator": annotator,
+        }
+        annotations = read_annotations(labels, format, **options).only_audio_visual()
         files = find_videos(annotations.videos, videos, where=annotations.where)
         known = _known_durations(files, store, annotations.by_video())
         durations = _durations(files, annotations.where, known)
-        annotations = read_annotations(labels, format, **options, durations=durations)
+        annotations = read_annotations(labels, format, **options, durations=durations).only_audio_visual()
     else:
         of_videos = read_video_labels(labels, categories=categories)
         files = find_videos(of_videos.videos, videos, where=of_videos.where)

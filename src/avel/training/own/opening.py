@@ -1,15 +1,17 @@
 """Labels with the features of their videos."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from avel.data.annotations import SPLITS, Split
 from avel.data.clips import LabelledVideo, WindowedVideos
 from avel.errors import FeaturesError
+from avel.features.index import IndexRow
 from avel.features.lookup import find_rows
 from avel.features.store import FeatureStore
+from avel.training.features import FeatureRecord
 from avel.training.own.dataset import LabelledData
 from avel.training.own.labels import VideoLabelling
 from avel.training.own.splits import split_videos
@@ -75,8 +77,20 @@ def open_labelled(
     keys = [there[windows.videos[video].name].key for video in windows.video_of]
     source = StoreSource(opened, keys, settings.window_segments, record, windows.starts.tolist())
     warnings = [
+        *labelling.annotations.warnings,
+        *_missing_modality(there.values(), record),
         *left_out([video for video, row in found.items() if row is None], late),
         *copies(splits, {video: row.sha256 for video, row in there.items()}),
         *doubts(labelling, windows, settings),
     ]
     return LabelledData(source, windows, labelling.source, labelling.has_times, warnings)
+
+
+def _missing_modality(rows: Collection[IndexRow], record: FeatureRecord) -> list[str]:
+    """Where no video at all has pictures, or sound, that a network could look at."""
+    warnings = []
+    if record.visual and rows and not any(row.visual_valid for row in rows):
+        warnings.append(f"none of the {len(rows)} videos has pictures, so that only sound can be learned from")
+    if record.audio and rows and not any(row.audio_valid for row in rows):
+        warnings.append(f"none of the {len(rows)} videos has sound, so that only pictures can be learned from")
+    return warnings
