@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from avel.errors import FeaturesError, ModelError, SettingsError
@@ -263,8 +266,30 @@ def test_learning_rates_by_hand() -> None:
     assert rates(small(**base, schedule="milestones", decay_epochs=[1, 2]), [0, 0]) == [1, 1, 0.5, 0.5, 0.25, 0.25]
     cosine = rates(small(**base, schedule="cosine", epochs=2), [0])
     assert cosine == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
-    plateau = small(**base, schedule="plateau", decay_patience=2)
+    plateau = small(**base, schedule="plateau", decay_patience=1, plateau_of="accuracy")
     assert rates(plateau, [0.1, 0.2, 0.2, 0.1, 0.3, 0.3, 0.3], 1) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([0.5, 0.49999, 0.4999, 0.499, 0.3, 0.2]), min_size=1, max_size=12),
+    patience=st.integers(1, 3),
+    measure=st.sampled_from(["training-loss", "accuracy"]),
+)
+def test_plateaus_are_those_of_pytorch(values: list[float], patience: int, measure: str) -> None:
+    is_loss = measure == "training-loss"
+    settings = small(
+        learning_rate=1.0, decay_factor=0.5, schedule="plateau", decay_patience=patience, plateau_of=measure
+    )
+    history = [
+        Epoch(i + 1, value if is_loss else 0.0, 0.0 if is_loss else value, 0, 0) for i, value in enumerate(values)
+    ]
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    mode: Any = "min" if is_loss else "max"
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, factor=0.5, patience=patience)
+    for epoch in range(len(values)):
+        scheduler.step(values[epoch])
+        assert learning_rate(settings, 0, 1, history[: epoch + 1]) == optimizer.param_groups[0]["lr"]
 
 
 def test_shares_of_a_batch() -> None:

@@ -374,6 +374,7 @@ def _completed(before: Any, now: dict[str, Any]) -> Any:
     if before["settings"].get("model") in registry.MODELS:
         before = {**before, "settings": {**before["settings"], "options": _all_options(before["settings"])}}
     defaults = TrainingSettings().to_dict()
+    defaults["plateau_of"] = "accuracy" if before["settings"].get("schedule") == "plateau" else defaults["plateau_of"]
     newer = {name: defaults[name] for name in now["settings"] if name in defaults and name not in before["settings"]}
     return {**before, "settings": {**before["settings"], **newer}}
 

@@ -11,6 +11,7 @@ ClassWeights = Literal["none", "balanced"]
 EpochProtocol = Literal["validation", "literature"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "milestones", "cosine", "plateau"]
+PlateauMeasure = Literal["training-loss", "accuracy"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "EpochProtocol",
     "LossName",
     "Optimizer",
+    "PlateauMeasure",
     "Schedule",
     "TaskName",
     "TrainingPrecision",

@@ -11,6 +11,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from avel.training.settings import TrainingSettings
 from avel.training.state import Epoch
 
+PLATEAU_THRESHOLD = 1e-4
+"""Share by which a value has to be better than the best before it."""
+
 
 def precision_of(settings: TrainingSettings, device: torch.device, modalities: Sequence[str]) -> torch.dtype:
     """What the large products are computed in.
@@ -68,7 +71,8 @@ def learning_rate(
     elif settings.schedule == "milestones":
         steps = sum(epochs >= milestone for milestone in settings.decay_epochs)
     elif settings.schedule == "plateau":
-        steps = _plateaus([epoch.accuracy for epoch in history], settings.decay_patience)
+        is_loss = settings.plateau_of == "training-loss"
+        steps = _plateaus([epoch.loss if is_loss else -epoch.accuracy for epoch in history], settings.decay_patience)
     elif settings.schedule == "cosine":
         done = (epochs + iteration / iterations_per_epoch) / settings.epochs
         return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
@@ -77,12 +81,15 @@ def learning_rate(
     return float(settings.learning_rate * factor**steps)
 
 
-def _plateaus(accuracies: Sequence[float], patience: int) -> int:
-    """How often there were ``patience`` epochs without a new best."""
-    best, waited, count = -math.inf, 0, 0
-    for accuracy in accuracies:
-        waited = 0 if accuracy > best else waited + 1
-        best = max(best, accuracy)
-        if waited == patience:
+def _plateaus(values: Sequence[float], patience: int) -> int:
+    """How often there were more than ``patience`` values without a new smallest.
+
+    As `torch.optim.lr_scheduler.ReduceLROnPlateau`, for which a value is new only if it differs by `PLATEAU_THRESHOLD`.
+    """
+    best, waited, count = math.inf, 0, 0
+    for value in values:
+        is_better = value < best - abs(best) * PLATEAU_THRESHOLD if math.isfinite(best) else True
+        best, waited = (value, 0) if is_better else (best, waited + 1)
+        if waited > patience:
             waited, count = 0, count + 1
     return count

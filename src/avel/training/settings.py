@@ -21,6 +21,7 @@ from avel.training.choices import (
     EpochProtocol,
     LossName,
     Optimizer,
+    PlateauMeasure,
     Schedule,
     TaskName,
     TrainingPrecision,
@@ -71,12 +72,14 @@ class TrainingSettings:
         learning_rate: at the start.
         weight_decay: of the optimizer.
         schedule: of the learning rate. ``step``: times ``decay_factor`` every ``decay_iterations``; ``milestones``: at
-            each epoch of ``decay_epochs``; ``cosine``: down to 0 at the last epoch; ``plateau``: when the accuracy that
-            chooses the epoch has not risen for ``decay_patience`` epochs.
+            each epoch of ``decay_epochs``; ``cosine``: down to 0 at the last epoch; ``plateau``: when ``plateau_of``
+            has been no better for more than ``decay_patience`` epochs, as PyTorch's ``ReduceLROnPlateau`` counts them.
         decay_factor: see ``schedule``.
         decay_iterations: see ``schedule``.
         decay_epochs: see ``schedule``.
         decay_patience: see ``schedule``.
+        plateau_of: the measure that the ``plateau`` schedule waits for: ``training-loss``, which knows nothing of the
+            split that chooses the epoch, or the ``accuracy`` that does.
         batch_size: clips in a batch, over all processes.
         epochs: most passes over the training clips.
         early_stop: stop when the accuracy that chooses the epoch has not risen for so many epochs; 0 never stops.
@@ -118,6 +121,7 @@ class TrainingSettings:
     decay_iterations: Count = 15_000
     decay_epochs: list[Count] = Field(default_factory=list)
     decay_patience: Count = 10
+    plateau_of: PlateauMeasure = "training-loss"
     batch_size: Count = 64
     epochs: Count = 300
     early_stop: CountOrNone = 0
