@@ -1,6 +1,7 @@
 """``avel evaluate``."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from avel.cli.data_options import (
     VideosOption,
     source_of,
 )
+from avel.cli.match import matching_lines
 from avel.data.annotations import Split
 
 
@@ -55,7 +57,8 @@ def evaluate(
     with usage_errors():
         from avel.cli.listener import ConsoleListener
         from avel.evaluation import report
-        from avel.evaluation.train_on import evaluate_on
+        from avel.evaluation.train_on import evaluate_matcher_on, evaluate_on
+        from avel.training.matchers import holds_matcher
 
         if output is not None:
             report.check_place(output)
@@ -73,6 +76,12 @@ def evaluate(
             },
             ave={"annotations": annotations, "features_of": features_of},
         )
+        if holds_matcher(checkpoint):
+            accuracy = evaluate_matcher_on(checkpoint, source, split, listener=ConsoleListener())
+            if output is not None:
+                raise ValueError(f"{output}: reports are written of models, not of matchers. Leave --output.")
+            print(json.dumps(asdict(accuracy), indent=2) if as_json else "\n".join(matching_lines(accuracy)))
+            return
         found = evaluate_on(checkpoint, source, split, device=device, listener=ConsoleListener())
         if output is not None:
             report.write(found, output)

@@ -12,6 +12,7 @@ from avel.cli.console import avel_errors, standard_output
 from avel.cli.doctor import doctor
 from avel.cli.evaluate import evaluate
 from avel.cli.localize import localize
+from avel.cli.match import match
 from avel.cli.reproduce import reproduce
 from avel.cli.sync import sync
 from avel.cli.train import train
@@ -29,6 +30,7 @@ app.command()(sync)
 app.command()(features.extract)
 app.command()(train)
 app.command()(evaluate)
+app.command()(match)
 app.command()(reproduce)
 app.add_typer(models.app, name="models")
 app.add_typer(features.app, name="features", no_args_is_help=True)

@@ -90,6 +90,23 @@ def models_export(
     )
 
 
+@app.command("import")
+def models_import(
+    weights: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="AVDLN's weights as its authors published them, cmm_model_weights.h5."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write, matcher.safetensors for example.")
+    ],
+) -> None:
+    """Make a matcher for avel match of AVDLN's published weights, which need the published features (preset ave)."""
+    with usage_errors():
+        from avel.training.matchers import import_keras
+
+        print(import_keras(weights, output))
+
+
 def _model(name: str) -> dict[str, Any]:
     from avel.models import registry
     from avel.training.settings import settings_for

@@ -22,10 +22,12 @@ from avel.cli.data_options import (
     changes,
     source_of,
 )
+from avel.cli.match import matching_lines
 from avel.training.choices import ClassWeights, EpochProtocol, TaskName, TrainingPrecision, WeakPooling, WeakProtocol
 
 if TYPE_CHECKING:
     from avel.evaluation.train_on import TrainedRun
+    from avel.training.matchers import MatcherRun
 
 
 def train(
@@ -68,7 +70,11 @@ def train(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The name of the model; avel models lists them. [default: recommended]")
+        str | None,
+        typer.Option(
+            help="The name of the model; avel models lists them. avdln and dcca learn to match pictures and sound for "
+            "avel match. [default: recommended]"
+        ),
     ] = None,
     settings: Annotated[
         Path | None,
@@ -209,7 +215,8 @@ def train(
     }
     with usage_errors():
         from avel.cli.listener import ConsoleListener
-        from avel.evaluation.train_on import train_on
+        from avel.evaluation.train_on import train_matcher_on, train_on
+        from avel.training.matchers import is_matcher
 
         flags = {name: value for name, value in given.items() if value is not None} | changes(more)
         source = source_of(
@@ -228,10 +235,24 @@ def train(
             features={"preset": preset, "visual": visual, "audio": audio, "segment_seconds": segment_seconds},
             output=output,
         )
+        if is_matcher(model):
+            assert model is not None
+            if settings is not None or resume:
+                raise ValueError(f"--settings and --resume: {model} trains in minutes and has neither. Leave them.")
+            _print_matcher(train_matcher_on(source, output, model, flags, listener=ConsoleListener()))
+            return
         run = train_on(
             source, output, model=model, settings_file=settings, flags=flags, resume=resume, listener=ConsoleListener()
         )
     _print(run)
+
+
+def _print_matcher(run: "MatcherRun") -> None:
+    epochs = len(run.trained.losses)
+    chosen = "chosen on val" if run.trained.validation else "the last one, since there is no split val"
+    print(f"{run.path}: epoch {run.trained.epoch} of {epochs}, {chosen}")
+    if run.test is not None:
+        print("\n".join(matching_lines(run.test)))
 
 
 def _print(run: "TrainedRun") -> None:

@@ -257,7 +257,7 @@ def _measured(
 ) -> dict[str, Any]:
     """What a row gave with a seed, from its folder or trained now."""
     if row.is_matching:
-        matching = MatchingSettings(**{**_matching_values(row), **how.matching, "seed": seed})
+        matching = MatchingSettings(**{**_matching_values(row, how.released), **how.matching, "seed": seed})
         key = {"settings": {**asdict(matching), "options": matching.options.model_dump()}, "data": fingerprint(data)}
         return _kept(folder / row.folder / f"seed{seed}", key, lambda run: _match(data, matching))
     settings = settings_of(paper, row, how, seed)
@@ -350,10 +350,10 @@ def _match(data: LocalizationData, settings: MatchingSettings) -> dict[str, Any]
     }
 
 
-def _matching_values(row: Row) -> dict[str, Any]:
+def _matching_values(row: Row, released: bool) -> dict[str, Any]:
     matcher: MatcherName = "avdln" if row.model == "avdln" else "dcca"
-    misaligned: Misaligned = row.settings.get("misaligned", "none")
-    return {"matcher": matcher, "misaligned": misaligned}
+    default: Misaligned = "none" if released else MatchingSettings(matcher).pairs
+    return {"matcher": matcher, "misaligned": row.settings.get("misaligned", default)}
 
 
 def fingerprint(data: LocalizationData) -> str:

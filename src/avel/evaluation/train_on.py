@@ -23,12 +23,14 @@ from avel.features.recipe import Recipe, preset
 from avel.features.run import OutcomeProgress, extract_many
 from avel.features.store import FeatureStore
 from avel.files import write_text
+from avel.matching.localization import MatchingAccuracy
 from avel.training import loop
 from avel.training.ave_data import open_data
 from avel.training.checkpoint import path_of, read_info
 from avel.training.data import LocalizationData
 from avel.training.features import FeatureRecord
 from avel.training.loop import EpochProgress, TrainingResult
+from avel.training.matchers import MatcherRun, evaluate_matcher, matching_settings, train_matcher
 from avel.training.own.dataset import LabelledData
 from avel.training.own.labels import VideoLabelling, read_labels
 from avel.training.own.opening import open_labelled
@@ -163,6 +165,52 @@ def train_on(
             report.write_json(evaluation, output / RESULT_JSON)
             report.write_html(evaluation, output / RESULT_HTML)
     return TrainedRun(settings, result, evaluation)
+
+
+def train_matcher_on(
+    source: AveFeatures | OwnVideos,
+    output: Path,
+    matcher: str,
+    flags: Mapping[str, Any] | None = None,
+    *,
+    listener: Listener | None = None,
+) -> MatcherRun:
+    """Train a matcher of pictures and sound, measure it on the test split, and write both into a folder.
+
+    Args:
+        source: what to train on.
+        output: folder of the run, see `avel.training.matchers`.
+        matcher: ``avdln`` or ``dcca``.
+        flags: settings, see `avel.matching.training.MatchingSettings`.
+        listener: is told what goes on.
+
+    Raises:
+        AvelError: if the folder, settings, labels, videos or features are not as they have to be.
+        ValueError: if the options of the source are not allowed, or the clips cannot give what the settings ask for.
+    """
+    listener = listener or Listener()
+    settings = matching_settings(matcher, flags or {})
+    check_folder(output, resume=False)
+    with locked(output):
+        if isinstance(source, OwnVideos):
+            data: LocalizationData = _own_data(source, output, None, None, None, listener)[1]
+        else:
+            data = open_ave(source, listener)
+        return train_matcher(settings, data, output)
+
+
+def evaluate_matcher_on(
+    matcher: Path, source: AveFeatures | OwnVideos, split: Split = "test", *, listener: Listener | None = None
+) -> MatchingAccuracy:
+    """Measure a trained matcher on features in AVE's layout or in a store.
+
+    Raises:
+        AvelError: if the matcher or the features are not as they have to be.
+        ValueError: if the source is labels of one's own, or no clip has an event shorter than it.
+    """
+    if isinstance(source, OwnVideos):
+        raise ValueError("A matcher is measured on features in AVE's layout or in a store of AVE's videos.")
+    return evaluate_matcher(matcher, open_ave(source, listener), split)
 
 
 def evaluate_on(

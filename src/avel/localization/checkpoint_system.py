@@ -22,7 +22,6 @@ from avel.localization.windows import SegmentArrays, Windows
 from avel.models import registry
 from avel.models.base import ModelOutput, category_odds, shown_by
 from avel.training import checkpoint
-from avel.training.checkpoint import CheckpointInfo
 from avel.training.features import FeatureRecord, differences
 
 
@@ -50,10 +49,10 @@ class CheckpointSystem(System):
         self.segment_seconds = self.info.segment_seconds
         self.windows = Windows.half_overlapping(self.info.num_segments)
         modalities = registry.modalities_of(self.info.model, self.info.options)
-        recipe = _recipe(path, self.info.features, modalities, precision)
-        with _needed_by(path):
+        recipe = recipe_of(path, self.info.features, modalities, precision)
+        with needed_by(path):
             self.backbones = loader(recipe, device, None)
-        _check(path, self.info, self.backbones, modalities)
+        check_networks(path, self.info.features, self.backbones, modalities)
         with path.open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.grid, self.notices = self._what_it_shows()
@@ -112,7 +111,7 @@ class CheckpointSystem(System):
         return said
 
 
-def _recipe(path: Path, features: FeatureRecord, modalities: Sequence[str], precision: str | None) -> Recipe:
+def recipe_of(path: Path, features: FeatureRecord, modalities: Sequence[str], precision: str | None) -> Recipe:
     """How the features of a checkpoint are made, those of the modalities that its model looks at."""
     unknown = [modality for modality in modalities if not getattr(features, modality)]
     if unknown:
@@ -137,7 +136,8 @@ def _recipe(path: Path, features: FeatureRecord, modalities: Sequence[str], prec
 
 
 @contextmanager
-def _needed_by(path: Path) -> Iterator[None]:
+def needed_by(path: Path) -> Iterator[None]:
+    """Says of which file a network is needed where it cannot be loaded."""
     try:
         yield
     except WeightsError as error:
@@ -146,10 +146,10 @@ def _needed_by(path: Path) -> Iterator[None]:
         raise FeaturesError(f"{path}: the features that it was trained on cannot be made here: {error}") from error
 
 
-def _check(path: Path, info: CheckpointInfo, backbones: Backbones, modalities: tuple[str, ...]) -> None:
+def check_networks(path: Path, features: FeatureRecord, backbones: Backbones, modalities: tuple[str, ...]) -> None:
     """Refuse networks whose features are others than those that a model was trained on."""
-    here = _record(info.features, backbones.entries())
-    found = differences(info.features, here, modalities)
+    here = _record(features, backbones.entries())
+    found = differences(features, here, modalities)
     if found:
         raise FeaturesError(
             f"{path}: the features made here are not those that it was trained on: {'; '.join(found)}. "

@@ -73,11 +73,11 @@ class MatchingSettings:
     Attributes:
         matcher: ``avdln`` or ``dcca``.
         options: sizes of its networks.
-        misaligned: pairs that are not synchronous, in the loss of AVDLN. ``none`` is the authors' training, where every
-            pair is synchronous and y = 0 means background, so that nothing teaches misalignment. ``same-clip`` adds to
-            each event segment one background segment of its clip in the other modality, ``other-clips`` an event
-            segment of another clip, ``both`` both; which modality is exchanged is drawn. They are drawn anew in each
-            epoch.
+        misaligned: pairs that are not synchronous, in the loss of AVDLN, for which the paper has y = 0. ``same-clip``
+            adds to each event segment one background segment of its clip in the other modality, ``other-clips`` an
+            event segment of another clip, ``both`` both; which modality is exchanged is drawn. They are drawn anew in
+            each epoch. ``none`` is the authors' code, where every pair is synchronous and y = 0 means background, so
+            that nothing teaches misalignment. ``None`` is ``both`` for AVDLN; DCCA has no such pairs.
         margin: th of the contrastive loss.
         learning_rate: of Adam.
         batch_size: pairs in a batch; ``None`` is 8 for AVDLN, and 2048 for DCCA, whose loss needs the covariances of
@@ -91,7 +91,7 @@ class MatchingSettings:
 
     matcher: MatcherName = "avdln"
     options: MatcherOptions = field(default_factory=MatcherOptions)
-    misaligned: Misaligned = "none"
+    misaligned: Misaligned | None = None
     margin: float = 2.0
     learning_rate: float = 1e-3
     batch_size: int | None = None
@@ -101,11 +101,11 @@ class MatchingSettings:
     def __post_init__(self) -> None:
         if self.matcher not in MATCHERS:
             raise ValueError(f"Unknown matcher '{self.matcher}'. Matchers are {', '.join(MATCHERS)}.")
-        if self.misaligned not in ("none", "same-clip", "other-clips", "both"):
+        if self.misaligned not in (None, "none", "same-clip", "other-clips", "both"):
             raise ValueError(
                 f"Unknown misaligned pairs '{self.misaligned}'. Supported are none, same-clip, other-clips, both."
             )
-        if self.matcher == "dcca" and self.misaligned != "none":
+        if self.matcher == "dcca" and self.misaligned not in (None, "none"):
             raise ValueError("DCCA learns from synchronous pairs alone; leave misaligned at none.")
         smallest = 2 if self.matcher == "dcca" else 1
         if self.batch_size is not None and self.batch_size < smallest:
@@ -115,6 +115,11 @@ class MatchingSettings:
                 f"epochs must be 1 or more, margin and learning_rate above 0; got {self.epochs}, {self.margin} and "
                 f"{self.learning_rate}."
             )
+
+    @property
+    def pairs(self) -> Misaligned:
+        """The misaligned pairs that are trained on."""
+        return self.misaligned or ("both" if self.matcher == "avdln" else "none")
 
 
 @dataclass(frozen=True)
@@ -253,7 +258,7 @@ def _batch_losses(
                 yield -correlation(matcher.embed_visual(visual[batch]), matcher.embed_audio(audio[batch]))
         return
     assert isinstance(matcher, Avdln)
-    pairs = training_pairs(in_event, settings.misaligned, generator)
+    pairs = training_pairs(in_event, settings.pairs, generator)
     order = torch.randperm(len(pairs.synchronized), generator=generator)
     for batch in torch.split(order, settings.batch_size or 8):
         visual = clips.visual[pairs.visual_clip[batch], pairs.visual_segment[batch]]

@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,8 +34,13 @@ _FORMAT = "avel matcher 1"
 _MAX_KERNEL = 2**24
 
 
-def save(matcher: Matcher, path: str | Path) -> None:
+def save(matcher: Matcher, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
     """Write a matcher as safetensors, with its kind and sizes in the file's metadata.
+
+    Args:
+        matcher: it.
+        path: of the file.
+        about: plain values that the file says besides, such as the ``features`` that the matcher was trained on.
 
     Raises:
         OutputError: if it cannot be written.
@@ -43,16 +48,26 @@ def save(matcher: Matcher, path: str | Path) -> None:
     from safetensors.torch import save as serialize
 
     name = next(name for name, kind in MATCHERS.items() if isinstance(matcher, kind))
-    metadata = {"matcher": name, "dims": matcher.dims.model_dump(), "options": matcher.options.model_dump()}
+    metadata = {
+        **(about or {}),
+        "matcher": name,
+        "dims": matcher.dims.model_dump(),
+        "options": matcher.options.model_dump(),
+    }
     state = {key: value.detach().cpu().contiguous() for key, value in matcher.state_dict().items()}
     write_bytes(Path(path), serialize(state, {"format": _FORMAT, "avel": json.dumps(metadata)}))
 
 
 def load(path: str | Path) -> Matcher:
+    """Read a matcher that `save` wrote, as `load_with_metadata`."""
+    return load_with_metadata(path)[0]
+
+
+def load_with_metadata(path: str | Path) -> tuple[Matcher, dict[str, Any]]:
     """Read a matcher that `save` wrote. Nothing is unpickled.
 
     Returns:
-        The matcher in eval mode.
+        The matcher in eval mode, and what the file says of it.
 
     Raises:
         ModelError: if the file is missing or is not such a file.
@@ -73,7 +88,16 @@ def load(path: str | Path) -> Matcher:
         _fill(matcher, state, path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: is damaged ({error}). Make or get it again.") from error
-    return matcher.eval()
+    return matcher.eval(), made
+
+
+def is_matcher_file(path: str | Path) -> bool:
+    """Whether a file is one that `save` wrote, whole or damaged."""
+    try:
+        with open_safetensors(Path(path), "pt") as file:
+            return (file.metadata() or {}).get("format") == _FORMAT
+    except (OSError, ValueError):
+        return False
 
 
 def load_keras(path: str | Path) -> Avdln:

@@ -1,0 +1,106 @@
+"""``avel match``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avel.cli.console import Debug, printable, say, usage_errors, warn
+
+if TYPE_CHECKING:
+    from avel.matching.localization import MatchingAccuracy
+
+
+def match(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="The video in which the moment is looked for.")],
+    model: Annotated[
+        Path,
+        typer.Option(
+            metavar="MATCHER",
+            help="The matcher: a run of avel train --model avdln or dcca, or its matcher.safetensors. It has to be "
+            "trained on features that avel can make, so on a feature store or with --features-of.",
+        ),
+    ],
+    audio: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Find when the sound of this file is seen in the video.")
+    ] = None,
+    audio_part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START,END", help="Find when this part of the video's own sound is seen; two numbers, in seconds."
+        ),
+    ] = None,
+    video_part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START,END", help="Find when this part of the video's pictures is heard; two numbers, in seconds."
+        ),
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the distance of every start: NAME.json for numbers, NAME.png for a picture. May be given "
+            "several times.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
+    device: Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")] = "auto",
+    debug: Debug = False,
+) -> None:
+    """Find the moment of a video at which a sound is seen, or at which pictures are heard.
+
+    The query slides over the other modality in steps of a segment; the start with the smallest distance is the answer.
+    """
+    with usage_errors():
+        from avel.localization.moments import MomentFinder
+        from avel.outputs.moments import check_moment_path, write_moment
+
+        for path in output or ():
+            check_moment_path(path)
+        parts = {"a2v": audio_part, "v2a": video_part}
+        if sum(one is not None for one in (audio, audio_part, video_part)) != 1:
+            raise ValueError("Give one query: --audio FILE, --audio-part START,END or --video-part START,END.")
+        spans = {direction: _span(text) for direction, text in parts.items() if text is not None}
+        finder = MomentFinder(model, device=device)
+        if audio is not None:
+            found = finder.find_sound(video, audio)
+        else:
+            ((direction, span),) = spans.items()
+            found = finder.find_part(video, direction, *span)  # type: ignore[arg-type]
+        for path in output or ():
+            say(f"wrote {write_moment(found, path)}")
+    for warning in found.warnings:
+        warn(warning)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    seen = "seen" if found.direction == "a2v" else "heard"
+    print(
+        printable(
+            f"{found.video}: {seen} from {found.start_seconds:g} to {found.end_seconds:g} s "
+            f"(mean distance {min(found.distances):.3f}, of {len(found.distances)} starts)"
+        )
+    )
+
+
+def matching_lines(found: "MatchingAccuracy") -> list[str]:
+    """What a matcher reached, beside what needs no learning."""
+    return [
+        f"exact start found on {found.clips} clips with an event shorter than they are:",
+        f"  pictures from the sound (A2V)  {100 * found.a2v:.1f} %",
+        f"  sound from the pictures (V2A)  {100 * found.v2a:.1f} %",
+        f"  a random start                 {100 * found.random_start:.1f} %",
+        f"  always the last window         {100 * found.last_window:.1f} %",
+    ]
+
+
+def _span(text: str) -> tuple[float, float]:
+    try:
+        start, end = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"A part is given as START,END in seconds, such as 3,6; got {text!r}.") from None
+    return start, end
