@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avel.metrics.events import event_scores
 from avel.metrics.multi_label import (
     MultiLabelMetrics,
     average_precision,
@@ -119,3 +120,15 @@ def test_shapes_that_differ():
         average_precision([math.nan], [True])
     with pytest.raises(ValueError, match="present and valid must have shapes"):
         measure_multi_label(np.zeros((1, 2, 3)), np.zeros((1, 2, 2)), np.zeros((1, 2, 3)))
+
+
+def test_events_of_categories_are_those_of_each_alone() -> None:
+    random = np.random.default_rng(0)
+    present, true = random.random((2, 5, 9, 3)) < 0.5
+    valid = random.random((5, 9)) < 0.8
+    found = measure_multi_label(present.astype(float), present, true, valid=valid, segment_seconds=0.5).events
+    alone = [event_scores(1 - present[..., k], 1 - true[..., k], 2, valid=valid, segment_seconds=0.5) for k in range(3)]
+    assert found.predicted == sum(one.predicted for one in alone)
+    assert found.matched == sum(one.matched for one in alone)
+    errors = sum(one.onset_error_seconds * one.matched for one in alone if one.matched)
+    assert found.onset_error_seconds == pytest.approx(errors / found.matched)

@@ -191,3 +191,29 @@ def test_baselines_agree_with_the_anchors_of_ave(shared) -> None:
     assert found[ALWAYS_BACKGROUND].segment_accuracy == pytest.approx(anchors.always_background, abs=1e-12)
     assert found[WHOLE_VIDEO].segment_accuracy == pytest.approx(anchors.whole_video, abs=1e-12)
     assert found[RANDOM].segment_accuracy == pytest.approx(1 / 29, abs=0.015)
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda classes: st.lists(
+            st.tuples(*[st.lists(st.integers(0, classes), min_size=8, max_size=8)] * 2), min_size=1, max_size=3
+        ).map(lambda videos: (classes + 1, videos))
+    ),
+    st.sampled_from([0.5, 0.75, 1.0]),
+)
+def test_events_are_counted_as_one_would_by_hand(case: tuple[int, list], least: float) -> None:
+    count, videos = case
+    predicted, true = (np.array([video[i] for video in videos]) for i in (0, 1))
+    pairs = [
+        (mine, other)
+        for p, t in zip(predicted, true, strict=True)
+        for mine in class_runs(p, count - 1)
+        for other in class_runs(t, count - 1)
+        if mine.category == other.category and iou(mine, other) >= least
+    ]
+    scores = event_scores(predicted, true, count, min_iou=least)
+    assert scores.matched == len(pairs)
+    assert scores.predicted == sum(len(class_runs(p, count - 1)) for p in predicted)
+    if pairs:
+        assert scores.onset_error_seconds == pytest.approx(np.mean([abs(a.start - b.start) for a, b in pairs]))
+        assert scores.offset_error_seconds == pytest.approx(np.mean([abs(a.end - b.end) for a, b in pairs]))

@@ -43,20 +43,26 @@ def stratified_split(
     totals = Counter(category for found in left.values() for category in found)
     wanted_of = {category: [share * total for share in shares] for category, total in totals.items()}
     lacking = {category: list(_FIRST[:total]) for category, total in totals.items()}
+    members: dict[str, list[str]] = {category: [] for category in totals}
+    for name, found in left.items():
+        for category in found:
+            members[category].append(name)
+    remaining = Counter(totals)
     chosen: dict[str, Split] = {}
     while left:
-        remaining = Counter(category for found in left.values() for category in found)
-        rarest = min(remaining, key=lambda category: (remaining[category], category))
-        for name in [name for name, found in left.items() if rarest in found]:
+        rarest = min((category for category in remaining if remaining[category]), key=lambda c: (remaining[c], c))
+        for name in members[rarest]:
+            if name not in left:
+                continue
             split = (lacking[rarest] or [_most_wanted(wanted_of[rarest], wanted)])[0]
             wanted[split] -= 1
             for category in left.pop(name):
+                remaining[category] -= 1
                 wanted_of[category][split] -= 1
                 if split in lacking[category]:
                     lacking[category].remove(split)
             chosen[name] = SPLITS[split]
-    for category in totals:
-        its = [name for name in order if category in (videos[name] or {_NO_EVENT})]
+    for its in members.values():
         if not any(chosen[name] == "train" for name in its):
             chosen[its[0]] = "train"
     return {name: chosen[name] for name in names}

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from avel.metrics.events import EventScores, event_scores
+from avel.metrics.events import EventScores, event_scores_of_categories
 from avel.metrics.values import Number, Valid, ratio
 from avel.records import Record
 
@@ -185,32 +185,9 @@ def measure_multi_label(
         macro_f1=_mean([one.f1 for one in occurring]),
         micro_f1=ratio(2 * int(hits.sum()), int(predicted.sum() + positives.sum())),
         categories=categories,
-        events=_events(p, t, v, segment_seconds),
+        events=event_scores_of_categories(p & v[..., None], t & v[..., None], segment_seconds=segment_seconds),
         videos=len(t),
         segments=int(v.sum()),
-    )
-
-
-def _events(present: Present, true: Present, valid: Valid, segment_seconds: float) -> EventScores:
-    """Each category's events against background, counted together."""
-    found = [
-        event_scores(1 - present[..., k], 1 - true[..., k], 2, valid=valid, segment_seconds=segment_seconds)
-        for k in range(true.shape[2])
-    ]
-    predicted, real, matched = (sum(getattr(one, name) for one in found) for name in ("predicted", "true", "matched"))
-
-    def mean_error(name: str) -> float:
-        return ratio(sum(getattr(one, name) * one.matched for one in found if one.matched), matched)
-
-    return EventScores(
-        predicted=predicted,
-        true=real,
-        matched=matched,
-        precision=ratio(matched, predicted),
-        recall=ratio(matched, real),
-        f1=ratio(2 * matched, predicted + real),
-        onset_error_seconds=mean_error("onset_error_seconds"),
-        offset_error_seconds=mean_error("offset_error_seconds"),
     )
 
 
