@@ -98,11 +98,10 @@ def average_precision(scores: npt.ArrayLike, true: npt.ArrayLike) -> float:
     positives = int(t.sum())
     if not positives:
         return math.nan
-    order = np.argsort(-s, kind="stable")
-    s, t = s[order], t[order]
-    ends = np.append(s[1:] != s[:-1], True)  # the last of equal scores
-    hits = np.cumsum(t)[ends]
-    counts = (np.arange(len(s)) + 1)[ends]
+    found = np.sort(s[t])[::-1]
+    ends = np.append(found[1:] != found[:-1], True)  # the last of equal scores
+    hits = (np.arange(positives) + 1)[ends]
+    counts = len(s) - np.searchsorted(np.sort(s), found[ends], side="left")  # how many score as much or more
     steps = np.diff(hits, prepend=0)
     return float((steps * hits / counts).sum() / positives)
 
