@@ -52,6 +52,7 @@ def test_one_command_trains_on_labels(avel, folder, tmp_path):
     assert "warning:" in text(result)
     assert "fewer than 10 training events: red disc (1), green square (1)" in text(result)
     assert "videos: 2 train, 2 val, 2 test" in text(result)
+    assert "training a on 2 clips, for at most 2 epochs" in text(result)
     assert "where its segment accuracy is" in result.stdout
     assert "true category, whole video (oracle)" in result.stdout
     assert {path.name for path in run.iterdir()} == {

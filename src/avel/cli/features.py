@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -360,6 +361,10 @@ def _rows(annotations: Path | None) -> list[str] | None:
     return [beside[line] if os.path.isfile(beside[line]) else line for line in lines]  # noqa: PTH113 - takes any text
 
 
+SECONDS_BETWEEN_LINES = 10.0
+"""That tell how far an extraction is, where no bar can."""
+
+
 @contextlib.contextmanager
 def extraction_progress() -> "Iterator[OutcomeProgress]":
     """Failures as they come, and on a terminal a bar."""
@@ -369,7 +374,16 @@ def extraction_progress() -> "Iterator[OutcomeProgress]":
             console.say(f"[red]error:[/red] {escape(outcome.reason)}")
 
     if not console.errors.is_terminal:
-        yield lambda through, total, outcome: tell(outcome)
+        told = time.monotonic()
+
+        def line(through: int, total: int, outcome: "Outcome") -> None:
+            nonlocal told
+            tell(outcome)
+            if time.monotonic() - told >= SECONDS_BETWEEN_LINES:
+                told = time.monotonic()
+                console.say(f"{through} of {total} videos looked at")
+
+        yield line
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

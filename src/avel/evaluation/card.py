@@ -12,6 +12,7 @@ from typing import Any
 
 from avel.documents import parse_json
 from avel.errors import ModelError
+from avel.evaluation.advice import ORACLE
 from avel.evaluation.evaluate import Evaluation
 from avel.evaluation.report import columns, percent, rows
 from avel.metrics.segments import Metrics
@@ -24,9 +25,6 @@ RESULT_FILE = "result.json"
 """What ``avel train`` writes beside a checkpoint."""
 
 MAX_RESULT_BYTES = 64 << 20
-
-ORACLE = "(oracle)"
-"""In the name of a trivial answer that is told what a model has to find out."""
 
 GOOD_ENOUGH = 0.5
 """Categories with a smaller share of segments found are among the limits."""

@@ -18,6 +18,7 @@ from avel.data.annotations import Split
 from avel.data.formats import LabelFormat
 from avel.data.formats.label_file import CategoryFrom
 from avel.evaluation import report
+from avel.evaluation.advice import advice
 from avel.evaluation.evaluate import Evaluation, evaluate
 from avel.features.recipe import Recipe, preset
 from avel.features.run import OutcomeProgress, extract_many
@@ -157,6 +158,8 @@ def train_on(
             settings = settings_for(model, file=settings_file, flags=flags)
             check_same_settings(output, settings)
             data = open_ave(source, listener)
+        clips = len(data.splits.get("train", ()))
+        listener.say(f"training {settings.model} on {clips} clips, for at most {settings.epochs} epochs")
         with listener.training(settings.epochs) as progress:
             result = loop.train(settings, data, output, resume=resume, progress=progress)
         evaluation = None
@@ -164,6 +167,8 @@ def train_on(
             evaluation = evaluate(result.checkpoint, data, "test", device=settings.device)
             report.write_json(evaluation, output / RESULT_JSON)
             report.write_html(evaluation, output / RESULT_HTML)
+            if text := advice(settings, result, evaluation, data.notes.get("training_events")):
+                listener.warn(text)
     return TrainedRun(settings, result, evaluation)
 
 
