@@ -26,7 +26,7 @@ def run(*arguments, stdin=None):
         [sys.executable, "-m", "avel", *map(str, arguments)],
         input=stdin,
         capture_output=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
@@ -60,6 +60,8 @@ def test_version():
         (["a.mp4", "-o", "x.sttr"], "x.sttr: no format has the suffix .sttr. A file's suffix is one of .json, .csv"),
         (["a.mp4", "--format", "coco", "-o", "out", "--model", "none"], "Unknown model 'none'"),
         ([], "There is no video to localize. Name files or folders, or give --list."),
+        (["a.mp4", "--engine", "local", "--workers", "2"], "Several workers, or a scheduler, need --engine dask."),
+        (["a.mp4", "--workers", "2", "--scheduler", "tcp://a:1"], "give either --workers or --scheduler"),
         (["a.mp4", "--model", "none"], "Unknown model 'none'. Available models are"),
         (["a.mp4", "--segment-seconds", "0"], "segment_seconds must be from 0.2 to 30.0, got 0.0"),
         (["a.mp4", "--precision", "float8"], "float8"),
@@ -453,3 +455,21 @@ def test_no_event_is_said_where_no_table_is_printed(tmp_path):
     assert result.exit_code == 0
     assert result.stdout == ""
     assert f"{silent}: no event found" in said(result)
+
+
+@needs_weights
+@pytest.mark.slow
+def test_two_workers_do_what_one_does(hello, tmp_path):
+    videos = tmp_path / "videos"
+    for name in ("a.ogv", "sub/b.ogv"):
+        (videos / name).parent.mkdir(parents=True, exist_ok=True)
+        (videos / name).write_bytes(hello.read_bytes())
+    (videos / "broken.mp4").write_text("not a video")
+    done = run("localize", videos, "-o", tmp_path / "two", "--workers", 2, "--audio-tagger", "embedded")
+    assert done.returncode == 1, done.stderr
+    assert b"2 videos localized, 0 done before, 1 failed." in done.stderr
+    run("localize", videos, "-o", tmp_path / "one", "--audio-tagger", "embedded")
+    for name in ("a.json", "sub/b.json", "summary.csv"):
+        assert (tmp_path / "two" / name).read_text() == (tmp_path / "one" / name).read_text()
+    again = run("localize", videos, "-o", tmp_path / "two", "--workers", 2, "--audio-tagger", "embedded")
+    assert b"0 videos localized, 2 done before, 1 failed." in again.stderr

@@ -29,6 +29,7 @@ class VideoOutcome:
         paths: files that were written.
         warnings: what a person should know, of the result and of writing it.
         result: what was found, ``None`` when it failed.
+        quarantined: it takes the process that reads it down with it, and is left alone from now on.
     """
 
     video: str
@@ -37,6 +38,7 @@ class VideoOutcome:
     paths: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
     result: Localization | None = field(default=None, repr=False)
+    quarantined: bool = False
 
 
 def localize_one(

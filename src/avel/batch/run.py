@@ -2,13 +2,14 @@
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avel.batch.journal import JournalEntry, ResultJournal, content_digest, settings_digest, stamp
+from avel.batch.journal import ItemStatus, JournalEntry, ResultJournal, content_digest, settings_digest, stamp
 from avel.batch.videos import VideoItem
 from avel.data.formats.table import RESULT_COLUMNS, result_rows
 from avel.events import Event
@@ -123,6 +124,43 @@ class VideoBatch:
                 break
         return statuses
 
+    def work_on_cluster(
+        self,
+        started: Callable[[Sequence[str]], None],
+        through: Callable[[VideoItem, "VideoOutcome"], None],
+        *,
+        workers: int | None = None,
+        scheduler: str | None = None,
+    ) -> list[str]:
+        """Do all videos in several processes.
+
+        Args:
+            started: called with what a user should know of the localizer, when its networks are loaded somewhere.
+            through: called after each video.
+            workers: number of processes on this machine; one for each core when ``None``.
+            scheduler: address of a running Dask scheduler whose workers see the same files, instead.
+
+        Returns:
+            What became of each.
+
+        Raises:
+            AvelError: if Dask is not installed, or the cluster cannot be reached.
+        """
+        from avel.batch.job import LocalizationJob, LocalizationTask
+        from avel.features.distributed import DaskEngine
+
+        job = LocalizationJob(self.settings, self.destination, os.urandom(8).hex())
+        statuses: list[str] = []
+        with DaskEngine(job, workers=workers, scheduler=scheduler) as engine:
+            started(engine.describe())
+            paths = ((index, self.items[index].path) for index in self.todo)
+            tasks = (LocalizationTask(path, index, _stamp(path)) for index, path in paths)
+            for task, outcome in engine.run(tasks):
+                self._record(task.position, outcome, task.seen)
+                through(self.items[task.position], outcome)
+                statuses.append(outcome.status)
+        return statuses
+
     def quarantine(self, place: int, reason: str) -> None:
         """Leave a video alone from now on, since it took the process that read it down with it."""
         index = self.todo[place]
@@ -180,7 +218,8 @@ class VideoBatch:
         video, now = self._of(index)
         name = self.destination.names[index]
         if outcome.result is None:
-            entry = JournalEntry(video, now, "", self._digest, name, "failed", outcome.reason)
+            status: ItemStatus = "quarantined" if outcome.quarantined else "failed"
+            entry = JournalEntry(video, now, "", self._digest, name, status, outcome.reason)
         else:
             # A video that was changed while it was read has no content that this result is of.
             sha256 = _digest(self.items[index].path) if seen == now else ""

@@ -6,10 +6,10 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -27,6 +27,7 @@ from avel.cli.console import (
     usage_errors,
     warn,
 )
+from avel.features.choices import EngineName
 
 if TYPE_CHECKING:
     from avel.batch.one import VideoOutcome
@@ -139,6 +140,27 @@ def localize(
             help="Localize videos again whose results are in the folder already, and videos that crashed the program.",
         ),
     ] = False,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option(
+            help="Where the work is done: local, in one process, or dask, in several. [default: local; dask with "
+            "--workers or --scheduler]"
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many processes share the work on this machine; each takes about 1 GB of memory. Choose several "
+            "for many videos. [default: 1; with --engine dask one for each core]",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="The address of a running Dask scheduler, such as tcp://host:8786, to work there."
+        ),
+    ] = None,
     header: Annotated[
         bool,
         typer.Option(
@@ -181,12 +203,26 @@ def localize(
         }
         for reason in failures.values():
             complain(reason)
-        code = _localize(VideoBatch(items, destination, settings, force), len(failures), header=header)
+        cluster = _cluster(engine, workers, scheduler)
+        batch = VideoBatch(items, destination, settings, force)
+        code = _localize(batch, len(failures), cluster, header=header)
     if code:
         raise typer.Exit(code)
 
 
-def _localize(batch: "VideoBatch", unreadable: int, *, header: bool) -> int:
+def _cluster(engine: EngineName | None, workers: int | None, scheduler: str | None) -> dict[str, Any] | None:
+    """How a Dask cluster is asked for, ``None`` for one process here."""
+    if workers is not None and scheduler is not None:
+        raise ValueError("A running scheduler has its own workers: give either --workers or --scheduler.")
+    wants_one = scheduler is None and workers in (None, 1)
+    if engine == "local" and not wants_one:
+        raise ValueError("Several workers, or a scheduler, need --engine dask.")
+    if engine == "local" or (engine is None and wants_one):
+        return None
+    return {"workers": workers, "scheduler": scheduler}
+
+
+def _localize(batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | None, *, header: bool) -> int:
     """Do a batch, in a child process where that is possible, and print what became of it; an exit code."""
     from avel.batch.supervise import can_supervise, supervised
 
@@ -195,7 +231,9 @@ def _localize(batch: "VideoBatch", unreadable: int, *, header: bool) -> int:
         say(f"{len(batch.before)} of {len(batch.items)} videos were done before; --force does them again.")
     work = _Work(batch, header)
     code = 1 if unreadable else 0
-    if batch.todo and can_supervise():
+    if batch.todo and cluster is not None:
+        code = max(code, work.run_on_cluster(cluster))
+    elif batch.todo and can_supervise():
         code = max(code, supervised(work.run, len(batch.todo), work.on_death))
     elif batch.todo:
         code = max(code, work.run(0, lambda place: None))
@@ -235,14 +273,27 @@ class _Work:
                 check_attention(self.batch.settings["model"], needing)
             localizer = Localizer(**self.batch.settings)
             if first == 0:
-                for notice in localizer.notices:
-                    say(f"[yellow]notice:[/yellow] {escape(notice)}")
-                if self.header and self.batch.destination.kind == "table":
-                    print(*COLUMNS, sep="\t")
+                self._start(localizer.notices)
             statuses = self.batch.work(localizer, first, begin, self._print, watch=_watch)
             if "stopped" in statuses:
                 return STOPPED
             return 1 if "failed" in statuses else 0
+
+    def run_on_cluster(self, cluster: dict[str, Any]) -> int:
+        """Localize all videos in several processes; an exit code."""
+        with avel_errors(), usage_errors():
+            from avel.localization.model_choice import check_attention
+
+            if needing := self.batch.destination.needs_attention:
+                check_attention(self.batch.settings["model"], needing)
+            statuses = self.batch.work_on_cluster(self._start, self._print, **cluster)
+            return 1 if "failed" in statuses else 0
+
+    def _start(self, notices: Sequence[str]) -> None:
+        for notice in notices:
+            say(f"[yellow]notice:[/yellow] {escape(notice)}")
+        if self.header and self.batch.destination.kind == "table":
+            print(*COLUMNS, sep="\t")
 
     def on_death(self, place: int | None, how: str) -> None:
         """Say of which video a process died, and leave that one alone from now on."""

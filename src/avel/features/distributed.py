@@ -1,6 +1,6 @@
-"""Feature extraction on many processes or machines, with Dask.
+"""Work on many videos in many processes or on many machines, with Dask: extraction, and localization.
 
-Workers do what `avel.features.jobs.extract_one` does in one process, and load the networks once. They share the videos
+Workers do what `SharedJob.do` does in one process, and load the networks once. They share the videos
 and the store through the file system; only paths and outcomes travel. A worker that dies is replaced and its video
 tried again; a video whose worker dies each time, also when nothing else runs, is quarantined.
 
@@ -11,17 +11,40 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from avel.errors import AvelError
-from avel.features.jobs import Backbones, ExtractionTask, Job, Outcome, extract_one
-from avel.features.store import BackboneEntry
 
 CONNECT_SECONDS = 20
 WORKERS_SECONDS = 120
 """How long to wait for the first worker: a cluster may have to start a machine."""
 ALLOWED_DEATHS = 1
 """Of workers under a video before it is tried alone; on a cluster of our own (others have their own setting)."""
+
+
+class SharedJob(Protocol):
+    """What all tasks of a run have in common; it is sent to other processes, and so are tasks and results."""
+
+    @property
+    def token(self) -> str:
+        """Tells what this run loads from what others load."""
+        ...
+
+    def load(self, threads: int | None) -> Any:
+        """Load what every task needs, once in a process."""
+        ...
+
+    def describe(self, loaded: Any) -> Any:
+        """Say what was loaded, in a form that can be sent."""
+        ...
+
+    def do(self, task: Any, loaded: Any, threads: int) -> Any:
+        """Do one task; no exception of a video's leaves it."""
+        ...
+
+    def failed(self, task: Any, reason: str, *, quarantined: bool = False) -> Any:
+        """The result of a task that no worker could do."""
+        ...
 
 
 class DaskEngine:
@@ -36,7 +59,7 @@ class DaskEngine:
         AvelError: if Dask is not installed.
     """
 
-    def __init__(self, job: Job, *, workers: int | None = None, scheduler: str | None = None) -> None:
+    def __init__(self, job: SharedJob, *, workers: int | None = None, scheduler: str | None = None) -> None:
         self._dask = _import_distributed()
         self._job, self._workers, self._scheduler = job, workers, scheduler
         self._stack = contextlib.ExitStack()
@@ -63,15 +86,14 @@ class DaskEngine:
         """Leave the cluster; end it if it was started here."""
         self._stack.close()
 
-    def describe(self) -> dict[str, BackboneEntry]:
+    def describe(self) -> Any:
         """Load the networks on a worker and say what they are."""
         try:
-            described: dict[str, BackboneEntry] = self._client.submit(_describe, self._job, pure=False).result()
+            return self._client.submit(_describe, self._job, pure=False).result()
         except self._dask.scheduler.KilledWorker as error:
             raise AvelError(f"Workers die while they load the networks ({error}). Is there enough memory?") from error
-        return described
 
-    def run(self, tasks: Iterable[ExtractionTask]) -> Iterator[Outcome]:
+    def run(self, tasks: Iterable[Any]) -> Iterator[Any]:
         """Do all tasks, in the order in which they are finished.
 
         No more are given to the cluster than it has workers, so that the death of one concerns one video, and so that
@@ -80,7 +102,7 @@ class DaskEngine:
         Raises:
             AvelError: if the cluster goes away.
         """
-        suspects: list[ExtractionTask] = []
+        suspects: list[Any] = []
         for task, outcome in self._finished(tasks, window=None):
             if outcome is None:
                 suspects.append(task)
@@ -88,26 +110,23 @@ class DaskEngine:
                 yield outcome
         # A worker may have died of its neighbour, or been killed by hand: judge each video by itself.
         for task, outcome in self._finished(suspects, window=1):
-            yield outcome or Outcome(
-                str(task.video),
-                "failed",
-                f"{task.video}: every worker that tried it died (killed, crashed or out of memory). It is quarantined: "
-                "left out from now on, unless you ask to retry quarantined videos.",
+            yield outcome or self._job.failed(
+                task,
+                "every worker that tried it died (killed, crashed or out of memory). It is quarantined: left out from "
+                "now on, unless you ask to retry quarantined videos.",
                 quarantined=True,
             )
 
-    def _finished(
-        self, tasks: Iterable[ExtractionTask], window: int | None
-    ) -> Iterator[tuple[ExtractionTask, Outcome | None]]:
+    def _finished(self, tasks: Iterable[Any], window: int | None) -> Iterator[tuple[Any, Any]]:
         """Tasks with their outcomes, none where the worker died too often."""
         waiting = iter(tasks)
-        running: dict[str, ExtractionTask] = {}
+        running: dict[str, Any] = {}
         completed = self._dask.as_completed(loop=self._client.loop)
 
         def fill() -> None:
             size = window or max(1, len(self._client.nthreads()))
             while len(running) < size and (task := next(waiting, None)) is not None:
-                future = self._client.submit(_extract, self._job, task, pure=False)
+                future = self._client.submit(_do, self._job, task, pure=False)
                 running[future.key] = task
                 completed.add(future)
 
@@ -146,19 +165,16 @@ class DaskEngine:
         stack.enter_context(cluster)
         return self._dask.Client(cluster, set_as_default=False)
 
-    def _outcome(self, future: Any, task: ExtractionTask) -> Outcome | None:
+    def _outcome(self, future: Any, task: Any) -> Any:
         """What a task gave; none if its worker died too often."""
         try:
-            outcome: Outcome = future.result()
+            return future.result()
         except self._dask.scheduler.KilledWorker:
             return None
         except self._dask.CancelledError:
             raise
         except Exception as error:  # the worker could not even start: it lacks avel, or has another version
-            return Outcome(
-                str(task.video), "failed", f"{task.video}: the worker failed: {type(error).__name__}: {error}"
-            )
-        return outcome
+            return self._job.failed(task, f"the worker failed: {type(error).__name__}: {error}")
 
 
 def _import_distributed() -> Any:
@@ -173,25 +189,25 @@ def _import_distributed() -> Any:
 
 # In a worker process ------------------------------------------------------------------------------------------------
 
-_loaded: dict[str, Backbones] = {}
+_loaded: dict[str, Any] = {}
 _one_at_a_time = threading.Lock()
 
 
-def _describe(job: Job) -> dict[str, BackboneEntry]:
+def _describe(job: SharedJob) -> Any:
     with _one_at_a_time:
-        return _networks(job).entries()
+        return job.describe(_load(job))
 
 
-def _extract(job: Job, task: ExtractionTask) -> Outcome:
+def _do(job: SharedJob, task: Any) -> Any:
     with _one_at_a_time:
-        return extract_one(job, task, _networks(job), threads=_threads())
+        return job.do(task, _load(job), _threads())
 
 
-def _networks(job: Job) -> Backbones:
-    """The networks of a job, loaded by the first task that needs them in this process."""
+def _load(job: SharedJob) -> Any:
+    """What a job needs, loaded by the first of its tasks in this process."""
     if job.token not in _loaded:
         _loaded.clear()
-        _loaded[job.token] = job.loader(job.recipe, job.device, _threads())
+        _loaded[job.token] = job.load(_threads())
     return _loaded[job.token]
 
 

@@ -124,6 +124,22 @@ class Job:
     loader: Loader
     token: str
 
+    def load(self, threads: int | None) -> Backbones:
+        """Load the networks; see `SharedJob`."""
+        return self.loader(self.recipe, self.device, threads)
+
+    def describe(self, loaded: Backbones) -> dict[str, BackboneEntry]:
+        """Say what the networks are; see `SharedJob`."""
+        return loaded.entries()
+
+    def do(self, task: ExtractionTask, loaded: Backbones, threads: int) -> Outcome:
+        """Extract one video; see `SharedJob`."""
+        return extract_one(self, task, loaded, threads=threads)
+
+    def failed(self, task: ExtractionTask, reason: str, *, quarantined: bool = False) -> Outcome:
+        """An outcome that no worker could give; see `SharedJob`."""
+        return Outcome(str(task.video), "failed", f"{task.video}: {reason}", quarantined=quarantined)
+
 
 class Engine(Protocol):
     """Where tasks are done."""

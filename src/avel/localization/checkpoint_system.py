@@ -33,6 +33,7 @@ class CheckpointSystem(System):
         device: of the networks that make features.
         precision: of the same; as at training when ``None``.
         loader: gives the networks.
+        threads: how many each may use; as many as the machine has when ``None``.
 
     Raises:
         ModelError: if the checkpoint cannot be read, or does not say what features it needs.
@@ -42,7 +43,9 @@ class CheckpointSystem(System):
 
     decoding = ARGMAX
 
-    def __init__(self, path: Path, *, device: str, precision: str | None, loader: Loader) -> None:
+    def __init__(
+        self, path: Path, *, device: str, precision: str | None, loader: Loader, threads: int | None = None
+    ) -> None:
         self.path = path
         self.model, self.info = checkpoint.load(path)
         self.name = self.info.model
@@ -51,7 +54,7 @@ class CheckpointSystem(System):
         modalities = registry.modalities_of(self.info.model, self.info.options)
         recipe = recipe_of(path, self.info.features, modalities, precision)
         with needed_by(path):
-            self.backbones = loader(recipe, device, None)
+            self.backbones = loader(recipe, device, threads)
         check_networks(path, self.info.features, self.backbones, modalities)
         with path.open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()

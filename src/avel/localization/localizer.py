@@ -46,6 +46,8 @@ class Localizer:
             class with the largest probability, or every category that reaches its threshold.
         audio_track: number of the audio track to listen to in each video, 1 for the file's first one; the one that a
             player would play when ``None``. The result says which it was when a video has several.
+        threads: how many threads the networks and the decoding of a video may use; as many as the machine has when
+            ``None``. Give fewer to each of several processes.
         loader: gives the networks that a checkpoint's features are made with; replace it to use your own.
 
     Attributes:
@@ -70,9 +72,10 @@ class Localizer:
         audio_tagger: str | None = None,
         decoding: Decoding | None = None,
         audio_track: int | None = None,
+        threads: int | None = None,
         loader: Loader = load_backbones,
     ) -> None:
-        options = EngineOptions(device=device, precision=precision or "float16")
+        options = EngineOptions(device=device, precision=precision or "float16", threads=threads)
         self.system: System
         if str(model) == DEFAULT_MODEL:
             seconds = 1.0 if segment_seconds is None else segment_seconds
@@ -90,9 +93,10 @@ class Localizer:
                     raise ValueError(
                         f"{name} is for {DEFAULT_MODEL} alone; the checkpoint {path} has its own. Leave it."
                     )
-            self.system = CheckpointSystem(path, device=device, precision=precision, loader=loader)
+            self.system = CheckpointSystem(path, device=device, precision=precision, loader=loader, threads=threads)
         self.decoding = decoding or self.system.decoding
         self.audio_track = audio_track
+        self.threads = threads
 
     @property
     def model(self) -> LocalizationModel:
@@ -153,7 +157,9 @@ class Localizer:
         Raises:
             MediaError: if the video cannot be opened.
         """
-        return LocalizationRun(self.system, self.decoding, video, audio_track=self.audio_track)
+        return LocalizationRun(
+            self.system, self.decoding, video, audio_track=self.audio_track, threads=self.threads or 0
+        )
 
 
 class LocalizationRun:
@@ -167,7 +173,13 @@ class LocalizationRun:
     """
 
     def __init__(
-        self, system: System, decoding: Decoding, video: str | Path, *, audio_track: int | None = None
+        self,
+        system: System,
+        decoding: Decoding,
+        video: str | Path,
+        *,
+        audio_track: int | None = None,
+        threads: int = 0,
     ) -> None:
         self._system, self._decoding, self.video = system, decoding, str(video)
         self._extraction = Extraction(
@@ -176,6 +188,7 @@ class LocalizationRun:
             system.backbones.audio,
             segment_seconds=system.segment_seconds,
             audio_track=audio_track,
+            threads=threads,
         )
         self.declared_seconds = self._extraction.info.duration_seconds
         self.num_segments = 0
