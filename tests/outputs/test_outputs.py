@@ -19,7 +19,7 @@ def test_format_comes_from_the_suffix(tmp_path, result):
 
 
 def test_unknown_formats_are_named_with_those_that_exist(tmp_path, result):
-    supported = "Supported formats are json, csv, srt, vtt, elan, audacity, label-studio, coco, html, png, mp4"
+    supported = "Supported formats are json, csv, srt, vtt, elan, audacity, label-studio, coco, csv-clock"
     with pytest.raises(ValueError, match=f"Unknown format 'gif'. {supported}"):
         write(result, tmp_path / "a.gif")
     with pytest.raises(ValueError, match=f"Unknown format ''. {supported}"):
@@ -36,7 +36,8 @@ def test_all_formats_land_beside_each_other(tmp_path, dog):
     paths = write_all(dog, tmp_path / "new" / "folder", list(FORMATS))
     assert [p.name for p in paths] == [f"dog_bark_02754.{one.suffix}" for one in FORMATS.values()]
     assert [format_of(p) for p in paths] == list(FORMATS)
-    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == sorted(p.name for p in paths)
+    frames = tmp_path / "new" / "folder" / "dog_bark_02754.coco"
+    assert sorted((tmp_path / "new" / "folder").iterdir()) == sorted([*paths, frames])
 
 
 def test_the_longest_suffix_tells_the_format():
@@ -54,7 +55,7 @@ def test_stem_can_be_chosen(tmp_path, result):
 
 def test_a_vanished_video_stops_only_the_formats_that_show_it(tmp_path, make):
     gone = make(tmp_path / "gone.mp4")
-    assert len(write_all(gone, tmp_path / "out", TEXT_FORMATS)) == 7
+    assert len(write_all(gone, tmp_path / "out", TEXT_FORMATS)) == len(TEXT_FORMATS)
     for name in ("html", "png"):
         with pytest.raises(MediaError, match="gone.mp4: the video is no longer there"):
             write(gone, tmp_path / f"x.{name}")

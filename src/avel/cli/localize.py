@@ -69,8 +69,9 @@ def localize(
         str | None,
         typer.Option(
             "--format",
-            help="The formats to write, separated by commas: json, csv, srt, vtt, elan, audacity, label-studio, coco, "
-            "html, png, mp4. [default: json, or what the suffix of OUTPUT says]",
+            help="The formats to write, separated by commas: json, jsonl, csv, csv-clock (with times as HH:MM:SS.mmm), "
+            "srt, vtt, elan, audacity, label-studio, textgrid, raven, coco, youtube (chapters), azure (Video Indexer's "
+            "shape), otio, fcpxml, edl, html, png, mp4. [default: json, or what the suffix of OUTPUT says]",
         ),
     ] = None,
     model: Annotated[

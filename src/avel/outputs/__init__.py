@@ -1,4 +1,4 @@
-"""Writing a result: JSON, CSV, subtitles, HTML, PNG, MP4, and for ELAN, Audacity, Label Studio and COCO's tools."""
+"""Writing a result: JSON, tables, subtitles, HTML, PNG, MP4, and for annotation tools, editors and COCO's tools."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,12 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avel.data.formats import audacity, coco, elan, label_studio, subtitles, table
+from avel.data.formats import (
+    audacity,
+    chapters,
+    coco,
+    elan,
+    events_json,
+    label_studio,
+    raven,
+    subtitles,
+    table,
+    textgrid,
+)
 from avel.errors import AvelError, OutputError
 from avel.events import Localization
 from avel.files import replacing, write_text
 
 if TYPE_CHECKING:
+    from avel.outputs.editing import Adapter
     from avel.outputs.evidence import Evidence
 
 __all__ = [
@@ -80,14 +92,30 @@ def _mp4(result: Localization, path: Path, _: Gather) -> None:
         save(result, temporary)
 
 
+def _editing(adapter: "Adapter") -> Writer:
+    def write_timeline(result: Localization, path: Path, _: Gather) -> None:
+        from avel.outputs.editing import text
+
+        write_text(path, text(result, adapter))
+
+    return write_timeline
+
+
 def _coco(result: Localization, path: Path, _: Gather) -> None:
     from avel.media.reader import probe
     from avel.outputs.boxes import boxes
+    from avel.outputs.frames import write_frames
 
     info = probe(result.video)
     if info.width is None or info.height is None:
         raise OutputError(f"{result.video}: has no picture, so there are no boxes in it. Choose another format.")
-    write_text(path, coco.text(result, boxes(result), info.width, info.height))
+    found = boxes(result)
+    folder = path.parent / path.name.removesuffix(".json")
+    moments = {t: coco.middle_seconds(result, t) for t in coco.segments_with_boxes(result, found)}
+    files = {t: folder / f"{seconds:09.3f}.jpg" for t, seconds in moments.items()}
+    write_frames(result.video, {files[t]: moments[t] for t in moments}, (info.width, info.height))
+    names = {t: file.relative_to(path.parent).as_posix() for t, file in files.items()}
+    write_text(path, coco.text(result, found, info.width, info.height, names))
 
 
 FORMATS: Mapping[str, Format] = {
@@ -99,6 +127,15 @@ FORMATS: Mapping[str, Format] = {
     "audacity": _text("txt", audacity.text),
     "label-studio": _text("label-studio.json", label_studio.text),
     "coco": Format("coco.json", _coco, needs_attention=True),
+    "csv-clock": _text("clock.csv", table.clock_text),
+    "jsonl": _text("jsonl", events_json.lines_text),
+    "textgrid": _text("TextGrid", textgrid.text),
+    "raven": _text("selections.txt", raven.text),
+    "youtube": _text("chapters.txt", chapters.youtube_text),
+    "azure": _text("azure.json", events_json.azure_text),
+    "otio": Format("otio", _editing("otio_json")),
+    "fcpxml": Format("fcp.xml", _editing("fcp_xml")),
+    "edl": Format("edl", _editing("cmx_3600")),
     "html": Format("html", _html),
     "png": Format("png", _png),
     "mp4": Format("mp4", _mp4),
@@ -112,7 +149,7 @@ TEXT_FORMATS = tuple(name for name, one in FORMATS.items() if one.text is not No
 def format_of(path: str | Path) -> str | None:
     """The format that a file's name asks for by its end: ``clip.eaf``, ``clip.coco.json``; ``None`` for none."""
     file = Path(path).name.lower()
-    fitting = [name for name, one in FORMATS.items() if file.endswith(f".{one.suffix}")]
+    fitting = [name for name, one in FORMATS.items() if file.endswith(f".{one.suffix.lower()}")]
     return max(fitting, key=lambda name: len(FORMATS[name].suffix), default=None)
 
 

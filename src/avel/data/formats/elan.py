@@ -10,7 +10,7 @@ nothing: entities make a small file huge.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 from avel.data.annotations import AnnotationSet
 from avel.data.formats.label_file import LabelFile, plain_name, read_bytes
-from avel.data.formats.naming import MODALITY_WORDS, category_and_modality, one_line
+from avel.data.formats.naming import MODALITY_WORDS, category_and_modality, one_line, tier_names
 from avel.events import Localization, Modality, by_start
 
 _WITHOUT_EVENT = "events"
@@ -81,7 +81,7 @@ def text(result: Localization, *, folder: str | Path | None = None) -> str:
     for event in by_start(result.events):
         start = round(1000 * event.start_seconds)
         end = max(round(1000 * event.end_seconds), start + 1)
-        tier = next(name for name in _numbered(MODALITY_WORDS[event.modality]) if ends.get(name, 0) <= start)
+        tier = next(name for name in tier_names(event.modality) if ends.get(name, 0) <= start)
         if tier not in ends:
             document.add_tier(tier)
         document.add_annotation(tier, start, end, one_line(event.category))
@@ -277,11 +277,3 @@ def _parse(source: LabelFile) -> "ElementTree.Element":
     if root.tag != "ANNOTATION_DOCUMENT":
         source.fail(f"its root is <{root.tag}>; an ELAN document's is <ANNOTATION_DOCUMENT>.")
     return root
-
-
-def _numbered(name: str) -> Iterable[str]:
-    yield name
-    number = 2
-    while True:
-        yield f"{name} #{number}"
-        number += 1

@@ -1,7 +1,9 @@
 """What an event is called in another tool."""
 
+import itertools
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from avel.events import MODALITIES, Event, Modality
 
@@ -16,6 +18,13 @@ def name_of(event: Event) -> str:
     """
     category = one_line(event.category)
     return category if event.modality == "audio-visual" else f"{category} ({event.modality})"
+
+
+def tier_names(modality: Modality) -> Iterator[str]:
+    """Names of tiers for events of a modality, as many as are needed so that those of one do not overlap."""
+    yield MODALITY_WORDS[modality]
+    for number in itertools.count(2):
+        yield f"{MODALITY_WORDS[modality]} #{number}"
 
 
 def one_line(category: str) -> str:

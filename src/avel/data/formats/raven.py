@@ -10,6 +10,8 @@ import io
 
 from avel.data.annotations import AnnotationSet
 from avel.data.formats.label_file import LabelFile, lines_of, plain_name, read_text
+from avel.data.formats.naming import category_and_modality, last_moment, name_of
+from avel.events import Localization, by_start
 
 CATEGORY_COLUMNS = (
     "annotation",
@@ -22,6 +24,11 @@ CATEGORY_COLUMNS = (
     "species code",
     "call type",
 )
+
+
+_AVEL_COLUMN = "annotation"
+_COLUMNS = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)")
+_HIGHEST_HZ = 8000
 
 
 def is_header(line: str) -> bool:
@@ -61,11 +68,21 @@ def read(source: LabelFile) -> AnnotationSet:
         if file and row.get("file offset (s)"):
             offset = source.number(row["file offset (s)"], "File Offset (s)", comma=True)
             start, end = offset, offset + end - start
-        source.add(file or source.options.video or _video_of(source), start, end, row[column])
+        category, modality = category_and_modality(row[column]) if column == _AVEL_COLUMN else (row[column], None)
+        source.add(file or source.options.video or _video_of(source), start, end, category, modality=modality)
     source.where = ""
     if not seen:
         source.add_without_event(source.options.video or _video_of(source))
     return source.result()
+
+
+def text(result: Localization) -> str:
+    """A selection table of the events; the modality of one that is only heard or only seen is in its annotation."""
+    lines = ["\t".join((*_COLUMNS, "Annotation", "Score"))]
+    for number, event in enumerate(by_start(result.events), start=1):
+        times = f"{event.start_seconds:.6f}\t{last_moment(event, 1e-6):.6f}"
+        lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t0\t{_HIGHEST_HZ}\t{name_of(event)}\t{event.score:.4f}")
+    return "\n".join(lines) + "\n"
 
 
 def _video_of(source: LabelFile) -> str:

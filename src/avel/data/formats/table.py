@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 from avel.data.annotations import SPLITS, AnnotationSet, Split, VideoLabels
 from avel.data.formats.label_file import LabelFile, ReadOptions, read_text
+from avel.data.formats.subtitles import timestamp
 from avel.events import BACKGROUND, MODALITIES, Event, Localization, by_start
 
 Role = Literal["video", "start", "end", "category", "split", "modality"]
@@ -52,6 +53,7 @@ SPLIT_NAMES: Mapping[str, Split] = {
     **{"training": "train", "validation": "val", "valid": "val", "testing": "test", "evaluation": "test"},
 }
 
+CLOCK_COLUMNS = ("video", "category", "start", "end", "score", "modality")
 RESULT_COLUMNS = ("video", "category", "start_seconds", "end_seconds", "score", "modality")
 
 _EXPECTED = "video,start,end,category"
@@ -189,6 +191,17 @@ def text(result: Localization) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(RESULT_COLUMNS)
     writer.writerows(result_rows(result.video, result.events))
+    return out.getvalue()
+
+
+def clock_text(result: Localization) -> str:
+    """As `text`, with times as ``HH:MM:SS.mmm``."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CLOCK_COLUMNS)
+    for e in by_start(result.events):
+        times = (timestamp(round(1000 * time), ".") for time in (e.start_seconds, e.end_seconds))
+        writer.writerow((_inert(result.video), _inert(e.category), *times, f"{e.score:.4f}", e.modality))
     return out.getvalue()
 
 

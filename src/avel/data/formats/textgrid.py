@@ -5,6 +5,8 @@ The intervals of all tiers are events, or those of the tiers that are asked for;
 
 from avel.data.annotations import AnnotationSet
 from avel.data.formats.label_file import LabelFile, read_bytes
+from avel.data.formats.naming import MODALITY_WORDS, one_line, tier_names
+from avel.events import Localization, by_start
 
 
 def read(source: LabelFile) -> AnnotationSet:
@@ -21,6 +23,7 @@ def read(source: LabelFile) -> AnnotationSet:
         source.fail(f"not readable as a TextGrid of Praat ({type(error).__name__}: {str(error)[:200]}).")
     video = source.options.video or source.path.stem
     source.add_without_event(video)
+    known = {words: modality for modality, words in MODALITY_WORDS.items()}
     for tier in grid.tiers:
         if source.options.tiers and not source.options.asks_for(tier.name):
             continue
@@ -30,10 +33,48 @@ def read(source: LabelFile) -> AnnotationSet:
             if isinstance(tier, PointTier):
                 source.add(video, float(entry.time), float(entry.time), text or tier.name)
             elif text:
-                source.add(video, float(entry.start), float(entry.end), text)
+                modality = known.get(tier.name.partition(" #")[0])
+                source.add(video, float(entry.start), float(entry.end), text, modality=modality)
     source.where = ""
     if source.options.tiers and not any(map(source.options.asks_for, grid.tierNames)):
         source.fail(
             f"no tier is called {' or '.join(source.options.tiers)}. Its tiers are: {', '.join(grid.tierNames)}."
         )
     return source.result()
+
+
+def text(result: Localization) -> str:
+    """A TextGrid in the long form with a tier of intervals for each modality; those of one tier never overlap."""
+    ends: dict[str, float] = {}
+    tiers: dict[str, list[tuple[float, float, str]]] = {}
+    for event in by_start(result.events):
+        start, end = round(event.start_seconds, 6), round(max(event.end_seconds, event.start_seconds + 1e-6), 6)
+        tier = next(name for name in tier_names(event.modality) if ends.get(name, 0.0) <= start)
+        tiers.setdefault(tier, []).append((start, end, one_line(event.category)))
+        ends[tier] = end
+    length = max([round(result.duration_seconds, 6), *ends.values()])
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {length:.6f}"]
+    lines += ["tiers? <exists>", f"size = {max(len(tiers), 1)}", "item []:"]
+    for number, (name, intervals) in enumerate((tiers or {"events": []}).items(), start=1):
+        filled = _without_gaps(intervals, length)
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"']
+        lines += ["        xmin = 0", f"        xmax = {length:.6f}", f"        intervals: size = {len(filled)}"]
+        for n, (start, end, label) in enumerate(filled, start=1):
+            quoted = label.replace('"', '""')
+            lines += [f"        intervals [{n}]:", f"            xmin = {start:.6f}", f"            xmax = {end:.6f}"]
+            lines.append(f'            text = "{quoted}"')
+    return "\n".join(lines) + "\n"
+
+
+def _without_gaps(intervals: list[tuple[float, float, str]], length: float) -> list[tuple[float, float, str]]:
+    """Intervals with empty ones between them, as Praat wants a tier to be."""
+    filled: list[tuple[float, float, str]] = []
+    now = 0.0
+    for start, end, label in intervals:
+        if start > now:
+            filled.append((now, start, ""))
+        filled.append((start, end, label))
+        now = end
+    if now < length:
+        filled.append((now, length, ""))
+    return filled

@@ -1,0 +1,56 @@
+"""Single frames of a video as files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avel.errors import MediaError, OutputError
+from avel.files import replacing
+from avel.media.container import choose_tracks, open_media
+from avel.media.demux import Demuxer
+from avel.media.pictures import Orientation, Scaler
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+QUALITY = 92
+"""Of JPEG."""
+
+
+def write_frames(video: str | Path, wanted: Mapping[Path, float], size: tuple[int, int]) -> None:
+    """Write the pictures that are on screen at some moments, as JPEG, in one pass over the video.
+
+    Args:
+        video: the video.
+        wanted: second of each file.
+        size: width and height of the pictures.
+
+    Raises:
+        MediaError: if the video cannot be read.
+        OutputError: if the video has no picture, or a file cannot be written.
+    """
+    todo = sorted(wanted.items(), key=lambda item: item[1])
+    with open_media(video) as source:
+        stream, _, _ = choose_tracks(source, str(video))
+        if stream is None:
+            raise OutputError(f"{video}: has no picture, so there are no frames to write.")
+        stream.thread_type = "AUTO"
+        shown: VideoFrame | None = None
+        for frame, seconds in Demuxer(source, stream, None, str(video)).pictures():
+            while todo and shown is not None and seconds > todo[0][1]:
+                _save(shown, todo.pop(0)[0], size)
+            if not todo:
+                return
+            shown = frame
+        if shown is None:
+            raise MediaError(f"{video}: no picture of it can be decoded.")
+        for path, _ in todo:
+            _save(shown, path, size)
+
+
+def _save(frame: "VideoFrame", path: Path, size: tuple[int, int]) -> None:
+    from PIL import Image
+
+    picture = Image.fromarray(Scaler(size)(frame, Orientation.of(frame)))
+    with replacing(path) as temporary:
+        picture.save(temporary, "JPEG", quality=QUALITY)
