@@ -2,7 +2,7 @@ import numpy as np
 from blows import AT, blows
 
 from avel.synchrony.changes import moments
-from avel.synchrony.witness import witness
+from avel.synchrony.witness import WitnessStream, witness
 
 RATE = moments(1.0)
 
@@ -39,9 +39,27 @@ def test_what_does_not_is_hardly_ever():
 
 def test_what_could_not_be_read_is_not_confirmed():
     motion, onsets = segments(10, AT)
-    readable = np.arange(10) != 5
-    assert witness(motion, onsets, 1.0, audio_valid=readable).confidence[5] == 0
-    assert witness(motion, onsets, 1.0, visual_valid=readable).confidence[5] == 0
+    every, readable = np.ones(10, bool), np.arange(10) != 5
+    for valid in ((every, readable), (readable, every)):
+        stream = WitnessStream(1.0)
+        stream.add(motion, onsets, *valid)
+        assert stream.result().confidence[5] == 0
+
+
+def test_a_long_video_is_judged_while_it_is_read():
+    times = np.cumsum(np.random.default_rng(2).uniform(0.5, 1.5, 80))
+    motion, onsets = segments(70, times[times < 69])
+    stream, seen = WitnessStream(1.0), []
+    for start in range(0, 70, 7):
+        part = slice(start, start + 7)
+        stream.add(motion[part], onsets[part], np.ones(7, bool), np.ones(7, bool))
+        seen.append(stream.result().deviations)
+        assert len(seen[-1]) == start + 7
+    assert len(stream._rows) < 45  # it does not keep the video
+    whole = witness(motion, onsets, 1.0)
+    np.testing.assert_allclose(seen[-1], whole.deviations)
+    np.testing.assert_allclose(seen[4][:10], whole.deviations[:10])  # what was said of the beginning stays
+    assert (whole.confidence[3:66] > 0.5).mean() > 0.9
 
 
 def test_a_video_of_a_second_says_nothing():

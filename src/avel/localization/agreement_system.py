@@ -14,11 +14,13 @@ from avel.backbones.voice import VOICES, Voice, voice_scores
 from avel.data.categories import Category
 from avel.errors import WeightsError
 from avel.features.jobs import Backbones
+from avel.localization.confirmation import IN_TIME
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models.agreement import Agreement
 from avel.models.base import ModelOutput, category_odds
+from avel.synchrony.changes import Motion, Onsets
 
 AUDIO_TAGGERS = ("auto", "yamnet", "embedded")
 
@@ -54,6 +56,7 @@ class AgreementSystem(System):
         ]
         audio = [self._audio_tagger(audio_tagger, options), audio_backbone("voice", options)]
         self.backbones = Backbones(visual, audio)
+        self.synchrony = Backbones([Motion(segment_seconds)], [Onsets(segment_seconds)])
         self.model = Agreement(
             self.categories,
             visual_labels=[label for backbone in visual for label in backbone.labels or ()],
@@ -108,6 +111,7 @@ class AgreementSystem(System):
             audio=audio,
             visual=predictions["visual"],
             seen_alone=np.array([category.visual_evidence == "class" for category in self.categories]),
+            in_time=np.array([category.name in IN_TIME for category in self.categories]),
         )
 
     def description(self) -> dict[str, Any]:
@@ -116,5 +120,6 @@ class AgreementSystem(System):
         return {
             "cannot_hear": [n for n, audible in zip(names, self.model.audible, strict=True) if not audible],
             "cannot_see": [n for n, visible in zip(names, self.model.visible, strict=True) if not visible],
+            "attention": "synchrony",
             "notes": {category.name: category.note for category in self.categories if category.note},
         }

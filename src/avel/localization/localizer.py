@@ -15,15 +15,18 @@ from avel.data.categories import Category, ave_categories, load_categories
 from avel.errors import MediaError
 from avel.events import BACKGROUND, Localization, Segment, segment_bounds
 from avel.features.extract import Extraction, SecondsProgress
-from avel.features.jobs import Loader, load_backbones
+from avel.features.jobs import Backbones, Loader, load_backbones
 from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECONDS
 from avel.localization.agreement_system import AgreementSystem
 from avel.localization.checkpoint_system import CheckpointSystem
+from avel.localization.confirmation import confirmed
 from avel.localization.decoding import Decoding, SegmentScores, decode
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, slide
 from avel.models.base import LocalizationModel
+from avel.synchrony.changes import Motion, Onsets
+from avel.synchrony.witness import WitnessStream
 from avel.version import __version__
 
 
@@ -182,10 +185,12 @@ class LocalizationRun:
         threads: int = 0,
     ) -> None:
         self._system, self._decoding, self.video = system, decoding, str(video)
+        beside = system.synchrony or Backbones([], [])
+        self._witness = WitnessStream(system.segment_seconds) if system.synchrony else None
         self._extraction = Extraction(
             video,
-            system.backbones.visual,
-            system.backbones.audio,
+            [*system.backbones.visual, *beside.visual],
+            [*system.backbones.audio, *beside.audio],
             segment_seconds=system.segment_seconds,
             audio_track=audio_track,
             threads=threads,
@@ -248,6 +253,9 @@ class LocalizationRun:
         # What cannot be heard or seen is not both heard and seen.
         scores = replace(scores, events=np.where(readable[:, None], scores.events, np.float32(0)))
         bounds = segment_bounds(duration, system.segment_seconds)[:count]
+        witness = self._witness.result().first(count) if self._witness else None
+        if witness is not None:
+            scores = confirmed(scores, witness)
         events, segments = decode(scores, bounds, valid["audio"], valid["visual"], self._decoding)
         return Localization(
             video=self.video,
@@ -257,7 +265,7 @@ class LocalizationRun:
             events=events,
             segments=segments,
             warnings=(*self._extraction.warnings, *self._warnings(duration, readable, scores)),
-            attention=_gated(system.attention(predictions), segments),
+            attention=_gated(system.attention(predictions) if witness is None else witness.blocks, segments),
         )
 
     def _inputs(self) -> Iterator[SegmentArrays]:
@@ -266,6 +274,10 @@ class LocalizationRun:
             for kind, parts in self._valid.items():
                 flags = getattr(batch, f"{kind}_valid")
                 parts.append(flags if kind in looks_at else np.ones_like(flags))
+            if self._witness is not None:
+                self._witness.add(
+                    batch.visual[Motion.name], batch.audio[Onsets.name], batch.visual_valid, batch.audio_valid
+                )
             yield self._system.inputs(batch)
             if self.stopped:
                 return

@@ -30,6 +30,8 @@ class System(ABC):
         segment_seconds: length of a segment.
         windows: how long videos are cut for the model.
         decoding: how its scores become events unless a user says otherwise.
+        synchrony: what says whether picture and sound change together, and where (`avel.synchrony.changes`), extracted
+            beside what the model looks at; ``None`` for a model that needs no such witness.
         grid: rows and columns of the parts of the picture that its attention is about, ``None`` without any.
         notices: what a user should know before reading its results.
     """
@@ -40,6 +42,7 @@ class System(ABC):
     segment_seconds: float
     windows: Windows
     decoding: Decoding
+    synchrony: Backbones | None = None
     grid: tuple[int, int] | None = None
     notices: Sequence[str] = ()
 

@@ -58,6 +58,7 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
     if scores.heard is not None and scores.seen is not None:
         lines = {"heard": scores.heard, "seen": scores.seen}
     lanes = timeline.lanes(result)
+    by_synchrony = result.model.get("attention") == "synchrony"
     events = by_start(result.events)
     return environment.get_template("report.html.j2").render(
         result=result,
@@ -109,6 +110,7 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
         heat_colors=heat.COLORS,
         heat_opacity=heat.OPACITY,
         full_share=heat.FULL_SHARE,
+        where="the picture moves with the sound" if by_synchrony else "the model looks",
         video_link=_video_link(result, folder),
         band_title=lambda group: _band_title(group, clock),
     )
