@@ -51,3 +51,13 @@ def test_the_published_files(shared):
 def test_no_folder_is_refused(tmp_path):
     with pytest.raises(AnnotationsError, match="no such folder. Give the folder that holds Annotations.txt"):
         run(tmp_path / "none")
+
+
+def test_the_figures_of_labels_are_told(run_command, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("video,start_seconds,end_seconds,category\na.mp4,0,2.5,bark\nb.mp4,1,2,bell\nc.mp4,,,\n")
+    result = run_command(app, "data", "labels", labels, "--picture", tmp_path / "figures.svg")
+    assert "videos: 3, of which 1 without event" in result.stdout
+    assert "<svg" in (tmp_path / "figures.svg").read_text()
+    found = json.loads(run_command(app, "data", "labels", labels, "--json").stdout)
+    assert found["event_seconds"] == {"1": 1, "3": 1}

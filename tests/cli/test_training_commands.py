@@ -129,3 +129,13 @@ def test_the_leaderboard_says_what_each_number_is(avel, folder, tmp_path, monkey
     assert "always" in result.stdout
     assert "epoch chosen by protocol validation" in " ".join(result.stdout.split())
     assert (tmp_path / "leaderboard.json").exists()
+
+
+def test_events_of_any_tool_are_measured(avel, tmp_path):
+    (tmp_path / "labels.csv").write_text("video,start_seconds,end_seconds,category\na.mp4,0,10,bark\n")
+    (tmp_path / "found.csv").write_text("video,start_seconds,end_seconds,category,score\na,0,8,bark,0.9\n")
+    arguments = ("evaluate", tmp_path / "found.csv", "--events", tmp_path / "labels.csv")
+    assert "event F1 with collars: 100.0 %" in avel(*arguments).stdout
+    found = json.loads(avel(*arguments, "--json", "-o", tmp_path / "out.json").stdout)
+    assert found == json.loads((tmp_path / "out.json").read_text())
+    assert found["mean_average_precision"] == {str(i / 10): float(i <= 8) for i in range(1, 10)}

@@ -11,14 +11,19 @@ import typer
 from avel.cli.console import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from avel.data.annotations import Annotation
     from avel.data.ave.check import CheckProgress
 
-app = typer.Typer(help="Check copies of published data sets.")
+app = typer.Typer(help="Check copies of published data sets, and tell the figures of labels.")
 
 
-@app.callback()
-def _group() -> None:
-    """Keep ``ave`` a command of its own while it is the only one."""
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+PictureOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw the figures into a file, such as one that ends in .png, .svg or .pdf."),
+]
 
 
 @app.command()
@@ -27,12 +32,24 @@ def ave(
         Path,
         typer.Argument(metavar="DIR", help="The folder with AVE's Annotations.txt and whatever else of AVE you have."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: JsonOption = False,
+    statistics: Annotated[
+        bool,
+        typer.Option("--statistics", help="Tell the figures of its annotations instead of checking the copy."),
+    ] = False,
+    picture: PictureOption = None,
 ) -> None:
     """Check a copy of the AVE data set, which need not be complete.
 
     The exit code is 1 if something in the copy is wrong; it is 0 if something is only missing.
     """
+    if statistics or picture is not None:
+        from avel.data.ave.dataset import NUM_SEGMENTS, SEGMENT_SECONDS, load
+
+        dataset = load(folder)
+        seconds = NUM_SEGMENTS * SEGMENT_SECONDS
+        _tell(((dataset.events_of(i), seconds) for i in range(len(dataset))), dataset.categories, as_json, picture)
+        return
     from avel.data.ave.check import check
 
     with _progress() as progress:
@@ -43,6 +60,50 @@ def ave(
         print("\n".join(report.lines()))
     if not report.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def labels(
+    path: Annotated[
+        Path, typer.Argument(metavar="LABELS", help="A label file in any format that avel train reads, or a folder.")
+    ],
+    videos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder of the videos, whose lengths the share of segments needs."),
+    ] = None,
+    as_json: JsonOption = False,
+    picture: PictureOption = None,
+) -> None:
+    """Tell the figures of your own labels: videos of each category, lengths of events, segments with an event."""
+    if videos is None:
+        from avel.data.formats import read_annotations
+
+        annotations, durations = read_annotations(path), {}
+    else:
+        from avel.training.own.labels import read_labels
+
+        labelling = read_labels(path, videos)
+        annotations, durations = labelling.annotations, dict(labelling.durations)
+    by_video = annotations.by_video()
+    pairs = ((events, durations.get(video)) for video, events in by_video.items())
+    _tell(pairs, annotations.categories, as_json, picture)
+
+
+def _tell(
+    videos: "Iterable[tuple[Sequence[Annotation], float | None]]",
+    categories: "Sequence[str]",
+    as_json: bool,
+    picture: Path | None,
+) -> None:
+    from avel.data.statistics import draw, statistics
+
+    found = statistics(videos, categories)
+    if picture is not None:
+        draw(found, picture)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(found.lines()))
 
 
 @contextlib.contextmanager

@@ -50,10 +50,25 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     annotations: AnnotationsOption = None,
     features_of: FeaturesOption = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LABELS",
+            help="Measure predicted events of any tool against these labels. CHECKPOINT then is a CSV file with the "
+            "columns video, start_seconds, end_seconds, category and perhaps score, a JSON result of avel localize, "
+            "or a folder of either.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
     debug: Debug = False,
 ) -> None:
-    """Measure a trained model, and show beside it what needs no learning."""
+    """Measure a trained model, and show beside it what needs no learning.
+
+    With --events, measure predicted events of any tool: mean average precision, and F1 of events and of segments.
+    """
+    if events is not None:
+        _events(checkpoint, events, output, as_json)
+        return
     with usage_errors():
         from avel.cli.listener import ConsoleListener
         from avel.evaluation import report
@@ -89,3 +104,14 @@ def evaluate(
         print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:
         print(printable("\n".join(report.lines(found)), keep="\n"))
+
+
+def _events(predictions: Path, labels: Path, output: Path | None, as_json: bool) -> None:
+    from avel.evaluation.events import evaluate_events
+    from avel.files import write_text
+
+    found = evaluate_events(predictions, labels)
+    text = json.dumps(found.to_dict(), indent=2)
+    if output is not None:
+        write_text(output, text + "\n")
+    print(text if as_json else "\n".join(found.lines()))
