@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -6,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from avel.data.formats import label_studio
 from avel.errors import MediaError, OutputError
 from avel.events import Localization
 from avel.outputs import FORMATS, TEXT_FORMATS, format_of, render, unique_stems, write, write_all
+from avel.outputs.destination import Destination
 
 
 def test_format_comes_from_the_suffix(tmp_path, result):
@@ -149,3 +152,24 @@ def test_json_is_read_back_equal(tmp_path, result):
     path = tmp_path / "clip.json"
     path.write_text(render(result, "json"), encoding="utf-8")
     assert Localization.from_json(path) == result
+
+
+def test_timelines_of_label_studio_count_frames(tmp_path, result):
+    def ranges(text):
+        regions = json.loads(text)[0]["predictions"][0]["result"]
+        return [region["value"].get("ranges") for region in regions]
+
+    at_25 = [[{"start": 51, "end": 125}], [{"start": 151, "end": 175}]]
+    assert ranges(render(result, "label-studio", frames_per_second=25)) == at_25
+    assert ranges(render(result, "label-studio")) == [None, None]
+    path = write(result, tmp_path / "a.label-studio.json", frames_per_second=25)
+    assert ranges(path.read_text()) == at_25
+    (path,) = write_all(result, tmp_path, ["label-studio"], frames_per_second=25)
+    assert ranges(path.read_text()) == at_25
+    assert render(result, "csv", frames_per_second=25) == render(result, "csv")
+    assert label_studio.labels_in(path) == ["Bark", "Goat"]
+    with pytest.raises(ValueError, match="is of Label Studio's timelines. Add --format label-studio"):
+        Destination(["a"], tmp_path, ["csv"], frames_per_second=25)
+    assert Destination(["a"], tmp_path, ["label-studio"], frames_per_second=25).signature != (
+        Destination(["a"], tmp_path, ["label-studio"]).signature
+    )

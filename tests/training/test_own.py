@@ -16,6 +16,7 @@ from avel.metrics.multi_label import MultiLabelMetrics
 from avel.metrics.segments import Metrics
 from avel.models import registry
 from avel.testing.shapes import SHAPES, make_shapes_clip
+from avel.testing.tone_and_flash import make_clip
 from avel.training import checkpoint
 from avel.training.loop import train
 from avel.training.own.dataset import LabelledData
@@ -304,6 +305,27 @@ def test_videos_that_were_moved_and_renamed_have_their_features(write: Write, vi
     labels = write(rows, "video,start_seconds,end_seconds,category,split")
     data = opened(labels, after, tmp_path / "s")
     assert {video.name: video.split for video in data.windows.videos} == splits
+
+
+def test_a_data_set_without_pictures_is_said(write: Write, tmp_path: Path) -> None:
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    splits = {"a.mp4": "train", "b.mp4": "val", "c.mp4": "test"}
+    for number, name in enumerate(splits):
+        make_clip(folder / name, 2.0, events=[(0.0, 1.0)], tone_hertz=440.0 + number, video_span=None)
+    extract_many(folder, tmp_path / "s", tiny_backbones.RECIPE, loader=tiny_backbones.load)
+    rows = [[name, 0, 1, "bark", split] for name, split in splits.items()]
+    data = opened(write(rows, "video,start_seconds,end_seconds,category,split"), folder, tmp_path / "s")
+    assert "none of the 3 videos has pictures, so that only sound can be learned from" in data.warnings
+
+
+def test_events_of_one_modality_are_left_out_and_said(write: Write, videos: Path, tmp_path: Path) -> None:
+    names = [f"clip{i}.mp4" for i in range(3)]
+    rows = [[name, 1, 2, "bark", "audio-visual"] for name in names] + [["clip0.mp4", 3, 4, "purr", "audio"]]
+    found = read_labels(write(rows, "video,start,end,category,modality"), videos)
+    assert found.annotations.categories == ("bark",)
+    assert len(found.annotations.events) == 3
+    assert "1 events are only heard or only seen, and are left out" in found.annotations.warnings[0]
 
 
 # Training

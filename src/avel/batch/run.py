@@ -72,7 +72,7 @@ class VideoBatch:
     def __post_init__(self) -> None:
         folder = self.destination.output if self.destination.kind == "folder" else None
         self.journal = None if folder is None else ResultJournal(folder)
-        self._digest = settings_digest(self.settings, self.destination.formats) if self.journal else ""
+        self._digest = settings_digest(self.settings, self.destination.signature) if self.journal else ""
 
     def plan(self) -> None:
         """Find out what is to be done; nothing is loaded for that."""

@@ -74,6 +74,14 @@ def localize(
             "shape), otio, fcpxml, edl, html, png, mp4. [default: json, or what the suffix of OUTPUT says]",
         ),
     ] = None,
+    frames_per_second: Annotated[
+        float | None,
+        typer.Option(
+            "--frames-per-second",
+            help="Write label-studio for the timeline of the video, which counts frames at this rate, the frameRate of "
+            "the project. [default: for the sound, which counts seconds]",
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -192,7 +200,7 @@ def localize(
         named, files = _listed(lists or [])
         items, failures = find_items([*paths, *named], files, shown=shown, output=folder)
         wanted = [name.strip() for name in formats.split(",")] if formats else []
-        destination = Destination([item.name for item in items], output, wanted)
+        destination = Destination([item.name for item in items], output, wanted, frames_per_second=frames_per_second)
         settings = {
             "model": model,
             "categories": categories,
@@ -238,6 +246,7 @@ def _localize(batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | No
         code = max(code, supervised(work.run, len(batch.todo), work.on_death))
     elif batch.todo:
         code = max(code, work.run(0, lambda place: None))
+    _say_configuration(batch)
     total = len(batch.items) + unreadable
     summary = batch.summary() if total > 1 else None
     if summary is None:
@@ -250,6 +259,19 @@ def _localize(batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | No
             complain(f"{video}: left out, as before: {reason}")
     say(f"{escape(summary.text())} {escape(str(path))} lists all events.")
     return max(code, 1 if summary.failures else 0)
+
+
+def _say_configuration(batch: "VideoBatch") -> None:
+    """The labelling configuration that Label Studio needs for the predictions that were written."""
+    from avel.data.formats import label_studio
+
+    ending = ".label-studio.json"
+    paths = [path for index in range(len(batch.items)) for path in batch.destination.paths(index)]
+    labels = [label for p in paths if p.name.endswith(ending) and p.is_file() for label in label_studio.labels_in(p)]
+    if labels:
+        say("Label Studio needs this labelling configuration (Settings, Labeling Interface, Code):")
+        config = label_studio.config(labels, frames_per_second=batch.destination.frames_per_second)
+        say(escape(config.rstrip("\n")))
 
 
 @dataclass(frozen=True)
@@ -357,7 +379,7 @@ def _print_result(result: "Localization", destination: "Destination", *, is_one_
     elif destination.kind == "text":
         from avel.outputs import render
 
-        print(render(result, destination.formats[0]), end="")
+        print(render(result, destination.formats[0], frames_per_second=destination.frames_per_second), end="")
 
 
 def _print_events(result: "Localization") -> None:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,12 +51,14 @@ class Format:
         write: writes a file.
         text: gives the result as text, where nothing but the result is needed.
         needs_attention: shows where in the picture, which only some models say.
+        timeline_text: the same as text that counts frames, of which there are so many a second.
     """
 
     suffix: str
     write: Writer
     text: Callable[[Localization], str] | None = None
     needs_attention: bool = False
+    timeline_text: Callable[[Localization, float], str] | None = None
 
 
 def _text(suffix: str, text: Callable[[Localization], str]) -> Format:
@@ -125,7 +127,10 @@ FORMATS: Mapping[str, Format] = {
     "vtt": _text("vtt", subtitles.vtt_text),
     "elan": Format("eaf", _elan, elan.text),
     "audacity": _text("txt", audacity.text),
-    "label-studio": _text("label-studio.json", label_studio.text),
+    "label-studio": replace(
+        _text("label-studio.json", label_studio.text),
+        timeline_text=lambda result, rate: label_studio.text(result, frames_per_second=rate),
+    ),
     "coco": Format("coco.json", _coco, needs_attention=True),
     "csv-clock": _text("clock.csv", table.clock_text),
     "jsonl": _text("jsonl", events_json.lines_text),
@@ -153,13 +158,21 @@ def format_of(path: str | Path) -> str | None:
     return max(fitting, key=lambda name: len(FORMATS[name].suffix), default=None)
 
 
-def write(result: Localization, path: str | Path, format: str | None = None) -> Path:  # noqa: A002
+def write(
+    result: Localization,
+    path: str | Path,
+    format: str | None = None,  # noqa: A002
+    *,
+    frames_per_second: float | None = None,
+) -> Path:
     """Write a result to one file, whole or not at all; missing folders are made.
 
     Args:
         result: what was found.
         path: the file.
         format: one of `FORMATS`; by the file's suffix when ``None``.
+        frames_per_second: label the timelines of videos in Label Studio, which count so many frames a second; when
+            ``None`` their sound, which counts seconds.
 
     Returns:
         The path.
@@ -172,11 +185,18 @@ def write(result: Localization, path: str | Path, format: str | None = None) -> 
     path = Path(path)
     name = format or format_of(path) or path.suffix.lower().removeprefix(".")
     _check([name])
-    _write(result, path, name, _gatherer(result))
+    _write(result, path, name, _gatherer(result), frames_per_second)
     return path
 
 
-def write_all(result: Localization, folder: str | Path, formats: Sequence[str], stem: str | None = None) -> list[Path]:
+def write_all(
+    result: Localization,
+    folder: str | Path,
+    formats: Sequence[str],
+    stem: str | None = None,
+    *,
+    frames_per_second: float | None = None,
+) -> list[Path]:
     """Write a result in several formats as ``folder/stem.suffix``; the video is read again at most twice.
 
     When one format fails the others are written all the same.
@@ -186,6 +206,7 @@ def write_all(result: Localization, folder: str | Path, formats: Sequence[str], 
         folder: made when missing.
         formats: some of `FORMATS`.
         stem: of the files' names; the video's when ``None``. See `unique_stems` for several videos.
+        frames_per_second: as for `write`.
 
     Returns:
         The paths, in the order of ``formats``.
@@ -203,7 +224,7 @@ def write_all(result: Localization, folder: str | Path, formats: Sequence[str], 
     for name in dict.fromkeys(formats):
         path = Path(folder) / f"{stem}.{FORMATS[name].suffix}"
         try:
-            _write(result, path, name, gather)
+            _write(result, path, name, gather, frames_per_second)
             paths.append(path)
         except AvelError as error:
             failures.append(error)
@@ -214,17 +235,21 @@ def write_all(result: Localization, folder: str | Path, formats: Sequence[str], 
     return paths
 
 
-def render(result: Localization, format: str) -> str:  # noqa: A002
+def render(result: Localization, format: str, *, frames_per_second: float | None = None) -> str:  # noqa: A002
     """A result as text, as for standard output.
 
     Args:
         result: what was found.
         format: one of `TEXT_FORMATS`.
+        frames_per_second: as for `write`.
 
     Raises:
         ValueError: if there is no such text format.
     """
     text = FORMATS[format].text if format in FORMATS else None
+    timeline_text = FORMATS[format].timeline_text if format in FORMATS else None
+    if timeline_text is not None and frames_per_second is not None:
+        return timeline_text(result, frames_per_second)
     if text is None:
         raise ValueError(f"Unknown text format {format!r}. Supported text formats are {', '.join(TEXT_FORMATS)}.")
     return text(result)
@@ -262,11 +287,15 @@ def _check(formats: Sequence[str]) -> None:
             raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
 
 
-def _write(result: Localization, path: Path, name: str, gather: Gather) -> None:
+def _write(result: Localization, path: Path, name: str, gather: Gather, frames_per_second: float | None) -> None:
     video = Path(result.video)
     if path.exists() and video.exists() and path.samefile(video):
         raise OutputError(f"Cannot write {path}: it is the video itself. Choose another folder or name.")
-    FORMATS[name].write(result, path, gather)
+    timeline_text = FORMATS[name].timeline_text
+    if timeline_text is not None and frames_per_second is not None:
+        write_text(path, timeline_text(result, frames_per_second))
+    else:
+        FORMATS[name].write(result, path, gather)
 
 
 def _gatherer(result: Localization) -> Gather:

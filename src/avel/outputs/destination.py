@@ -26,6 +26,7 @@ class Destination:
         output: a folder; for one video also a file, whose suffix names the format; ``-`` for standard output; ``None``
             for a table, or for standard output when there are formats.
         formats: some of `avel.outputs.FORMATS`; JSON, or the file's, when empty.
+        frames_per_second: of Label Studio's timelines, see `avel.outputs.write`.
 
     Attributes:
         kind: ``"table"``, ``"text"``, ``"file"`` or ``"folder"``.
@@ -36,7 +37,14 @@ class Destination:
         ValueError: if a format is unknown, or does not fit where it is to go.
     """
 
-    def __init__(self, names: Sequence[str], output: str | Path | None, formats: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        output: str | Path | None,
+        formats: Sequence[str] = (),
+        *,
+        frames_per_second: float | None = None,
+    ) -> None:
         for name in formats:
             if name not in FORMATS:
                 raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
@@ -50,7 +58,18 @@ class Destination:
             raise ValueError(
                 f"Standard output takes one of {', '.join(TEXT_FORMATS)}; give a folder with -o for others."
             )
+        if frames_per_second is not None and not 0 < frames_per_second < float("inf"):
+            raise ValueError(f"frames_per_second must be above 0, got {frames_per_second}.")
+        if frames_per_second is not None and "label-studio" not in self.formats:
+            raise ValueError("--frames-per-second is of Label Studio's timelines. Add --format label-studio.")
+        self.frames_per_second = frames_per_second
         self.names = unique_names(names)
+
+    @property
+    def signature(self) -> tuple[str, ...]:
+        """What tells whether other options would write something else."""
+        rate = self.frames_per_second
+        return tuple(self.formats) if rate is None else (*self.formats, f"{rate} frames per second")
 
     @property
     def needs_attention(self) -> tuple[str, ...]:
@@ -88,9 +107,9 @@ class Destination:
         if not formats:
             return [write(result, partial)]
         if self.kind == "file":
-            paths = [write(result, self.output)]
+            paths = [write(result, self.output, frames_per_second=self.frames_per_second)]
         else:
-            paths = write_all(result, self.output, formats, stem=self.names[index])
+            paths = write_all(result, self.output, formats, self.names[index], frames_per_second=self.frames_per_second)
         with contextlib.suppress(OSError):
             partial.unlink()
         return paths

@@ -274,6 +274,13 @@ def text(result: Localization, *, address: str | None = None, frames_per_second:
     return json.dumps([{"data": {"video": address}, "predictions": [prediction]}], indent=2, ensure_ascii=False) + "\n"
 
 
+def labels_in(path: Path) -> list[str]:
+    """The labels of the predictions in a file that `text` made, each once."""
+    tasks = parse_json(read_text(path))
+    regions = [region for task in tasks for one in task["predictions"] for region in one["result"]]
+    return list(dict.fromkeys(label for region in regions for label in _labels(region)))
+
+
 def config(labels: Iterable[str], *, frames_per_second: float | None = None) -> str:
     """The labelling configuration of a Label Studio project for tasks of `text`.
 
