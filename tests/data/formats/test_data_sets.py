@@ -38,6 +38,7 @@ def test_ov_avebench(write):
     assert spans(read_annotations(path)) == [("x", 1, 3, "people burping"), ("x", 5, 6, "people burping")]
     write("ovave_dataset_meta.csv", "split,cls_name,cls_type,vid_name\ntrain,people burping,close,x\ntest,z,open,y\n")
     assert read_annotations(path).split_of() == {"x": "train", "y": "test"}
+    assert read_annotations(path.parent).split_of() == {"x": "train", "y": "test"}
     content["x"]["label"] = "__import__('os')"
     with pytest.raises(AnnotationsError, match="video x: it has no 'label' of zeros and ones, one a second"):
         read_annotations(write("anno.json", json.dumps(content)))

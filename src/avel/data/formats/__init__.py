@@ -135,6 +135,8 @@ def _read_folder(folder: Path, format: LabelFormat | None, options: ReadOptions)
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in suffixes)
     sets, passed = [], []
     for file in files:
+        if file.name == ov_ave.META_FILE:
+            continue  # the splits of OV-AVEBench, which its annotations take from there
         try:
             sets.append(_READERS[format or _detect(file)](LabelFile(file, options)))
         except _NoLabelsError as error:

@@ -1,7 +1,7 @@
 """BORIS's exports: tabular events, a row for each start and each stop of a behaviour.
 
-Aggregated events, a row for each behaviour with its start and stop, are a table as any other, see
-`avel.data.formats.table`, but that lines about the observation may stand above it.
+Lines about the observation may stand above them. Aggregated events, a row for each behaviour with its start and stop,
+are a table as any other, see `avel.data.formats.table`.
 """
 
 import csv
