@@ -11,6 +11,7 @@ from avel.media.reader import MediaReader
 from avel.media.types import PictureFormat
 from avel.outputs import write
 from avel.outputs.overlay import Overlay
+from avel.testing.tone_and_flash import make_clip
 
 
 def read(path, seconds: float = 1.0):
@@ -189,3 +190,14 @@ def test_a_trained_models_video_is_written(event_clips, make_trained, tmp_path):
         added = segment.pictures["p"][1].astype(int) - original.pictures["p"][1]
         warmer = (added[..., 0] - added[..., 2])[100:150, 220:280].mean()
         assert (warmer > 60) == (2 <= t < 5), (t, warmer)
+
+
+def test_events_are_chapters(make, tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", 6.0)
+    events = [("Bark", 2.0, 4.0, "audio-visual", 0.9), ("Goat", 3.5, 5.25, "audio", 0.6)]
+    with av.open(str(write(make(clip, 6.0, events=events), tmp_path / "a.mp4"))) as container:
+        found = [
+            (float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]), c["metadata"]["title"])
+            for c in container.chapters()
+        ]
+    assert found == [(0.0, 2.0, "No event"), (2.0, 3.5, "Bark"), (3.5, 5.25, "Goat"), (5.25, 6.0, "No event")]

@@ -1,4 +1,4 @@
-"""The video with its events burnt in, as MP4 (H.264 and AAC)."""
+"""The video with its events burnt in and as chapters, as MP4 (H.264 and AAC)."""
 
 import math
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
+from avel.data.formats.chapters import chapters_of
 from avel.errors import MediaError, OutputError
 from avel.events import Localization
 from avel.media.container import choose_tracks, open_media
@@ -22,6 +23,7 @@ from avel.outputs.overlay import Overlay
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
+    from av.container.core import Chapter
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -55,6 +57,7 @@ def save(result: Localization, path: Path) -> None:
     ):
         video, audio, _ = choose_tracks(source, result.video, track)
         assert video is not None
+        target.set_chapters(_chapters(result))
         video.thread_type = "AUTO"
         pictures = _PictureTrack(result, target, size, rate)
         sound = _SoundTrack(target, reader) if audio else None
@@ -68,6 +71,19 @@ def save(result: Localization, path: Path) -> None:
         pictures.finish()
         if sound is not None:
             sound.finish()
+
+
+def _chapters(result: Localization) -> list["Chapter"]:
+    return [
+        {
+            "id": number,
+            "start": round(1000 * one.start_seconds),
+            "end": round(1000 * one.end_seconds),
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": one.title},
+        }
+        for number, one in enumerate(chapters_of(result))
+    ]
 
 
 def _look(result: Localization) -> tuple[tuple[int, int], Fraction]:
