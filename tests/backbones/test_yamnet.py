@@ -1,4 +1,7 @@
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,8 +107,30 @@ def test_embedding_is_what_the_scores_are_made_of(yamnet: Yamnet, clip_waveforms
     assert alike[len(barks) :, len(barks) :].mean() > alike[: len(barks), len(barks) :].mean() + 0.2
 
 
-def test_the_record_says_that_the_file_is_eight_bit(yamnet: Yamnet) -> None:
-    assert yamnet.record["precision"] == "int8"
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["yamnet", "yamnet-onnx"])
+def test_processors_agree(name: str, weight_file: Callable[[str], Any], hello: Path, tmp_path: Path) -> None:
+    """What this processor can against what AVX2 alone can."""
+    weight_file(name)
+    program = (
+        "import sys, numpy as np\n"
+        "from avel.backbones.registry import audio_backbone\n"
+        "from avel.media.reader import MediaReader\n"
+        "with MediaReader(sys.argv[2], sample_rate=16000) as reader:\n"
+        "    waveforms = np.stack([segment.waveform for segment in reader])\n"
+        "np.save(sys.argv[3], audio_backbone(sys.argv[1])(waveforms))\n"
+    )
+    scores = []
+    for setting in ("DEFAULT", "AVX2"):
+        file = tmp_path / f"{setting}.npy"
+        environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": setting}
+        subprocess.run([sys.executable, "-c", program, name, str(hello), str(file)], env=environment, check=True)
+        scores.append(np.load(file))
+    assert np.abs(scores[0] - scores[1]).max() < 1e-3
+
+
+def test_the_record_says_that_it_runs_in_floating_point(yamnet: Yamnet) -> None:
+    assert yamnet.record["precision"] == "float32"
     assert yamnet.record["engine"] == "openvino"
     assert yamnet.record["digest"] == weights.digest("yamnet")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import avel
-from avel.backbones import weights
 from avel.data.categories import Category
 from avel.errors import CategoriesError, MediaError, WeightsError
+from avel.localization import agreement_system
 
 pytestmark = pytest.mark.usefixtures("localizer_weights")
 
@@ -74,15 +74,20 @@ def test_the_embedded_tagger_hears_dogs_and_the_baby(event_clips, embedded_local
     assert category in audio_visual(embedded_localizer(event_clips / clip))
 
 
-def test_where_yamnet_cannot_be_had_the_embedded_tagger_listens_and_is_named(hello, monkeypatch):
-    path = weights.path
+def without(monkeypatch, *missing):
+    """As where the weights of these audio taggers are not available."""
+    make = agreement_system.audio_backbone
 
-    def no_yamnet(name, **options):
-        if name == "yamnet":
+    def make_others(name, *arguments):
+        if name in missing:
             raise WeightsError("not here")
-        return path(name, **options)
+        return make(name, *arguments)
 
-    monkeypatch.setattr(weights, "path", no_yamnet)
+    monkeypatch.setattr(agreement_system, "audio_backbone", make_others)
+
+
+def test_where_yamnet_is_not_available_the_embedded_tagger_listens_and_is_named(hello, monkeypatch):
+    without(monkeypatch, "yamnet", "yamnet-onnx")
     localizer = avel.Localizer()
     assert "embedded audio tagger" in localizer.notices[0]
     result = localizer(hello)
@@ -91,8 +96,18 @@ def test_where_yamnet_cannot_be_had_the_embedded_tagger_listens_and_is_named(hel
     assert "Male speech, man speaking" in audio_visual(result)
 
 
+def test_where_yamnets_own_file_is_not_available_that_of_the_package_index_listens(hello, monkeypatch, weight_file):
+    weight_file("yamnet-onnx")
+    without(monkeypatch, "yamnet")
+    localizer = avel.Localizer()
+    assert not localizer.notices
+    result = localizer(hello)
+    assert "yamnet-onnx" in result.model["backbones"]
+    assert "Male speech, man speaking" in audio_visual(result)
+
+
 def test_an_unknown_audio_tagger():
-    with pytest.raises(ValueError, match="Unknown audio tagger 'ears'. Supported are auto, yamnet, embedded"):
+    with pytest.raises(ValueError, match="Unknown audio tagger 'ears'. Supported are auto, yamnet, yamnet-onnx"):
         avel.Localizer(audio_tagger="ears")
 
 

@@ -6,7 +6,7 @@ Front end, classes and their order are YAMNet's. How it was made and what it hea
 """
 
 import hashlib
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -85,6 +85,12 @@ class Embedded(AudioBackbone):
         patches = self._log_mel(windows.reshape(-1, windows.shape[2]))
         (outputs,) = self._network(patches)
         return self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
+
+
+@cache
+def audioset_classes() -> tuple[str, ...]:
+    """Names of the 521 classes that YAMNet hears, in its order, which is that of the shipped tagger."""
+    return tuple(_description(Path(__file__).parent / "data" / FILE_NAME)["classes"])
 
 
 def _read(path: Path) -> bytes:

@@ -28,7 +28,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.backbones import weights
+from avel.backbones.quantization import to_floating_point
 from avel.errors import ModelError, OutputError
 from avel.files import new_folder
 
@@ -205,6 +206,7 @@ def from_file(
     digest: str,
     options: EngineOptions,
     outputs: "Sequence[str] | Callable[[openvino.Model], Sequence[openvino.Output]] | None" = None,
+    in_float: bool = False,
 ) -> Network:
     """A network in a TensorFlow Lite or ONNX file, on OpenVINO, whatever device is asked for.
 
@@ -219,17 +221,36 @@ def from_file(
             precision, and one that does not is run as ``float16`` where ``int8`` is asked for.
         outputs: names of the tensors that are wanted, inner ones too, or a function that finds them; the file's own
             outputs when ``None``.
+        in_float: run a network that holds 8-bit numbers in ``float32`` whatever the precision, so that all processors
+            agree.
 
     Raises:
         ValueError: if the network has no tensor of that name.
     """
     model = _core().read_model(path)
+    if in_float:
+        to_floating_point(model)
+        options = replace(options, precision="float32")
     if outputs is not None:
         from avel.runtimes import openvino
 
         wanted = outputs(model) if callable(outputs) else [_tensor(model, tensor, path) for tensor in outputs]
         model = openvino.Model(list(wanted), model.get_parameters(), name)
     return _OpenVinoNetwork(model, name, digest, options)
+
+
+def from_graph(
+    make_graph: "Callable[[], openvino.Model]", *, name: str, digest: str, options: EngineOptions
+) -> Network:
+    """A network that is made as a graph of OpenVINO, on OpenVINO, whatever device is asked for.
+
+    Args:
+        make_graph: gives the graph, for one item with a first axis of 1. Called only when it is not in the cache.
+        name: for records, messages and the cache.
+        digest: of the weights. The cache knows a network by it, by `name`, and by the source file of `make_graph`.
+        options: precision and threads.
+    """
+    return _OpenVinoNetwork(_cached((name, digest, _source_text(make_graph)), make_graph), name, digest, options)
 
 
 def _tensor(model: "openvino.Model", name: str, path: Path) -> "openvino.Output":

@@ -46,6 +46,12 @@ def _yamnet(options: EngineOptions, **settings: Any) -> AudioBackbone:
     return Yamnet(options, **settings)
 
 
+def _yamnet_onnx(options: EngineOptions, **settings: Any) -> AudioBackbone:
+    from avel.backbones.yamnet_onnx import YamnetOnnx
+
+    return YamnetOnnx(options, **settings)
+
+
 def _vggish(options: EngineOptions, **settings: Any) -> AudioBackbone:
     from avel.backbones.vggish import Vggish
 
@@ -78,6 +84,8 @@ _VISUAL: dict[str, Callable[..., VisualBackbone]] = {
 _AUDIO: dict[str, Callable[..., AudioBackbone]] = {
     "yamnet": partial(_yamnet, output="scores"),
     "yamnet-embedding": partial(_yamnet, output="embedding"),
+    "yamnet-onnx": partial(_yamnet_onnx, output="scores"),
+    "yamnet-onnx-embedding": partial(_yamnet_onnx, output="embedding"),
     "vggish": partial(_vggish, last_relu=True),
     "vggish-no-relu": partial(_vggish, last_relu=False),
     "embedded": partial(_embedded, output="scores"),

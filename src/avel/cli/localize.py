@@ -120,8 +120,9 @@ def localize(
     audio_tagger: Annotated[
         str | None,
         typer.Option(
-            help="The network that listens, for agreement only: yamnet, embedded (smaller, part of avel), or auto, "
-            "which takes YAMNet where its weights are available. [default: auto]"
+            help="The network that listens, for agreement only: yamnet; yamnet-onnx, the same network from the Python "
+            "package index; embedded, which is smaller and part of avel; or auto, which takes the first of these whose "
+            "weights are available. [default: auto]"
         ),
     ] = None,
     audio_track: Annotated[

@@ -22,7 +22,7 @@ from avel.models.agreement import Agreement
 from avel.models.base import ModelOutput, category_odds
 from avel.synchrony.changes import Motion, Onsets
 
-AUDIO_TAGGERS = ("auto", "yamnet", "embedded")
+AUDIO_TAGGERS = ("auto", "yamnet", "yamnet-onnx", "embedded")
 
 
 class AgreementSystem(System):
@@ -71,14 +71,16 @@ class AgreementSystem(System):
             raise ValueError(f"Unknown audio tagger {name!r}. Supported are {', '.join(AUDIO_TAGGERS)}.")
         if name != "auto":
             return audio_backbone(name, options)
-        try:
-            return audio_backbone("yamnet", options)
-        except WeightsError:
-            self.notices = (
-                "YAMNet's weights are not available here, so the smaller embedded audio tagger listens. "
-                "`avel weights fetch yamnet` says what to do; --audio-tagger embedded chooses it without this notice.",
-            )
-            return audio_backbone("embedded", options)
+        for better in ("yamnet", "yamnet-onnx"):
+            try:
+                return audio_backbone(better, options)
+            except WeightsError:
+                pass
+        self.notices = (
+            "YAMNet's weights are not available here, so the smaller embedded audio tagger listens. "
+            "`avel weights fetch yamnet` says what to do; --audio-tagger embedded chooses it without this notice.",
+        )
+        return audio_backbone("embedded", options)
 
     def predict(self, inputs: SegmentArrays, valid: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
         """See `System`. Whose voice it is takes more of the video than a window's seams give: `scores` judges it."""

@@ -43,8 +43,9 @@ class Localizer:
         precision: ``"float32"``, ``"float16"`` or ``"int8"``, of the backbones. When ``None``, float16 for agreement,
             and what a checkpoint was trained with.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"torch-cpu"``.
-        audio_tagger: of agreement: ``"yamnet"``, ``"embedded"``, which ships with avel, or ``"auto"``: YAMNet, and the
-            embedded one where YAMNet's weights are not available. ``None`` is ``"auto"``.
+        audio_tagger: of agreement: ``"yamnet"``; ``"yamnet-onnx"``, the same from the Python package index;
+            ``"embedded"``, which ships with avel; or ``"auto"``, the first of these whose weights are here.
+            ``None`` is ``"auto"``.
         decoding: how scores become events. When ``None``, hysteresis for agreement; segments of a checkpoint have the
             class with the largest probability, or every category that reaches its threshold.
         audio_track: number of the audio track to listen to in each video, 1 for the file's first one; the one that a
