@@ -53,3 +53,10 @@ def test_names_that_fit_several_files_or_name_one_twice(folder):
         find_videos(["a"], folder)
     with pytest.raises(AnnotationsError, match="'b.mkv' and 'b' are the same video, .*b.mkv. Use one of the names"):
         find_videos(["b", "b.mkv"], folder)
+
+
+def test_a_name_is_decoded_only_if_there_is_no_such_video(tmp_path):
+    for name in ("50%20.mp4", "dog park.mp4", "walk #2.mp4"):
+        (tmp_path / name).touch()
+    found = find_videos(["50%20.mp4", "dog%20park.mp4", "walk #2.mp4"], tmp_path)
+    assert [path.name for path in found.values()] == ["50%20.mp4", "dog park.mp4", "walk #2.mp4"]
