@@ -17,6 +17,7 @@ from avel.backbones import weights
 from avel.cli.main import app
 from avel.data.categories import ave_categories
 from avel.evaluation.papers import PAPERS, Paper, Row
+from avel.evaluation.papers.base import OWN_ROWS, title_of_table
 from avel.evaluation.reproduce import mean_and_std
 from avel.features.recipe import PRESETS
 from avel.models import registry
@@ -83,11 +84,14 @@ def published() -> str:
         sections.append(f"### {paper.title}\n\n`avel reproduce {paper.name} --data DIR`")
         for number in paper.tables:
             rows = [row for row in paper.rows if row.table == number]
-            sections.append(f"Table {number}, accuracy in %:")
+            sections.append(f"{title_of_table(number)}, accuracy in %:")
             sections.append(
                 _table(
                     ("row", "published", "model", "settings"),
-                    ((row.name, _number(row.paper), f"`{row.model}`", _settings(row)) for row in rows),
+                    (
+                        (row.name, _number(row.paper), f"`{row.model}`" if row.model else NONE, _settings(row))
+                        for row in rows
+                    ),
                 )
             )
     return "\n\n".join(sections)
@@ -97,7 +101,15 @@ def papers() -> str:
     """A row a paper that can be reproduced."""
     return _table(
         ("name", "paper", "tables", "rows"),
-        ((f"`{p.name}`", p.title, ", ".join(map(str, p.tables)), str(len(p.rows))) for p in PAPERS.values()),
+        (
+            (
+                f"`{p.name}`",
+                p.title,
+                ", ".join(str(number) for number in p.tables if number != OWN_ROWS),
+                str(len(p.rows)),
+            )
+            for p in PAPERS.values()
+        ),
     )
 
 
@@ -193,7 +205,12 @@ def composed() -> str:
         if of_paper:
             head = ("table", "row", "accuracy", "seeds")
             cells = (
-                (str(row["table"]), row["row"], mean_and_std(row["accuracies"]), str(len(row["accuracies"])))
+                (
+                    "-" if row["table"] == OWN_ROWS else str(row["table"]),
+                    row["row"],
+                    mean_and_std(row["accuracies"]),
+                    str(len(row["accuracies"])),
+                )
                 for row in of_paper
             )
             sections.append(f"**{paper.title}**\n\n{_table(head, cells)}")

@@ -46,7 +46,10 @@ def reproduce(
     ] = Path("reproduce"),
     table: Annotated[
         list[int] | None,
-        typer.Option(help="The number of a table; may be given several times. [default: all tables of the paper]"),
+        typer.Option(
+            help="The number of a table, or 0 for the rows that avel adds to the paper's; may be given several times. "
+            "[default: all tables of the paper]"
+        ),
     ] = None,
     seeds: Annotated[
         int, typer.Option(help="How many times each row is trained, each time with another seed, from 0 on.")
@@ -181,11 +184,18 @@ def print_verdicts(verdicts: "list[Verdict]") -> None:
 
 def print_tables(title: str, results: "list[RowResult]", protocol: str) -> None:
     """Print a paper's tables, its numbers beside ours."""
+    from avel.evaluation.papers.base import title_of_table
+
     console = SafeConsole()
     for number in sorted({result.row.table for result in results}):
         of_table = [result for result in results if result.row.table == number]
         table = Table(
-            "", "paper", "ours", title=f"{title}, Table {number}, accuracy in %", title_justify="left", min_width=60
+            "",
+            "paper",
+            "ours",
+            title=f"{title}, {title_of_table(number)}, accuracy in %",
+            title_justify="left",
+            min_width=60,
         )
         for result in of_table:
             published = "-" if result.row.paper is None else f"{result.row.paper:.1f}"

@@ -22,6 +22,7 @@ from avel.errors import SettingsError
 from avel.evaluation.baselines import ALWAYS_BACKGROUND, RANDOM_START, WHOLE_VIDEO
 from avel.evaluation.evaluate import evaluate
 from avel.evaluation.papers import Paper, Row
+from avel.evaluation.papers.base import NO_MODEL
 from avel.evaluation.verdicts import ClipResults, Verdict, verdict
 from avel.features.recipe import digest_of
 from avel.files import write_text
@@ -233,6 +234,8 @@ def settings_of(paper: Paper, row: Row, how: Reproduction, seed: int) -> Trainin
 
 def _why_not(paper: Paper, row: Row, data: LocalizationData, how: Reproduction) -> str:
     """What a row lacks, empty when it can be measured."""
+    if row.model == NO_MODEL:
+        return "no code was published, and the paper says too little to build it"
     if row.is_matching:
         lacking = [f"{split}_order_match.h5" for split in ("train", "test") if split not in _ave(data).match_splits]
         if data.is_store:

@@ -4,16 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+OWN_ROWS = 0
+"""Number of the table of rows that a paper does not have, and that avel adds to it."""
+
+NO_MODEL = ""
+"""Model of a row whose authors published no code, and whose paper says too little to build it."""
+
+
+def title_of_table(number: int) -> str:
+    """``Table 1``, or what the rows are called that no table of the paper has."""
+    return "Rows that avel adds" if number == OWN_ROWS else f"Table {number}"
+
 
 @dataclass(frozen=True)
 class Row:
     """A number of the paper.
 
     Attributes:
-        table: where it stands.
+        table: where it stands; `OWN_ROWS` where the paper does not have it.
         name: as the paper calls it.
         paper: the paper's accuracy in percent; ``None`` for what it does not have.
-        model: of the registry; for cross-modality localization, of `avel.matching`.
+        model: of the registry; for cross-modality localization, of `avel.matching`; `NO_MODEL` where there is none.
         settings: those that are not the model's own.
         measure: ``test``, or ``a2v`` and ``v2a``, the directions of cross-modality localization.
     """

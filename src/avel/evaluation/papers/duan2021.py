@@ -7,7 +7,7 @@ computes another co-attention.
 from collections.abc import Mapping
 from typing import Any
 
-from avel.evaluation.papers.base import Paper, Row, claims
+from avel.evaluation.papers.base import OWN_ROWS, Paper, Row, claims
 
 _FULL = "Ours w/ Joint Co-Attention"
 _AS_RELEASED = {"variant": "code", "attention": "released"}
@@ -37,7 +37,7 @@ _ABLATIONS: Mapping[str, tuple[Mapping[str, Any], float | None]] = {
 }
 
 _TABLE_2 = tuple(
-    Row(2, name, number, "jca", {"options": dict(options)} if options else {})
+    Row(2 if number else OWN_ROWS, name, number, "jca", {"options": dict(options)} if options else {})
     for name, (options, number) in _ABLATIONS.items()
 )
 

@@ -1,14 +1,14 @@
 """The tables of Lin and Wang, ACCV 2020.
 
-AVIN and Ramaswamy et al. of Table 1 have too little published detail to be rows. Its A, V and AVEL are those of Tian et
-al. with their numbers, so their weak rows are trained as there; Xuan et al. was trained anew in the paper's own weak
-setting.
+AVIN and Ramaswamy et al. of Table 1 have no published code and too little detail to be built, so they have their
+numbers alone. Its A, V and AVEL are those of Tian et al. with their numbers, so their weak rows are trained as there;
+Xuan et al. was trained anew in the paper's own weak setting.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from avel.evaluation.papers.base import Claim, Paper, Row, claims
+from avel.evaluation.papers.base import NO_MODEL, Claim, Paper, Row, claims
 
 _WEAK_HERE = {"task": "weak", "weak_labels": "one-hot", "pooling": "max", "backgrounds": "mismatched"}
 
@@ -43,8 +43,12 @@ def _table_1() -> list[Row]:
     return [
         *full,
         Row(1, "DAM", 74.5, "dam"),
+        Row(1, "Ramaswamy et al.", 74.8, NO_MODEL),
+        Row(1, "AVIN", 75.2, NO_MODEL),
         Row(1, "Xuan et al.", 75.1, "cman"),
         *weak,
+        Row(1, "W-Ramaswamy et al.", 68.9, NO_MODEL, {"task": "weak"}),
+        Row(1, "W-AVIN", 69.4, NO_MODEL, {"task": "weak"}),
         Row(1, "W-Xuan et al.", 67.8, "cman", _WEAK_HERE),
     ]
 

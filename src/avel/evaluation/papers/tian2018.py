@@ -1,6 +1,6 @@
 """The tables of Tian et al., ECCV 2018."""
 
-from avel.evaluation.papers.base import Paper, Row, claims
+from avel.evaluation.papers.base import OWN_ROWS, Paper, Row, claims
 
 
 def _table_1() -> list[Row]:
@@ -53,7 +53,7 @@ def _table_3() -> list[Row]:
         ]
     code = {"misaligned": "none"}
     rows += [
-        Row(3, f"AVDLN with the code's pairs, {direction.upper()}", None, "avdln", code, direction)
+        Row(OWN_ROWS, f"AVDLN with the code's pairs, {direction.upper()}", None, "avdln", code, direction)
         for direction in ("a2v", "v2a")
     ]
     return rows

@@ -11,7 +11,7 @@ AVEL is A+V-att of Tian et al., AVSDN that of Lin et al., ICASSP 2019, and CAM t
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from avel.evaluation.papers.base import Claim, Paper, Row, claims
+from avel.evaluation.papers.base import OWN_ROWS, Claim, Paper, Row, claims
 
 _OFF = ("spatial_attention", "self_attention", "co_attention")
 _ALONE = dict.fromkeys(_OFF, False)
@@ -54,7 +54,7 @@ def _rows(table: int, systems: _Systems) -> Iterable[Row]:
     for name, (model, options, _, _) in systems.items():
         if model == "cman":
             settings = {**_WEAK, "weak_labels": "one-hot", **_settings(options)}
-            yield Row(table, f"W-{name}, one-hot", None, model, settings)
+            yield Row(OWN_ROWS, f"W-{name}, one-hot", None, model, settings)
 
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
