@@ -22,6 +22,7 @@ from avel.evaluation.reproduce import mean_and_std
 from avel.features.recipe import PRESETS
 from avel.models import registry
 from avel.models.options import Options, allowed
+from avel.models.size import size_of
 from avel.outputs import FORMATS, TEXT_FORMATS
 from avel.training.settings import TrainingSettings, settings_for
 
@@ -67,11 +68,12 @@ def model_options() -> str:
     sections = []
     for name in registry.available_models():
         entry = registry.entry(name)
-        options = registry.options_of(name)
+        options, size = registry.options_of(name), size_of(name)
         sections += [
             f"### `{name}` {{ #{_anchor(name)} }}",
             f"{entry.description[0].upper()}{entry.description[1:]} ({entry.paper}). Looks at "
-            f"{' and '.join(registry.modalities_of(name))}. Trained with: {_recipe(name)}.",
+            f"{' and '.join(registry.modalities_of(name))}. Trained with: {_recipe(name)}. On AVE's features "
+            f"{size.parameters / 1e6:.2f} M parameters and {size.flops_per_clip / 1e6:.0f} M operations a clip.",
             _table(("option", "default", "allowed", "what it is"), _option_rows(options)),
         ]
     return "\n\n".join(sections)

@@ -9,6 +9,7 @@ from plain_layers import add, affine, dot, mean, relu, sigmoid, softmax, weighte
 from avel.models.cman import CmanOptions, CoAttention, CosineAttention, SelfAttention, SentinelLSTM
 from avel.models.options import Dims
 from avel.models.registry import build, entry
+from avel.models.size import size_of
 
 SIZES = {"attention_dims": 4, "lstm_dims": 3, "co_attention_dims": 5, "head_dims": 7}
 
@@ -305,3 +306,10 @@ def test_temperature_of_a_cosine(batch):
         weights = build("cman", dims, **SIZES, temperature=temperature)(*batch()).shown["spatial_attention"]
         ratio = (weights.amax(-1) / weights.amin(-1)).max().item()
         assert most**0.1 < ratio <= most * 1.0001
+
+
+def test_its_attentions_have_most_of_its_parameters():
+    """The paper calls them negligible, see the head of the module."""
+    whole = size_of("cman").parameters
+    row_a_v = size_of("cman", spatial_attention=False, self_attention=False, co_attention=False).parameters
+    assert (round(whole / 1e6, 1), round(row_a_v / 1e6, 2)) == (3.5, 0.96)

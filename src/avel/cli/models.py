@@ -1,6 +1,7 @@
 """``avel models``: those that can be trained, and trained ones."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,11 +31,12 @@ def models(
     if as_json:
         print(json.dumps([_model(name) for name in registry.available_models()], indent=2, ensure_ascii=False))
         return
-    table = Table("model", "what it is", "from", "options", title_justify="left")
+    table = Table("model", "what it is", "from", "parameters", "operations a clip", "options", title_justify="left")
     for name in registry.available_models():
         model = _model(name)
         options = ", ".join(f"{option}={value}" for option, value in model["options"].items())
-        table.add_row(name, *(escape(text) for text in (model["description"], model["paper"], options)))
+        sizes = (f"{model['parameters'] / 1e6:.2f} M", f"{model['flops_per_clip'] / 1e6:.0f} M")
+        table.add_row(name, *(escape(text) for text in (model["description"], model["paper"], *sizes, options)))
     SafeConsole().print(table)
 
 
@@ -109,6 +111,7 @@ def models_import(
 
 def _model(name: str) -> dict[str, Any]:
     from avel.models import registry
+    from avel.models.size import size_of
     from avel.training.settings import settings_for
 
     entry = registry.entry(name)
@@ -118,6 +121,7 @@ def _model(name: str) -> dict[str, Any]:
         "paper": entry.paper,
         "modalities": list(registry.modalities_of(name)),
         "options": registry.options_of(name).model_dump(),
+        **asdict(size_of(name)),
         "training": settings_for(name).to_dict(),
         "starts_from": entry.starts_from,
     }

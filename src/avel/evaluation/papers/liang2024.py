@@ -1,9 +1,9 @@
 """The table of Liang et al., 2024, and its ablations.
 
 AVFB of Table 1 has no published code and too little detail to be built, so it has its number alone. The paper is of
-full supervision alone and has no table of ablations. Rows that avel adds are of the systems that it compares with and that
-have a weakly supervised form (PSP was trained with the proportions of the classes as labels; with one-hot labels it
-compares with the others), of what its text says of its parts, and of the choices that it leaves open.
+full supervision alone and has no table of ablations. Rows that avel adds are of the systems that it compares with and
+that have a weakly supervised form, of what its text says of its parts, and of the choices that it leaves open. PSP was
+trained with the proportions of the classes as labels; with one-hot labels it compares with the others.
 """
 
 from collections.abc import Mapping
