@@ -3,6 +3,7 @@
 MkDocs loads this file as a hook. A line ``{{ NAME }}`` of a page becomes what `PARTS` gives under that name.
 """
 
+import importlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +12,8 @@ from typing import Any
 
 import griffe
 import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
 from typer.cli import get_docs_for_click
 
 from avel.backbones import weights
@@ -29,6 +32,23 @@ from avel.training.settings import TrainingSettings, settings_for
 ROOT = Path(__file__).parent.parent
 NONE = "–"
 
+MODEL_MODULES = (
+    "tian2018",
+    "fusion",
+    "cman",
+    "av_transformer",
+    "jca",
+    "diia",
+    "avsdn",
+    "dam",
+    "cmran",
+    "psp",
+    "segmental",
+    "cam",
+    "recommended",
+)
+"""Of `avel.models`, those with models of a paper; each has a page."""
+
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill a page in (MkDocs calls this).
@@ -37,6 +57,29 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         KeyError: if there is no such part.
     """
     return re.sub(r"^\{\{ (\w+) \}\}$", lambda found: PARTS[found[1]](), markdown, flags=re.M)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page for each paper's models (MkDocs calls this)."""
+    for name, content in model_pages().items():
+        files.append(File.generated(config, f"models/{name}.md", content=content))
+    return files
+
+
+def model_pages() -> dict[str, str]:
+    """By module, what its head says: the network, and where it departs from its paper or fills its gaps."""
+    pages = {}
+    for name in MODEL_MODULES:
+        module = importlib.import_module(f"avel.models.{name}")
+        title, _, text = (module.__doc__ or "").partition("\n")
+        entries = ", ".join(f"[`{model}`](../models.md#{_anchor(model)})" for model in module.ENTRIES)
+        pages[name] = f"# {title.rstrip('.')}\n\nModels: {entries}.\n{_linked(text)}\n"
+    return pages
+
+
+def _linked(text: str) -> str:
+    """A module's head as Markdown: names of the package as code, and double backquotes as single ones."""
+    return text.replace("``", "`")
 
 
 def command_line() -> str:

@@ -207,3 +207,14 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tm
     assert "Summary(done=2, skipped=0, failures=())" in printed["tutorials/features.html"]
     assert "a+v on split test of FOLDER/labels.csv: 3 clips, 30 segments" in printed["tutorials/train.html"]
     assert "cannot be seen: [" in printed["tutorials/results.html"]
+
+
+def test_every_model_has_a_page_made_of_its_modules_head(generated):
+    pages = generated.model_pages()
+    linked = {anchor for text in pages.values() for anchor in re.findall(r"models\.md#(model-[\w-]+)\)", text)}
+    assert linked == {generated._anchor(name) for name in registry.available_models()}
+    assert pages["jca"].startswith("# Recursive joint co-attention (JCA) of Duan et al., WACV 2021\n")
+    assert "What the paper leaves open is as the authors' code has it: l = 4" in pages["jca"]
+    assert r"pictures -> spatial attention \ " in pages["cman"].replace("\n", " ")
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert all(f": models/{name}.md\n" in navigation for name in pages)

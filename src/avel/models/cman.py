@@ -1,4 +1,4 @@
-"""Cross-modal attention network (CMAN) of Xuan et al., AAAI 2020: where, when and which to attend.
+r"""Cross-modal attention network (CMAN) of Xuan et al., AAAI 2020: where, when and which to attend.
 
     pictures -> spatial attention \
                                    -> self-attention -> LSTM -> co-attention -> head    (each modality its own)

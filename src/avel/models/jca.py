@@ -1,4 +1,4 @@
-"""Recursive joint co-attention (JCA) of Duan et al., WACV 2021.
+r"""Recursive joint co-attention (JCA) of Duan et al., WACV 2021.
 
     sound    -> recurrent layer -------------------\
                      | guides                       joint co-attention, l times -> joint recurrent layer -> head
