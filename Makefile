@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 # Weights that the tests use; a test whose weights cannot be had is skipped and says so.
-TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark speaker-gender yamnet vgg19
+TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender yamnet vgg19
 
 .PHONY: demo test check docs format constraints clean
 
@@ -21,7 +21,7 @@ test: $(INSTALLED)
 
 # The tutorials run while the site is built; then site/index.html can be opened from the disk.
 docs: $(INSTALLED)
-	-$(BIN)/avel weights fetch efficientnet-lite0 blazeface-back face-landmark speaker-gender
+	-$(BIN)/avel weights fetch efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender
 	AVEL_OFFLINE=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: $(INSTALLED)

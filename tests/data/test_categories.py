@@ -2,7 +2,17 @@ import re
 
 import pytest
 
-from avel.data.categories import MAX_FILE_BYTES, ave_categories, class_indices, load_categories
+from avel.backbones.efficientnet import imagenet_classes
+from avel.backbones.i3d import kinetics_classes
+from avel.backbones.registry import audio_backbone
+from avel.data.categories import (
+    MAX_FILE_BYTES,
+    ave_categories,
+    built_in_categories,
+    class_indices,
+    everyday_categories,
+    load_categories,
+)
 from avel.errors import CategoriesError
 
 LABELS = ("tabby, tabby cat", "tiger cat", "crane", "French horn, horn", "cornet, horn", "horn")
@@ -25,6 +35,44 @@ def test_ave_order_is_that_of_first_appearance_in_the_annotations(shared):
 def test_a_category_without_a_class_of_its_own_says_so():
     for category in ave_categories():
         assert category.note or (category.visual and category.visual_evidence == "class")
+
+
+def test_everyday_holds_ave_and_all_names_of_ov_ave(shared):
+    everyday = everyday_categories()
+    names = {category.name for category in everyday}
+    assert len(names) >= 150
+    assert names >= {category.name for category in ave_categories()}
+    aliases = {alias for category in everyday for alias in category.aliases}
+    assert aliases >= set((shared / "data" / "ov_ave_categories.txt").read_text().strip().split("\n"))
+
+
+def test_every_class_of_the_built_in_tables_is_one_of_a_tagger():
+    sound = (*audio_backbone("embedded").labels, "low voice", "high voice")
+    sight = (*imagenet_classes(), "face", "talking face")
+    for table in ("everyday", "ave"):
+        for category in built_in_categories(table):
+            for key in ("audio", "audio_like", "audio_requires"):
+                class_indices(getattr(category, key), sound, category.name)
+            for key in ("visual", "visual_like"):
+                class_indices(getattr(category, key), sight, category.name)
+            class_indices(category.actions, kinetics_classes(), category.name)
+
+
+def test_there_is_no_other_table():
+    with pytest.raises(ValueError, match="No table of categories is called 'kinetics'. There are: everyday, ave."):
+        built_in_categories("kinetics")
+
+
+def test_groups_stand_for_their_classes(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[groups]\ncars = ["racer", "cab"]\n[[categories]]\nname = "Car"\naudio = ["Car"]\n'
+        'visual = ["@cars", "jeep", "cab"]\naliases = ["auto"]\n',
+        encoding="utf-8",
+    )
+    (category,) = load_categories(path)
+    assert category.visual == ("racer", "cab", "jeep")
+    assert category.aliases == ("auto",)
 
 
 def test_class_by_label_by_synonym_and_by_range():
@@ -63,19 +111,31 @@ def test_a_users_file(tmp_path):
             '[[categories]]\nname = "a\\u001b[31m"\naudio = ["S"]',
             "the category name 'a\\x1b[31m' holds the control character U+001B. Remove it.",
         ),
-        ("[other]\n", "expected [[categories]] tables and an optional [defaults], found other"),
+        ("[other]\n", "expected [[categories]] tables and, if wanted, [defaults] and [groups], found other"),
         ("", "found nothing"),
         ('[[categories]]\naudio = ["Siren"]\n', "each category needs a name"),
         ('[[categories]]\nname = "background"\naudio = ["Siren"]\n', "a name that is not 'background'"),
         ('[[categories]]\nname = "A"\n', "names no class in audio or visual"),
-        ('[[categories]]\nname = "A"\naudio = "Siren"\n', "audio of category 'A' must be a list of class names"),
+        ('[[categories]]\nname = "A"\naudio = "Siren"\n', "audio of category 'A' must be a list of names"),
+        (
+            '[[categories]]\nname = "A"\naudio = ["S"]\nfamily = "B"\n',
+            "the family 'B', which is none of the categories",
+        ),
+        ('[[categories]]\nname = "A"\naudio = ["S"]\nfamily = "A"\n', "'A' is in its own family"),
+        ('[[categories]]\nname = "A"\naudio = ["S"]\nfamily = 1\n', "family of category 'A' must be a text, found 1"),
+        ('[[categories]]\nname = "A"\naudio = ["S"]\nmixed = 1\n', "mixed of category 'A' must be true or false"),
+        ('[[categories]]\nname = "A"\naudio = ["@B"]\n', "names the group '@B'; there are: none"),
+        ('[groups]\nB = "S"\n[[categories]]\nname = "A"\naudio = ["S"]\n', "B in [groups] must be a list of class"),
         ('[[categories]]\nname = "A"\nsound = []\n', "category 'A' has 'sound'; allowed are name, audio"),
         ('[[categories]]\nname = "A"\naudio = ["S"]\naudio_threshold = 2\n', "must be between 0 and 1, found 2"),
         (
             '[[categories]]\nname = "A"\nvisual = ["S"]\nvisual_evidence = "x"\n',
             "must be one of class, proxy, found 'x'",
         ),
-        ('[defaults]\nname = "x"\n[[categories]]\nname = "A"\n', "[defaults] may hold audio_threshold and"),
+        (
+            '[defaults]\nname = "x"\n[[categories]]\nname = "A"\n',
+            "[defaults] may hold audio_threshold, visual_threshold",
+        ),
         ('[[categories]]\nname = "A"\naudio = ["S"]\n' * 2, "'A' is there twice"),
         ('[[categories]]\nname = "A"\naudio = ["S"]\n' * 1001, "1001 categories; at most 1000"),
     ],

@@ -54,7 +54,8 @@ def test_windows_change_nothing_for_agreement():
     model = Agreement(categories, ["a", "b", "x"], ["b", "a", *VOICES])
     inputs = {
         "visual": rng.random((200, 1, 3), np.float32) * (rng.random((200, 1, 1)) > 0.2),
-        "audio": rng.random((200, 2 + Voice.dims), np.float32),
+        "audio": rng.random((200, 1, 2), np.float32),
+        "voice": rng.random((200, Voice.dims), np.float32),
     }
     inputs = {name: array.astype(np.float32) for name, array in inputs.items()}
     system = AgreementSystem.__new__(AgreementSystem)
@@ -63,7 +64,7 @@ def test_windows_change_nothing_for_agreement():
     parts = [part for part in slide(batches, AgreementSystem.windows, system.predict) if part]
     assert len(parts) > 3
     whole = system.predict(inputs, np.ones(200, bool))
-    for name in ("events", "audio", "visual", "voice"):
+    for name in ("events", "audio", "visual", "voice", "audio_odds", "visual_odds"):
         np.testing.assert_allclose(np.concatenate([part[name] for part in parts]), whole[name], atol=1e-6)
 
 

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -37,7 +39,48 @@ def test_scores_by_hand(model):
     logits, audio, visual = run(model, [0.2, 0.2, 0.0, 0.0], [0.2, 0.6, 0.0, 0.0])
     assert audio[0] == pytest.approx(0.6 / 0.8)  # the larger of Bark and Howl
     assert visual[0] == pytest.approx(0.4 / 0.5)  # the sum of both breeds
-    assert torch.sigmoid(logits[0] - logits[-1]) == pytest.approx(0.75)  # the smaller of the two scores
+    odds = math.sqrt((0.6 / 0.2) * (0.4 / 0.1))  # the geometric mean of both modalities'
+    assert torch.sigmoid(logits[0] - logits[-1]) == pytest.approx(odds / (1 + odds))
+
+
+def test_what_agrees_lifts_a_weak_word_but_no_modality_speaks_for_the_other(model):
+    weak, _, _ = run(model, [0.1, 0.0, 0.0, 0.0], [0.05, 0.0, 0.0, 0.0])  # odds 1 and 1/4
+    assert torch.sigmoid(weak[0]) == pytest.approx(0.5 / 1.5)
+    lifted, _, _ = run(model, [0.9, 0.0, 0.0, 0.0], [0.05, 0.0, 0.0, 0.0])  # odds 9 and 1/4: three times 1/4
+    assert torch.sigmoid(lifted[0]) == pytest.approx(0.75 / 1.75)
+
+
+def test_what_is_only_alike_counts_half_and_is_not_heard_alone():
+    dog = category("Dog", ["Bark"], ["beagle"], audio_like=("Howl",), visual_like=("cat",))
+    model = Agreement([dog], VISUAL, AUDIO)
+    output = model(
+        torch.tensor([[[[0.0, 0.0, 0.4, 0.0]]]]), torch.tensor([[[0.0, 0.8, 0.0, 0.0]]]), torch.ones(1, 1) > 0
+    )
+    shown = {name: values.flatten().tolist() for name, values in output.shown.items()}
+    assert shown["audio_odds"] == pytest.approx([0.5 * 0.8 / 0.2])
+    assert shown["visual_odds"] == pytest.approx([0.5 * 0.4 / 0.1])
+    assert shown["heard_odds"] == shown["seen_odds"] == [0]
+
+
+def test_the_surer_of_things_and_actions_counts():
+    dog = category("Dog", ["Bark"], ["beagle"], actions=("training dog",), action_threshold=0.5)
+    model = Agreement([dog], VISUAL, AUDIO, action_labels=("training dog", "yawning"))
+    chance = 1 / 2
+    for actions, odds in (([0.9, 0.1], (0.9 - chance) / (1 - chance) / 0.5), ([0.0, 0.0], 0.1 / 0.1)):
+        visual = torch.tensor([[[[0.1, 0.0, 0.0, 0.9, *actions]]]])
+        output = model(visual, torch.zeros(1, 1, 4), torch.ones(1, 1) > 0)
+        assert output.shown["visual_odds"].item() == pytest.approx(odds)
+        assert output.shown["seen_odds"].item() == pytest.approx(0.1 / 0.1)
+
+
+def test_steps_of_sound_are_averaged_within_the_video():
+    model = Agreement([category("Dog", ["Bark"], ["beagle"])], VISUAL, AUDIO, smooth_steps=3)
+    bark = torch.tensor([0.2, 0.8, 0.2, 0.0, 0.6, 0.6])  # two segments of two steps, and one of padding
+    audio = torch.zeros(1, 3, 2, 4)
+    audio[0, :, :, 0] = bark.reshape(3, 2)
+    valid = torch.tensor([[True, True, False]])
+    odds = model(torch.zeros(1, 3, 1, 4), audio, valid).shown["audio_odds"].flatten()
+    assert odds[:4].tolist() == pytest.approx([0.5 / 0.2, 0.4 / 0.2, (1.0 / 3) / 0.2, 0.1 / 0.2])
 
 
 def test_what_chance_gives_is_taken_off():

@@ -1,4 +1,4 @@
-"""Windows of a fixed length that cover segments of any length."""
+"""Windows of a fixed length that cover segments of any length, or that lie around the steps of segments."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.backbones.base import Floats
+from avel.backbones.logmel import LogMel
 
 _SLACK = 0.15
 """In hops: how much one window may leave out of a segment at both ends together (73 ms where it has 0.975 s), and how
@@ -36,3 +37,27 @@ def _starts(rest: int, hop: int) -> npt.NDArray[np.int64]:
     if count == 1:
         return np.array([rest // 2])
     return np.linspace(0, rest, count).round().astype(np.int64)
+
+
+def steps_in(segment_seconds: float, hop_seconds: float) -> int:
+    """How many steps of about `hop_seconds` a segment has."""
+    return max(1, round(segment_seconds / hop_seconds))
+
+
+def around_steps(waveforms: Floats, log_mel: LogMel, length: int, steps: int) -> Floats:
+    """Log-mel windows that lie each around the middle of one step of a segment; their frames are made once for all.
+
+    Args:
+        waveforms: (T, N) segments with half a window of context before and after each.
+        log_mel: makes the frames.
+        length: F, frames of a window.
+        steps: S, equal parts of a segment.
+
+    Returns:
+        (T, S, F, M). A window starts at the frame nearest to where it should.
+    """
+    frames = log_mel(waveforms)
+    segment_frames = (waveforms.shape[1] - log_mel.samples(length)) / log_mel.hop_samples
+    starts = np.floor((np.arange(steps) + 0.5) * segment_frames / steps + 0.5).astype(np.int64)
+    starts = starts.clip(0, frames.shape[1] - length)
+    return np.stack([frames[:, start : start + length] for start in starts], axis=1)

@@ -61,17 +61,22 @@ class AudioBackbone(Backbone):
 
     Attributes:
         sample_rate: samples a second of the waveform it wants.
+        steps: S, how many feature vectors a segment gets, each for an equal part of it; ``None`` for one of the whole.
+        context_seconds: how much of the sound before and after a segment it is given with it.
     """
 
     sample_rate: int
+    steps: int | None = None
+    context_seconds: float = 0.0
 
     @abstractmethod
     def __call__(self, waveforms: Floats) -> Floats:
         """Features of segments.
 
         Args:
-            waveforms: (T, S) float32 mono in [-1, 1] at `sample_rate`; any T >= 1 and any S >= 1.
+            waveforms: (T, N) float32 mono in [-1, 1] at `sample_rate`, any T >= 1 and any N >= 1: a segment with
+                `context_seconds` before and after it.
 
         Returns:
-            (T, D) float32.
+            (T, D) float32; (T, S, D) of a backbone with steps.
         """

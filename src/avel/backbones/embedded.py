@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from avel.backbones.audio_windows import cover
+from avel.backbones.audio_windows import around_steps, cover, steps_in
 from avel.backbones.base import AudioBackbone, Floats
 from avel.backbones.engine import EngineOptions, from_torch
 from avel.backbones.logmel import LogMel
@@ -35,6 +35,8 @@ class Embedded(AudioBackbone):
         options: device, precision, threads.
         output: ``"scores"``, in [0, 1], the greatest of the windows: what is heard in any of them is heard in the
             segment. ``"embedding"``, non-negative, the mean of the windows.
+        hop_seconds: about how long a step is, as of `Yamnet`; ``None`` for one vector a segment.
+        segment_seconds: length of a segment, of which steps are equal parts.
         path: weights made by ``shipped_weights/audio_tagger``; those that ship with avel when ``None``.
 
     Raises:
@@ -49,6 +51,8 @@ class Embedded(AudioBackbone):
         options: EngineOptions | None = None,
         *,
         output: Literal["scores", "embedding"] = "scores",
+        hop_seconds: float | None = None,
+        segment_seconds: float = 1.0,
         path: Path | None = None,
     ) -> None:
         if output not in ("scores", "embedding"):
@@ -71,20 +75,27 @@ class Embedded(AudioBackbone):
             options=options or EngineOptions(),
             dtype=np.float32,
         )
+        if hop_seconds is not None:
+            self.steps = steps_in(segment_seconds, hop_seconds)
+            self.context_seconds = self._log_mel.samples(FRAMES) / 2 / self.sample_rate
         self.record = {
             **self._network.record,
             "training": description["training"],
             "output": output,
             "window_seconds": self._log_mel.samples(FRAMES) / self.sample_rate,
             "over_windows": "max" if output == "scores" else "mean",
+            **({} if self.steps is None else {"steps": self.steps}),
         }
 
     def __call__(self, waveforms: Floats) -> Floats:
-        """See `AudioBackbone`: (T, S) at 16 kHz to (T, 521) or (T, 1024)."""
-        windows = cover(waveforms, self._log_mel.samples(FRAMES))  # (T, W, 15600)
-        patches = self._log_mel(windows.reshape(-1, windows.shape[2]))
-        (outputs,) = self._network(patches)
-        return self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
+        """See `AudioBackbone`: (T, N) at 16 kHz to (T, 521) or (T, 1024), or with steps (T, S, 521) or (T, S, 1024)."""
+        if self.steps is not None:
+            patches = around_steps(waveforms, self._log_mel, FRAMES, self.steps)
+        else:
+            patches = self._log_mel(cover(waveforms, self._log_mel.samples(FRAMES)))  # (T, W, 96, 64)
+        (outputs,) = self._network(patches.reshape(-1, *patches.shape[2:]))
+        outputs = outputs.reshape(*patches.shape[:2], -1)
+        return outputs if self.steps is not None else self._reduce(outputs, axis=1)
 
 
 @cache

@@ -207,6 +207,7 @@ def from_file(
     options: EngineOptions,
     outputs: "Sequence[str] | Callable[[openvino.Model], Sequence[openvino.Output]] | None" = None,
     in_float: bool = False,
+    cut_at: str | None = None,
 ) -> Network:
     """A network in a TensorFlow Lite or ONNX file, on OpenVINO, whatever device is asked for.
 
@@ -223,19 +224,29 @@ def from_file(
             outputs when ``None``.
         in_float: run a network that holds 8-bit numbers in ``float32`` whatever the precision, so that all processors
             agree.
+        cut_at: name of an inner tensor that the network is given instead of its input; what makes it is not run.
 
     Raises:
         ValueError: if the network has no tensor of that name.
     """
+    from avel.runtimes import openvino
+
     model = _core().read_model(path)
     if in_float:
         to_floating_point(model)
         options = replace(options, precision="float32")
+    wanted = model.outputs
     if outputs is not None:
-        from avel.runtimes import openvino
-
-        wanted = outputs(model) if callable(outputs) else [_tensor(model, tensor, path) for tensor in outputs]
-        model = openvino.Model(list(wanted), model.get_parameters(), name)
+        wanted = list(outputs(model) if callable(outputs) else [_tensor(model, tensor, path) for tensor in outputs])
+    inputs = model.get_parameters()
+    if cut_at is not None:
+        inner = _tensor(model, cut_at, path)
+        given = openvino.opset13.parameter(inner.get_partial_shape(), inner.get_element_type())
+        for user in inner.get_target_inputs():
+            user.replace_source_output(given.output(0))
+        inputs = [given]
+    if outputs is not None or cut_at is not None:
+        model = openvino.Model(wanted, inputs, name)
     return _OpenVinoNetwork(model, name, digest, options)
 
 

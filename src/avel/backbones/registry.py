@@ -70,6 +70,12 @@ def _voice(options: EngineOptions) -> AudioBackbone:
     return Voice(options)
 
 
+def _edges(options: EngineOptions, **settings: Any) -> AudioBackbone:
+    from avel.backbones.edges import Edges
+
+    return Edges(**settings)  # it runs no network
+
+
 _VISUAL: dict[str, Callable[..., VisualBackbone]] = {
     "vgg19": partial(_vgg19, weights_name="vgg19"),
     "vgg19-original": partial(_vgg19, weights_name="vgg19-original"),
@@ -91,6 +97,7 @@ _AUDIO: dict[str, Callable[..., AudioBackbone]] = {
     "embedded": partial(_embedded, output="scores"),
     "embedded-embedding": partial(_embedded, output="embedding"),
     "voice": _voice,
+    "edges": _edges,
 }
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from avel.backbones import weights
-from avel.backbones.audio_windows import cover
+from avel.backbones.audio_windows import around_steps, cover, steps_in
 from avel.backbones.base import AudioBackbone, Floats
 from avel.backbones.embedded import audioset_classes
 from avel.backbones.engine import EngineOptions, from_graph
@@ -46,6 +46,8 @@ class YamnetOnnx(AudioBackbone):
         options: threads; precision is ``float32`` whatever it says.
         output: ``"scores"``, in [0, 1], the greatest of the windows: what is heard in any of them is heard in the
             segment. ``"embedding"``, non-negative, the mean of the windows.
+        hop_seconds: about how long a step is, as of `Yamnet`; ``None`` for one vector a segment.
+        segment_seconds: length of a segment, of which steps are equal parts.
 
     Raises:
         ValueError: if there is no such output.
@@ -55,7 +57,12 @@ class YamnetOnnx(AudioBackbone):
     sample_rate = 16000
 
     def __init__(
-        self, options: EngineOptions | None = None, *, output: Literal["scores", "embedding"] = "scores"
+        self,
+        options: EngineOptions | None = None,
+        *,
+        output: Literal["scores", "embedding"] = "scores",
+        hop_seconds: float | None = None,
+        segment_seconds: float = 1.0,
     ) -> None:
         if output not in ("scores", "embedding"):
             raise ValueError(f"output must be 'scores' or 'embedding'; got {output!r}.")
@@ -71,19 +78,26 @@ class YamnetOnnx(AudioBackbone):
             digest=weights.digest(WEIGHTS),
             options=dataclasses.replace(options or EngineOptions(), precision="float32"),
         )
+        if hop_seconds is not None:
+            self.steps = steps_in(segment_seconds, hop_seconds)
+            self.context_seconds = _WINDOW / 2 / self.sample_rate
         self.record = {
             **self._network.record,
             "output": output,
             "window_seconds": _WINDOW / self.sample_rate,
             "over_windows": "max" if output == "scores" else "mean",
+            **({} if self.steps is None else {"steps": self.steps}),
         }
 
     def __call__(self, waveforms: Floats) -> Floats:
-        """See `AudioBackbone`: (T, S) at 16 kHz to (T, 521) or (T, 1024)."""
-        windows = cover(waveforms, _WINDOW)  # (T, W, 15600)
-        patches = _LOG_MEL(windows.reshape(-1, _WINDOW))
-        (outputs,) = self._network(patches[:, np.newaxis])
-        return self._reduce(outputs.reshape(*windows.shape[:2], -1), axis=1)
+        """See `AudioBackbone`: (T, N) at 16 kHz to (T, 521) or (T, 1024), or with steps (T, S, 521) or (T, S, 1024)."""
+        if self.steps is not None:
+            patches = around_steps(waveforms, _LOG_MEL, FRAMES, self.steps)
+        else:
+            patches = _LOG_MEL(cover(waveforms, _WINDOW))  # (T, W, 96, 64)
+        (outputs,) = self._network(patches.reshape(-1, 1, *patches.shape[2:]))
+        outputs = outputs.reshape(*patches.shape[:2], -1)
+        return outputs if self.steps is not None else self._reduce(outputs, axis=1)
 
 
 def _graph(output: str) -> "openvino.Model":

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.markup import escape
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from avel.events import Localization
     from avel.features.extract import SecondsProgress
     from avel.localization.localizer import LocalizationRun
+    from avel.localization.selection import ModalityChoice
     from avel.outputs.destination import Destination
 
 STDIN = "-"
@@ -90,10 +91,10 @@ def localize(
         ),
     ] = "agreement",
     categories: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="A TOML file of the event categories to look for; for agreement only, since a checkpoint has its own. "
-            "[default: AVE's 28 categories]"
+            help="The event categories to look for: everyday, ave (the 28 of AVE), or a TOML file of your own; for "
+            "agreement only, since a checkpoint has its own. [default: everyday]"
         ),
     ] = None,
     segment_seconds: Annotated[
@@ -103,6 +104,39 @@ def localize(
             "[default: 1]"
         ),
     ] = None,
+    refine: Annotated[
+        bool | None,
+        typer.Option(
+            "--refine/--no-refine",
+            help="Whether events start and end where their sound does, to a tenth of a second, or with whole segments; "
+            "for agreement only. [default: refine]",
+            show_default=False,
+        ),
+    ] = None,
+    modality: Annotated[
+        str,
+        typer.Option(
+            help="Which events to report: audio-visual (seen and heard), audio (heard only), visual (seen only), or "
+            "all. Choose audio-visual when what happens off screen does not matter."
+        ),
+    ] = "all",
+    min_score: Annotated[
+        float,
+        typer.Option(
+            help="Events with a lower score, from 0 to 1, are left out. Raise it for fewer and surer events; at 0.5 "
+            "and below it leaves out none."
+        ),
+    ] = 0.0,
+    merge_gap: Annotated[
+        float,
+        typer.Option(
+            help="Events of one category and modality with at most this many seconds between them become one. Raise it "
+            "for one event where a dog barks several times."
+        ),
+    ] = 0.0,
+    min_length: Annotated[
+        float, typer.Option(help="Events shorter than this many seconds are left out, after they have been merged.")
+    ] = 0.0,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -201,10 +235,14 @@ def localize(
         named, files = _listed(lists or [])
         items, failures = find_items([*paths, *named], files, shown=shown, output=folder)
         wanted = [name.strip() for name in formats.split(",")] if formats else []
+        from avel.localization.selection import Selection
+
         destination = Destination([item.name for item in items], output, wanted, frames_per_second=frames_per_second)
         settings = {
             "model": model,
             "categories": categories,
+            "refine": refine,
+            "selection": Selection(cast("ModalityChoice", modality), merge_gap, min_length, min_score),
             "segment_seconds": segment_seconds,
             "precision": precision,
             "device": device,

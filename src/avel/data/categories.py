@@ -1,6 +1,7 @@
 """Event categories and the tagger classes that stand for each of them.
 
-AVE's 28 are in ``ave_categories.toml``, whose head explains the format; a user's own file has the same format.
+The built-in tables are ``everyday_categories.toml`` and AVE's 28 in ``ave_categories.toml``, whose heads explain the
+format; a user's own file has the same format.
 """
 
 import difflib
@@ -16,8 +17,15 @@ from avel.events import BACKGROUND
 
 VisualEvidence = Literal["class", "proxy"]
 
+BUILT_IN_TABLES = ("everyday", "ave")
+
 MAX_FILE_BYTES = 1_000_000
 MAX_CATEGORIES = 1000
+
+GROUP_MARK = "@"
+"""Before the name of a group of classes, where a class name could stand."""
+
+_CLASS_LISTS = ("audio", "audio_like", "audio_requires", "visual", "visual_like", "actions")
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,19 @@ class Category:
 
     Attributes:
         name: as in results.
+        family: name of the category that this is a kind of; empty when there is none.
+        aliases: what others call it.
         audio: classes of the audio tagger; any one of them is enough.
+        audio_like: classes of the audio tagger that count half, and only where the category is seen too.
         audio_requires: classes of the audio tagger of which each must be there too.
         visual: classes of the visual tagger; their probabilities add up. ``"A..B"`` is all classes from A to B.
+        visual_like: classes of the visual tagger that count half.
+        actions: classes of Kinetics, what people do; their probabilities add up.
         visual_evidence: ``"class"`` when the classes are the thing itself, ``"proxy"`` when they only stand for it.
+        mixed: categories of which this is the family happen together, so that one does not stand for another.
         audio_threshold: probability in (0, 1) at which it counts as heard.
         visual_threshold: probability in (0, 1) at which it counts as seen.
+        action_threshold: the same by its actions.
         note: what a reader of the result should know of this choice.
     """
 
@@ -40,15 +55,39 @@ class Category:
     visual: tuple[str, ...]
     audio_threshold: float
     visual_threshold: float
+    audio_like: tuple[str, ...] = ()
     audio_requires: tuple[str, ...] = ()
+    visual_like: tuple[str, ...] = ()
+    action_threshold: float = 0.25
+    actions: tuple[str, ...] = ()
+    family: str = ""
+    mixed: bool = False
+    aliases: tuple[str, ...] = ()
     visual_evidence: VisualEvidence = "class"
     note: str = ""
 
 
 def ave_categories() -> tuple[Category, ...]:
     """AVE's 28 event categories in the data set's order."""
-    source = resources.files("avel.data") / "ave_categories.toml"
-    return _parse(source.read_text(encoding="utf-8"), "ave_categories.toml")
+    return built_in_categories("ave")
+
+
+def everyday_categories() -> tuple[Category, ...]:
+    """Event categories of everyday videos, AVE's 28 and OV-AVEBench's 67 among them."""
+    return built_in_categories("everyday")
+
+
+def built_in_categories(name: str) -> tuple[Category, ...]:
+    """The categories of one of `BUILT_IN_TABLES`.
+
+    Raises:
+        ValueError: if there is no such table.
+    """
+    if name not in BUILT_IN_TABLES:
+        raise ValueError(f"No table of categories is called {name!r}. There are: {', '.join(BUILT_IN_TABLES)}.")
+    file_name = f"{name}_categories.toml"
+    source = resources.files("avel.data") / file_name
+    return _parse(source.read_text(encoding="utf-8"), file_name)
 
 
 def load_categories(path: str | Path) -> tuple[Category, ...]:
@@ -122,29 +161,77 @@ def _parse(text: str, origin: str) -> tuple[Category, ...]:
         document = parse_toml(text)
     except DocumentError as error:
         raise CategoriesError(f"{origin}: cannot be read as a file of categories: {error}.") from error
-    unknown = set(document) - {"defaults", "categories"}
+    unknown = set(document) - {"defaults", "groups", "categories"}
     rows = document.get("categories")
     if unknown or not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         found = ", ".join(sorted(document)) or "nothing"
-        raise CategoriesError(f"{origin}: expected [[categories]] tables and an optional [defaults], found {found}.")
+        raise CategoriesError(
+            f"{origin}: expected [[categories]] tables and, if wanted, [defaults] and [groups], found {found}."
+        )
     if len(rows) > MAX_CATEGORIES:
         raise CategoriesError(f"{origin}: {len(rows)} categories; at most {MAX_CATEGORIES} are allowed.")
     defaults = {"audio_threshold": 0.2, "visual_threshold": 0.15, **_table(document.get("defaults", {}), origin)}
-    categories = tuple(_category({**defaults, **row}, origin) for row in rows)
+    groups = _groups(document.get("groups", {}), origin)
+    categories = tuple(_category({**defaults, **row}, groups, origin) for row in rows)
     names = [category.name for category in categories]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise CategoriesError(f"{origin}: category {repeated[0]!r} is there twice; names must differ.")
+    _check_families(categories, origin)
     return categories
 
 
+def _check_families(categories: Sequence[Category], origin: str) -> None:
+    """A family that the file lacks, or one that is its own ancestor, is an error."""
+    parents = {category.name: category.family for category in categories}
+    for name in parents:
+        above, family = [name], parents[name]
+        while family:
+            if family not in parents:
+                raise CategoriesError(
+                    f"{origin}: category {above[-1]!r} has the family {family!r}, which is none of the categories. "
+                    "Add it as a category, or leave the key away."
+                )
+            if family in above:
+                raise CategoriesError(f"{origin}: category {family!r} is in its own family.")
+            above.append(family)
+            family = parents[family]
+
+
+def _groups(value: Any, origin: str) -> dict[str, list[str]]:
+    for name, classes in value.items() if isinstance(value, dict) else [("[groups]", None)]:
+        if classes is None or not _is_names(classes) or any(item.startswith(GROUP_MARK) for item in classes):
+            raise CategoriesError(f"{origin}: {name} in [groups] must be a list of class names.")
+    return dict(value)
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _expanded(names: Sequence[str], groups: Mapping[str, Sequence[str]], category: str, origin: str) -> tuple[str, ...]:
+    """Class names with those of the groups in place of the groups."""
+    expanded: list[str] = []
+    for name in names:
+        group = name.removeprefix(GROUP_MARK)
+        if group == name:
+            expanded.append(name)
+        elif group in groups:
+            expanded.extend(groups[group])
+        else:
+            found = ", ".join(groups) or "none"
+            raise CategoriesError(f"{origin}: category {category!r} names the group {name!r}; there are: {found}.")
+    return tuple(dict.fromkeys(expanded))
+
+
 def _table(value: Any, origin: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) - {"audio_threshold", "visual_threshold"}:
-        raise CategoriesError(f"{origin}: [defaults] may hold audio_threshold and visual_threshold only.")
+    allowed = ("audio_threshold", "visual_threshold", "action_threshold")
+    if not isinstance(value, dict) or set(value) - set(allowed):
+        raise CategoriesError(f"{origin}: [defaults] may hold {', '.join(allowed)} only.")
     return value
 
 
-def _category(row: dict[str, Any], origin: str) -> Category:
+def _category(row: dict[str, Any], groups: Mapping[str, Sequence[str]], origin: str) -> Category:
     name = row.get("name")
     if not isinstance(name, str) or not name.strip() or name == BACKGROUND:
         raise CategoriesError(f"{origin}: each category needs a name that is not {BACKGROUND!r}, found {name!r}.")
@@ -157,20 +244,23 @@ def _category(row: dict[str, Any], origin: str) -> Category:
     for key, value in row.items():
         if key not in allowed:
             raise CategoriesError(f"{origin}: category {name!r} has {key!r}; allowed are {', '.join(allowed)}.")
-        if key in ("audio", "audio_requires", "visual") and not (
-            isinstance(value, list) and all(isinstance(item, str) for item in value)
-        ):
-            raise CategoriesError(f"{origin}: {key} of category {name!r} must be a list of class names.")
+        if key in (*_CLASS_LISTS, "aliases") and not _is_names(value):
+            raise CategoriesError(f"{origin}: {key} of category {name!r} must be a list of names.")
+        if key in ("family", "note") and not isinstance(value, str):
+            raise CategoriesError(f"{origin}: {key} of category {name!r} must be a text, found {value!r}.")
         if key.endswith("_threshold") and not (
             isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1
         ):
             raise CategoriesError(f"{origin}: {key} of category {name!r} must be between 0 and 1, found {value!r}.")
-    if row.get("visual_evidence", "class") not in get_args(VisualEvidence):
-        raise CategoriesError(
-            f"{origin}: visual_evidence of category {name!r} must be one of {', '.join(get_args(VisualEvidence))}, "
-            f"found {row['visual_evidence']!r}."
-        )
-    if not row.get("audio") and not row.get("visual"):
+        if key.endswith("_evidence") and value not in get_args(VisualEvidence):
+            raise CategoriesError(
+                f"{origin}: {key} of category {name!r} must be one of {', '.join(get_args(VisualEvidence))}, "
+                f"found {value!r}."
+            )
+        if key == "mixed" and not isinstance(value, bool):
+            raise CategoriesError(f"{origin}: mixed of category {name!r} must be true or false, found {value!r}.")
+    if not any(row.get(key) for key in _CLASS_LISTS if key != "audio_requires"):
         raise CategoriesError(f"{origin}: category {name!r} names no class in audio or visual, so nothing can find it.")
-    lists = {key: tuple(row.get(key, ())) for key in ("audio", "audio_requires", "visual")}
-    return Category(**{**row, **lists})
+    row = {"audio": [], "visual": [], **row}
+    lists = {key: _expanded(row.get(key, ()), groups, name, origin) for key in _CLASS_LISTS}
+    return Category(**{**row, **lists, "aliases": tuple(row.get("aliases", ()))})

@@ -1,7 +1,7 @@
 """From a video to its features: the media reader's segments through the backbones, in bounded memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,7 +29,7 @@ class Features:
     Attributes:
         info: the video.
         visual: by backbone name, (T, R, D) float32.
-        audio: by backbone name, (T, D) float32.
+        audio: by backbone name, (T, D) float32, or (T, S, D) of a backbone with steps.
         visual_valid: (T,) bool, the segment's pictures could be read.
         audio_valid: (T,) bool, the segment's sound could be read.
         segment_seconds: length of a segment.
@@ -59,6 +59,10 @@ class FeatureBatch:
     audio_valid: npt.NDArray[np.bool_]
 
 
+Gate = Callable[[FeatureBatch], npt.NDArray[np.bool_]]
+"""A batch of T segments to (T,) bool."""
+
+
 class Extraction:
     """The features of one video, a few segments at a time, in one pass over the file.
 
@@ -76,6 +80,9 @@ class Extraction:
         audio_track: number of the audio track to use, 1 for the file's first one; the one that a player would play when
             ``None``.
         threads: for decoding; 0 is as many as the machine has.
+        gates: by the name of a visual backbone, which segments of a batch it has to look at, judged by what the
+            backbones without a gate say of them. It gets each run of such segments by itself, and its features of all
+            others are zeros.
 
     Raises:
         MediaError: if nothing of the video can be read.
@@ -91,11 +98,14 @@ class Extraction:
         segment_seconds: float = 1.0,
         audio_track: int | None = None,
         threads: int = 0,
+        gates: "Mapping[str, Gate] | None" = None,
     ) -> None:
         rates = {backbone.sample_rate for backbone in audio}
         if len(rates) > 1:
             raise ValueError(f"Audio backbones must want one sample rate, got {sorted(rates)}.")
         self._visual, self._audio = visual, audio
+        self._gates = dict(gates or {})
+        self._sample_rate = next(iter(rates), 0)
         self._reader = MediaReader(
             path,
             segment_seconds=segment_seconds,
@@ -131,22 +141,36 @@ class Extraction:
         Raises:
             MediaError: if nothing of the video can be read.
         """
+        before: MediaSegment | None = None
         segments: list[MediaSegment] = []
         for segment in self._reader:
+            if len(segments) == BATCH_SEGMENTS:
+                yield self._features(before, segments, segment)
+                before, segments = segments[-1], []
             segments.append(segment)
             self.duration_seconds = segment.end_seconds
-            if len(segments) == BATCH_SEGMENTS:
-                yield self._features(segments)
-                segments = []
         if segments:
-            yield self._features(segments)
+            yield self._features(before, segments, None)
 
-    def _features(self, segments: list[MediaSegment]) -> FeatureBatch:
+    def _features(
+        self, before: MediaSegment | None, segments: list[MediaSegment], after: MediaSegment | None
+    ) -> FeatureBatch:
         seen = np.array([segment.visual_valid for segment in segments])
         heard = np.array([segment.audio_valid for segment in segments])
-        visual = {b.name: _where_valid(b, np.stack([s.pictures[b.name] for s in segments]), seen) for b in self._visual}
-        audio = {b.name: _where_valid(b, np.stack([s.waveform for s in segments]), heard) for b in self._audio}
-        return FeatureBatch(visual, audio, seen, heard)
+        audio = {}
+        for backbone in self._audio:
+            context = round(backbone.context_seconds * self._sample_rate)
+            audio[backbone.name] = _where_valid(backbone, _with_context(before, segments, after, context), heard)
+        batch = FeatureBatch({}, audio, seen, heard)
+        for eye in sorted(self._visual, key=lambda eye: eye.name in self._gates):
+            pictures = np.stack([segment.pictures[eye.name] for segment in segments])
+            gate = self._gates.get(eye.name)
+            if gate is None:
+                features = _where_valid(eye, pictures, seen)
+            else:
+                features = _in_runs(eye, pictures, seen & gate(batch))
+            batch = replace(batch, visual={**batch.visual, eye.name: features})
+        return batch
 
 
 def extract(
@@ -189,6 +213,41 @@ def extract(
         )
 
 
+def _with_context(
+    before: MediaSegment | None, segments: list[MediaSegment], after: MediaSegment | None, context: int
+) -> npt.NDArray[np.float32]:
+    """(T, N) waveforms of segments in a row with `context` samples on both sides: of their neighbours, or zeros."""
+    waveforms = np.stack([segment.waveform for segment in segments])
+    if not context:
+        return waveforms
+    silence = np.zeros(context, np.float32)
+    row = np.concatenate(
+        [
+            silence if before is None else before.waveform,
+            waveforms.ravel(),
+            silence if after is None else after.waveform,
+            silence,  # of what neighbours shorter than the context do not have
+        ]
+    )
+    first = context if before is None else len(before.waveform)
+    if first < context:
+        row, first = np.concatenate([silence, row]), first + context
+    length = waveforms.shape[1]
+    starts = first - context + np.arange(len(segments)) * length
+    return np.stack([row[start : start + length + 2 * context] for start in starts])
+
+
+def _in_runs(
+    backbone: VisualBackbone, pictures: npt.NDArray[Any], wanted: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Features of each run of wanted segments, and zeros in the places of the others."""
+    features = np.zeros((len(pictures), backbone.regions, backbone.dims), np.float32)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
+    for start, end in edges.reshape(-1, 2):
+        features[start:end] = backbone(pictures[start:end])
+    return features
+
+
 def _where_valid(
     backbone: VisualBackbone | AudioBackbone, inputs: npt.NDArray[Any], usable: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float32]:
@@ -196,7 +255,7 @@ def _where_valid(
     if isinstance(backbone, VisualBackbone):
         shape: tuple[int, ...] = (len(inputs), backbone.regions, backbone.dims)
     else:
-        shape = (len(inputs), backbone.dims)
+        shape = (len(inputs), *([] if backbone.steps is None else [backbone.steps]), backbone.dims)
     features = np.zeros(shape, np.float32)
     if usable.any():
         features[usable] = backbone(inputs[usable])

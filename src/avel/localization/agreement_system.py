@@ -1,5 +1,6 @@
 """The system that needs no training: an audio tagger and visual taggers that agree (`avel.models.agreement`)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,32 +8,51 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from avel.backbones.base import AudioBackbone
+from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.backbones.engine import EngineOptions
 from avel.backbones.registry import audio_backbone, visual_backbone
-from avel.backbones.voice import VOICES, Voice, voice_scores
-from avel.data.categories import Category
+from avel.backbones.voice import VOICES, voice_scores
+from avel.data.categories import Category, class_indices
 from avel.errors import WeightsError
+from avel.events import Event, Segment
+from avel.features.extract import FeatureBatch
 from avel.features.jobs import Backbones
 from avel.localization.confirmation import IN_TIME
-from avel.localization.decoding import Decoding, SegmentScores
+from avel.localization.decoding import Decoding, SegmentScores, present_in, segments
+from avel.localization.naming import Naming, StepOdds
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, Windows
-from avel.models.agreement import Agreement
+from avel.models.agreement import Agreement, agreement
 from avel.models.base import ModelOutput, category_odds
 from avel.synchrony.changes import Motion, Onsets
+from avel.synchrony.witness import Witness
 
 AUDIO_TAGGERS = ("auto", "yamnet", "yamnet-onnx", "embedded")
 
+HOP_SECONDS = 0.1
+SMOOTH_SECONDS = 0.5
+"""Windows of sound of a second overlap over this long, so that one alone need not be believed."""
+
+ANIMALS = ("Chihuahua..meerkat", "wood rabbit..giant panda")
+ANIMAL_FACE = 0.5
+"""Probability of an animal from which a face is the animal's: the detector finds those of dogs and goats too."""
+
+WORTH_LOOKING = 0.5
+"""Odds of what is heard from which the network for actions, which is heavy, is asked whether it is seen."""
+
 
 class AgreementSystem(System):
-    """Two frozen taggers that agree.
+    """Frozen taggers that agree.
+
+    The sound is scored in windows that move on by `HOP_SECONDS`; events start and end where it does. The network that
+    sees what people do is run only around segments where a category that it could confirm is heard and not seen yet.
 
     Args:
         categories: what to look for.
         segment_seconds: length of a segment.
         options: device and precision.
         audio_tagger: one of `AUDIO_TAGGERS`.
+        refine: whether starts and ends of events are finer than segments.
 
     Raises:
         CategoriesError: if the categories name classes that the taggers lack.
@@ -41,72 +61,133 @@ class AgreementSystem(System):
     """
 
     name = "agreement"
-    decoding = Decoding()
+    decoding = Decoding(keep=0.3)
     # Scores of a segment depend on its neighbours alone, which the overlap gives it: windows change nothing.
     windows = Windows(64, 2)
     model: Agreement
 
     def __init__(
-        self, categories: Sequence[Category], segment_seconds: float, options: EngineOptions, audio_tagger: str
+        self,
+        categories: Sequence[Category],
+        segment_seconds: float,
+        options: EngineOptions,
+        audio_tagger: str,
+        *,
+        refine: bool = True,
     ) -> None:
         self.categories = tuple(categories)
         self.segment_seconds = segment_seconds
-        visual = [
+        things = [
             visual_backbone(name, options, segment_seconds=segment_seconds) for name in ("efficientnet-lite0", "faces")
         ]
-        audio = [self._audio_tagger(audio_tagger, options), audio_backbone("voice", options)]
-        self.backbones = Backbones(visual, audio)
+        actions = self._actions(options)
+        steps: dict[str, Any] = {"hop_seconds": HOP_SECONDS, "segment_seconds": segment_seconds} if refine else {}
+        tagger = self._audio_tagger(audio_tagger, options, steps)
+        self._animals = class_indices(ANIMALS, things[0].labels or (), "animals")
+        self._tagger = tagger.name
+        self._steps = tagger.steps or 1
+        edges = [audio_backbone("edges", options, **steps)] if refine else []
+        self.backbones = Backbones([*things, *actions], [tagger, audio_backbone("voice", options), *edges])
         self.synchrony = Backbones([Motion(segment_seconds)], [Onsets(segment_seconds)])
+        self.gates = {backbone.name: self._worth_looking for backbone in actions}
+        smooth = round(SMOOTH_SECONDS * self._steps / segment_seconds) if refine else 1
         self.model = Agreement(
             self.categories,
-            visual_labels=[label for backbone in visual for label in backbone.labels or ()],
-            audio_labels=[*(audio[0].labels or ()), *VOICES],
+            visual_labels=[label for backbone in things for label in backbone.labels or ()],
+            audio_labels=[*(tagger.labels or ()), *VOICES],
             visual_chance=[
-                1 / backbone.dims if backbone.exclusive else 0.0 for backbone in visual for _ in range(backbone.dims)
+                1 / backbone.dims if backbone.exclusive else 0.0 for backbone in things for _ in range(backbone.dims)
             ],
+            action_labels=[label for backbone in actions for label in backbone.labels or ()],
+            smooth_steps=smooth + 1 - smooth % 2,
         )
+        seen = torch.cat([self.model.seen, self.model.done])
+        sights = [frozenset(seen[:, number].nonzero().flatten().tolist()) for number in range(len(self.categories))]
+        self._naming = Naming(self.categories, sights)
 
-    def _audio_tagger(self, name: str, options: EngineOptions) -> AudioBackbone:
+    def _actions(self, options: EngineOptions) -> list[VisualBackbone]:
+        if not any(category.actions for category in self.categories):
+            return []
+        try:
+            return [visual_backbone("i3d", options, segment_seconds=self.segment_seconds)]
+        except WeightsError:
+            self.notices = (
+                *self.notices,
+                "The weights of I3D are not available here, so that what people do is not seen: fewer events are "
+                "found. `avel weights fetch i3d-kinetics400` says what to do.",
+            )
+            return []
+
+    def _audio_tagger(self, name: str, options: EngineOptions, steps: dict[str, Any]) -> AudioBackbone:
         if name not in AUDIO_TAGGERS:
             raise ValueError(f"Unknown audio tagger {name!r}. Supported are {', '.join(AUDIO_TAGGERS)}.")
         if name != "auto":
-            return audio_backbone(name, options)
+            return audio_backbone(name, options, **steps)
         for better in ("yamnet", "yamnet-onnx"):
             try:
-                return audio_backbone(better, options)
+                return audio_backbone(better, options, **steps)
             except WeightsError:
                 pass
         self.notices = (
+            *self.notices,
             "YAMNet's weights are not available here, so the smaller embedded audio tagger listens. "
             "`avel weights fetch yamnet` says what to do; --audio-tagger embedded chooses it without this notice.",
         )
-        return audio_backbone("embedded", options)
+        return audio_backbone("embedded", options, **steps)
+
+    def inputs(self, batch: FeatureBatch) -> dict[str, npt.NDArray[Any]]:
+        """See `System`; ``audio`` is (T, S, D_a), with ``voice`` (T, 3) and ``edges`` (T, S, 2) beside it."""
+        visual = [batch.visual[b.name] for b in self.backbones.visual if b.name in batch.visual]
+        animal = visual[0][..., self._animals].sum(axis=-1, keepdims=True)
+        visual[1] = visual[1] * (1 - animal / ANIMAL_FACE).clip(min=0)
+        audio = batch.audio[self._tagger]
+        inputs: dict[str, npt.NDArray[Any]] = {
+            "visual": np.concatenate(visual, axis=-1),
+            "audio": audio if audio.ndim == 3 else audio[:, np.newaxis],
+            "voice": batch.audio["voice"],
+        }
+        if "edges" in batch.audio:
+            inputs["edges"] = batch.audio["edges"]
+        return inputs
+
+    def _worth_looking(self, batch: FeatureBatch) -> npt.NDArray[np.bool_]:
+        """Segments where an action could confirm what is heard, and those beside them."""
+        inputs = self.inputs(batch)
+        not_looked = ((0, 0), (0, 0), (0, len(self.model.done)))
+        inputs["visual"] = np.pad(inputs["visual"], not_looked)
+        found = self.predict(inputs, np.ones(len(batch.audio_valid), dtype=bool))
+        audio, visual = (torch.from_numpy(found[name]) for name in ("audio_odds", "visual_odds"))
+        settled = agreement(audio, visual[:, None]) >= 1  # (T, S, C - 1)
+        can_confirm = self.model.done.any(dim=0)
+        asked = ((audio >= WORTH_LOOKING) & ~settled & can_confirm).any(dim=-1).any(dim=-1).numpy()
+        beside = np.pad(asked, 1)
+        return np.asarray(beside[:-2] | asked | beside[2:], dtype=bool)
 
     def predict(self, inputs: SegmentArrays, valid: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
         """See `System`. Whose voice it is takes more of the video than a window's seams give: `scores` judges it."""
-        sounds, voice = np.split(inputs["audio"], [-Voice.dims], axis=1)
-        anyones = np.ones((len(sounds), len(VOICES)), sounds.dtype)
-        found = super().predict({**inputs, "audio": np.concatenate([sounds, anyones], axis=1)}, valid)
-        return {**found, "voice": voice}
+        sounds = inputs["audio"]
+        anyones = np.ones((*sounds.shape[:-1], len(VOICES)), sounds.dtype)
+        found = super().predict({**inputs, "audio": np.concatenate([sounds, anyones], axis=-1)}, valid)
+        return {**found, **{name: inputs[name] for name in ("voice", "edges") if name in inputs}}
 
     def _predictions(self, output: ModelOutput) -> dict[str, torch.Tensor]:
         return {
             "events": torch.sigmoid(category_odds(output.logits)),
             "audio": output.shown["audio_scores"],
             "visual": output.shown["visual_scores"],
+            "audio_odds": output.shown["audio_odds"],
+            "heard_odds": output.shown["heard_odds"],
+            "visual_odds": output.shown["visual_odds"],
+            "seen_odds": output.shown["seen_odds"],
         }
 
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """See `System`."""
         events, audio = predictions["events"].copy(), predictions["audio"].copy()
-        for index, category in enumerate(self.categories):
-            for name in category.audio_requires:
-                if name.casefold() in VOICES:
-                    whose = voice_scores(predictions["voice"], audio[:, index], self.segment_seconds)
-                    p = whose[:, VOICES.index(name.casefold())]
-                    gate = p / (p + category.audio_threshold)
-                    audio[:, index] = np.minimum(audio[:, index], gate)
-                    events[:, index] = np.minimum(events[:, index], gate)
+        for index, odds in self._voices(predictions).items():
+            gate = odds / (1 + odds)
+            audio[:, index] = np.minimum(audio[:, index], gate)
+            events[:, index] = np.minimum(events[:, index], gate)
         return SegmentScores(
             categories=self.model.spec.categories,
             events=events,
@@ -115,6 +196,57 @@ class AgreementSystem(System):
             seen_alone=np.array([category.visual_evidence == "class" for category in self.categories]),
             in_time=np.array([category.name in IN_TIME for category in self.categories]),
         )
+
+    def _voices(self, predictions: SegmentArrays) -> dict[int, npt.NDArray[np.float32]]:
+        """Odds (T,) that the voice is the one that a category requires, by the number of the category."""
+        odds = {}
+        for index, category in enumerate(self.categories):
+            for name in category.audio_requires:
+                if name.casefold() in VOICES:
+                    whose = voice_scores(predictions["voice"], predictions["audio"][:, index], self.segment_seconds)
+                    odds[index] = whose[:, VOICES.index(name.casefold())] / category.audio_threshold
+        return odds
+
+    def decode(
+        self,
+        predictions: SegmentArrays,
+        scores: SegmentScores,
+        bounds: list[tuple[float, float]],
+        audio_valid: npt.NDArray[np.bool_],
+        visual_valid: npt.NDArray[np.bool_],
+        decoding: Decoding,
+        witness: Witness | None = None,
+    ) -> tuple[tuple[Event, ...], tuple[Segment, ...]]:
+        """See `System`: events by `avel.localization.naming`; what is in time with the picture counts as seen."""
+        step_seconds, duration_seconds = self.segment_seconds / self._steps, bounds[-1][1]
+        count = math.ceil(duration_seconds / step_seconds - 1e-6)  # what comes after it is padding
+        edges = predictions.get("edges")
+        heard = {name: predictions[name] * audio_valid[:, None, None] for name in ("audio_odds", "heard_odds")}
+        for index, odds in self._voices(predictions).items():
+            for of_steps in heard.values():
+                of_steps[..., index] = np.minimum(of_steps[..., index], odds[:, None])
+        heard = {name: of_steps.reshape(-1, len(self.categories))[:count] for name, of_steps in heard.items()}
+        visual_odds = predictions["visual_odds"]
+        if witness is not None and scores.in_time is not None:
+            in_time = witness.confidence / np.maximum(1 - witness.confidence, 1e-3)
+            visual_odds = np.maximum(visual_odds, np.where(scores.in_time, in_time[:, None], 0))
+        seen = {
+            name: np.repeat(odds * visual_valid[:, None], self._steps, axis=0)[:count]
+            for name, odds in (("visual_odds", visual_odds), ("seen_odds", predictions["seen_odds"]))
+        }
+        found = StepOdds(
+            audio=heard["audio_odds"],
+            heard=heard["heard_odds"],
+            visual=seen["visual_odds"],
+            seen=seen["seen_odds"],
+            rise=None if edges is None else edges[..., 0].ravel()[:count],
+            fall=None if edges is None else edges[..., 1].ravel()[:count],
+            step_seconds=step_seconds,
+            duration_seconds=duration_seconds,
+        )
+        events = self._naming(found, decoding)
+        present = present_in(events, scores.categories, bounds)
+        return events, segments(scores, present, bounds, audio_valid, visual_valid)
 
     def description(self) -> dict[str, Any]:
         """See `System`."""

@@ -1,6 +1,6 @@
 """From a model's scores to segments and events."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -106,13 +106,14 @@ def independent_scores(probabilities: ScoresOverTime, thresholds: npt.ArrayLike)
     return _decided(p * (1 - t) / (p * (1 - t) + (1 - p) * t), p >= t)
 
 
-def spans(scores: ScoresOverTime, decoding: Decoding) -> list[Span]:
-    """Spans of one category's (T,) scores, in order."""
+def spans(scores: ScoresOverTime, decoding: Decoding, *, max_gap: int | None = None) -> list[Span]:
+    """Spans of one category's (T,) scores, in order; `max_gap` is in place of `Decoding.max_gap_segments`."""
+    max_gap = decoding.max_gap_segments if max_gap is None else max_gap
     kept = _runs(scores >= decoding.keep)
     found = [span for span in kept if scores[span.start : span.end].max() >= decoding.threshold]
     joined: list[Span] = []
     for span in found:
-        if joined and span.start - joined[-1].end <= decoding.max_gap_segments:
+        if joined and span.start - joined[-1].end <= max_gap:
             joined[-1] = Span(joined[-1].start, span.end)
         else:
             joined.append(span)
@@ -152,10 +153,45 @@ def decode(
             rest = np.where(present[:, c], 0, of_modality[:, c])
             for span in spans(rest, decoding):
                 events.append(_event(category, span, of_modality[:, c], bounds, modality))
-    return by_start(events), tuple(
+    return by_start(events), segments(scores, present, bounds, audio_valid, visual_valid)
+
+
+def segments(
+    scores: SegmentScores,
+    present: npt.NDArray[np.bool_],
+    bounds: list[tuple[float, float]],
+    audio_valid: npt.NDArray[np.bool_],
+    visual_valid: npt.NDArray[np.bool_],
+) -> tuple[Segment, ...]:
+    """Segments of one video, each called after the best of its events.
+
+    Args:
+        scores: the model's scores of T segments.
+        present: (T, C - 1) bool, which events each segment has.
+        bounds: start and end of each segment in seconds.
+        audio_valid: (T,) bool.
+        visual_valid: (T,) bool.
+    """
+    return tuple(
         _segment(scores, t, bounds[t], present[t], bool(audio_valid[t]), bool(visual_valid[t]))
         for t in range(len(bounds))
     )
+
+
+def present_in(
+    events: Iterable[Event], categories: Sequence[str], bounds: list[tuple[float, float]]
+) -> npt.NDArray[np.bool_]:
+    """(T, C - 1) bool: the audio-visual events that hold over half of a segment, or have their middle in it."""
+    numbers = {category: number for number, category in enumerate(categories)}
+    starts, ends = (np.array(times) for times in zip(*bounds, strict=True))
+    present = np.zeros((len(bounds), len(categories)), dtype=bool)
+    for event in events:
+        if event.modality == "audio-visual":
+            shared = np.minimum(ends, event.end_seconds) - np.maximum(starts, event.start_seconds)
+            middle = (event.start_seconds + event.end_seconds) / 2
+            within = (shared * 2 >= ends - starts) | ((starts <= middle) & (middle < ends))
+            present[within, numbers[event.category]] = True
+    return present
 
 
 def _decided(scores: npt.NDArray[np.floating], is_there: npt.NDArray[np.bool_]) -> ScoresOverTime:

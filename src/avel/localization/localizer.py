@@ -1,7 +1,7 @@
 """A user's video and a model to a `Localization`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.backbones.engine import EngineOptions
-from avel.data.categories import Category, ave_categories, load_categories
+from avel.data.categories import (
+    BUILT_IN_TABLES,
+    Category,
+    built_in_categories,
+    everyday_categories,
+    load_categories,
+)
 from avel.errors import MediaError
 from avel.events import BACKGROUND, Localization, Segment, segment_bounds
 from avel.features.extract import Extraction, SecondsProgress
@@ -20,8 +26,9 @@ from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECON
 from avel.localization.agreement_system import AgreementSystem
 from avel.localization.checkpoint_system import CheckpointSystem
 from avel.localization.confirmation import confirmed
-from avel.localization.decoding import Decoding, SegmentScores, decode
+from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
+from avel.localization.selection import Selection, select
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, slide
 from avel.models.base import LocalizationModel
@@ -38,7 +45,8 @@ class Localizer:
 
     Args:
         model: ``"agreement"``, which needs no training; or a checkpoint of ``avel train``, or the folder of its run.
-        categories: of agreement, what to look for: a TOML file, or categories; AVE's 28 when ``None``.
+        categories: of agreement, what to look for: ``"everyday"`` or ``"ave"`` (the 28 of AVE), a TOML file, or
+            categories; ``"everyday"`` when ``None``.
         segment_seconds: of agreement, length of a segment; 1 s when ``None``.
         precision: ``"float32"``, ``"float16"`` or ``"int8"``, of the backbones. When ``None``, float16 for agreement,
             and what a checkpoint was trained with.
@@ -46,12 +54,15 @@ class Localizer:
         audio_tagger: of agreement: ``"yamnet"``; ``"yamnet-onnx"``, the same from the Python package index;
             ``"embedded"``, which ships with avel; or ``"auto"``, the first of these whose weights are here.
             ``None`` is ``"auto"``.
+        refine: of agreement: whether events start and end where their sound does, to a tenth of a second, and not with
+            segments. ``None`` is True.
         decoding: how scores become events. When ``None``, hysteresis for agreement; segments of a checkpoint have the
             class with the largest probability, or every category that reaches its threshold.
         audio_track: number of the audio track to listen to in each video, 1 for the file's first one; the one that a
             player would play when ``None``. The result says which it was when a video has several.
         threads: how many threads the networks and the decoding of a video may use; as many as the machine has when
             ``None``. Give fewer to each of several processes.
+        selection: which events are wanted; all when ``None``.
         loader: gives the networks that a checkpoint's features are made with; replace it to use your own.
 
     Attributes:
@@ -74,9 +85,11 @@ class Localizer:
         precision: str | None = None,
         device: str = "auto",
         audio_tagger: str | None = None,
+        refine: bool | None = None,
         decoding: Decoding | None = None,
         audio_track: int | None = None,
         threads: int | None = None,
+        selection: Selection | None = None,
         loader: Loader = load_backbones,
     ) -> None:
         options = EngineOptions(device=device, precision=precision or "float16", threads=threads)
@@ -88,10 +101,17 @@ class Localizer:
                     f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, "
                     f"got {seconds}."
                 )
-            self.system = AgreementSystem(_categories(categories), seconds, options, audio_tagger or "auto")
+            self.system = AgreementSystem(
+                _categories(categories), seconds, options, audio_tagger or "auto", refine=refine is not False
+            )
         else:
             path = checkpoint_of(model)
-            given = {"categories": categories, "segment_seconds": segment_seconds, "audio_tagger": audio_tagger}
+            given = {
+                "categories": categories,
+                "segment_seconds": segment_seconds,
+                "audio_tagger": audio_tagger,
+                "refine": refine,
+            }
             for name, value in given.items():
                 if value is not None:
                     raise ValueError(
@@ -101,6 +121,7 @@ class Localizer:
         self.decoding = decoding or self.system.decoding
         self.audio_track = audio_track
         self.threads = threads
+        self.selection = selection or Selection()
 
     @property
     def model(self) -> LocalizationModel:
@@ -162,7 +183,12 @@ class Localizer:
             MediaError: if the video cannot be opened.
         """
         return LocalizationRun(
-            self.system, self.decoding, video, audio_track=self.audio_track, threads=self.threads or 0
+            self.system,
+            self.decoding,
+            video,
+            selection=self.selection,
+            audio_track=self.audio_track,
+            threads=self.threads or 0,
         )
 
 
@@ -182,10 +208,12 @@ class LocalizationRun:
         decoding: Decoding,
         video: str | Path,
         *,
+        selection: Selection | None = None,
         audio_track: int | None = None,
         threads: int = 0,
     ) -> None:
         self._system, self._decoding, self.video = system, decoding, str(video)
+        self._selection = selection or Selection()
         beside = system.synchrony or Backbones([], [])
         self._witness = WitnessStream(system.segment_seconds) if system.synchrony else None
         self._extraction = Extraction(
@@ -195,6 +223,7 @@ class LocalizationRun:
             segment_seconds=system.segment_seconds,
             audio_track=audio_track,
             threads=threads,
+            gates=system.gates,
         )
         self.declared_seconds = self._extraction.info.duration_seconds
         self.num_segments = 0
@@ -257,13 +286,15 @@ class LocalizationRun:
         witness = self._witness.result().first(count) if self._witness else None
         if witness is not None:
             scores = confirmed(scores, witness)
-        events, segments = decode(scores, bounds, valid["audio"], valid["visual"], self._decoding)
+        events, segments = system.decode(
+            predictions, scores, bounds, valid["audio"], valid["visual"], self._decoding, witness
+        )
         return Localization(
             video=self.video,
             duration_seconds=duration,
             segment_seconds=system.segment_seconds,
             model=self._description(),
-            events=events,
+            events=select(events, self._selection),
             segments=segments,
             warnings=(*self._extraction.warnings, *self._warnings(duration, readable, scores)),
             attention=_gated(system.attention(predictions) if witness is None else witness.blocks, segments),
@@ -311,6 +342,7 @@ class LocalizationRun:
                 "max_gap_segments": self._decoding.max_gap_segments,
             },
             **({"audio_track": info.audio_track} if info.audio_tracks > 1 else {}),
+            "selection": asdict(self._selection),
             **self._system.description(),
         }
 
@@ -340,7 +372,9 @@ def _gated(attention: npt.NDArray[np.float32] | None, segments: Sequence[Segment
 
 def _categories(categories: str | Path | Sequence[Category] | None) -> tuple[Category, ...]:
     if categories is None:
-        return ave_categories()
+        return everyday_categories()
     if isinstance(categories, str | Path):
+        if str(categories) in BUILT_IN_TABLES:
+            return built_in_categories(str(categories))
         return load_categories(categories)
     return tuple(categories)

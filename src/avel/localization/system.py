@@ -1,18 +1,21 @@
 """What localizes: a model, the networks that make its features, and how its predictions are read."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from avel.features.extract import FeatureBatch
+from avel.events import Event, Segment
+from avel.features.extract import FeatureBatch, Gate
 from avel.features.jobs import Backbones
-from avel.localization.decoding import Decoding, SegmentScores
+from avel.localization.decoding import Decoding, SegmentScores, decode
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models.base import LocalizationModel, ModelOutput
+from avel.synchrony.witness import Witness
 
 MODALITIES = ("audio", "visual")
 
@@ -33,6 +36,7 @@ class System(ABC):
         synchrony: what says whether picture and sound change together, and where (`avel.synchrony.changes`), extracted
             beside what the model looks at; ``None`` for a model that needs no such witness.
         grid: rows and columns of the parts of the picture that its attention is about, ``None`` without any.
+        gates: which segments a visual backbone has to look at, by its name; see `Extraction`.
         notices: what a user should know before reading its results.
     """
 
@@ -44,6 +48,7 @@ class System(ABC):
     decoding: Decoding
     synchrony: Backbones | None = None
     grid: tuple[int, int] | None = None
+    gates: Mapping[str, Gate] = MappingProxyType({})
     notices: Sequence[str] = ()
 
     @property
@@ -86,6 +91,19 @@ class System(ABC):
         if self.grid is None:
             return None
         return predictions["attention"].reshape(-1, *self.grid)
+
+    def decode(
+        self,
+        predictions: SegmentArrays,
+        scores: SegmentScores,
+        bounds: list[tuple[float, float]],
+        audio_valid: npt.NDArray[np.bool_],
+        visual_valid: npt.NDArray[np.bool_],
+        decoding: Decoding,
+        witness: Witness | None = None,
+    ) -> tuple[tuple[Event, ...], tuple[Segment, ...]]:
+        """Events and segments of a video; see `avel.localization.decoding.decode`. `scores` are confirmed already."""
+        return decode(scores, bounds, audio_valid, visual_valid, decoding)
 
     @abstractmethod
     def description(self) -> dict[str, Any]:

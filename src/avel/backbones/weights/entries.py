@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-DEFAULT_NAMES = ("efficientnet-lite0", "blazeface-back", "face-landmark", "speaker-gender", "yamnet")
+DEFAULT_NAMES = ("efficientnet-lite0", "blazeface-back", "face-landmark", "i3d-kinetics400", "speaker-gender", "yamnet")
 """What localizing without a trained model uses."""
 
 

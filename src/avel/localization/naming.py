@@ -1,0 +1,331 @@
+"""From what is heard and seen to events with one name each.
+
+Taggers name one sound several times over: a goat that bleats is also an animal, livestock, a sheep and a screaming
+child. What they say is sorted by three rules:
+
+- **Families.** Categories of one family (`Category.family`) share an event. It is called after the member that holds
+  over most of it and is clearly heard above its siblings, and after the family where there is none.
+- **Rivals.** Where two families claim the same time, the stronger one comes first. The other one stays if it is fully
+  heard and seen by itself, and, where both are seen by the same things (one face), if it is heard about as clearly.
+- **Alone.** A category that is only heard, or only seen, has nothing to confirm it: it needs a probability of `ALONE`,
+  and is left out where something else is heard more clearly.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avel.data.categories import Category
+from avel.events import Event, Modality, by_start
+from avel.localization.decoding import Decoding, Span, spans
+from avel.models.agreement import COMPANY
+
+Odds = npt.NDArray[np.float32]
+"""(N, C - 1) by step, 0 or more; 1 at the threshold."""
+
+ALONE = 0.6
+"""Probability that a category needs which only one modality says."""
+
+SHORTEST_ALONE_SECONDS = 0.4
+"""And how long it has to be heard."""
+
+CLEARLY = 1.5
+"""How many times the odds of its siblings a member needs for its name to be said."""
+
+MOSTLY = 0.5
+"""Share of an event that a member has to hold for the event to be called after it."""
+
+FULLY = 1.5
+"""Odds that a rival needs in both modalities."""
+
+AS_CLEARLY = 0.85
+"""Share of the stronger one's probability with which a rival is heard as clearly."""
+
+OVERLAP = 0.5
+"""Share of an event that another one has to cover to be its rival."""
+
+SHORTEST_SECONDS = 0.3
+"""A window of a second that moves on by a tenth sees every sound many times; what it names in one or two is a slip."""
+
+PAUSE_SECONDS = 0.2
+"""Longest pause within an event."""
+
+REACH_SECONDS = (0.1, 0.5)
+"""Where the edge of a sound is looked for: before and after the first window that names it, in the order of time for
+its start. A window of a second names a sound up to half a second before it starts."""
+
+
+@dataclass(frozen=True)
+class StepOdds:
+    """What is heard and seen of a video, in steps.
+
+    Attributes:
+        audio: odds of what is heard, classes that are only alike counted too.
+        heard: odds without those.
+        visual: odds of what is seen.
+        seen: odds by what things are alone.
+        rise: (N,) how much louder it becomes at the start of a step; ``None`` where edges are not looked for.
+        fall: (N,) how much quieter.
+        step_seconds: length of a step.
+        duration_seconds: end of the last one.
+    """
+
+    audio: Odds
+    heard: Odds
+    visual: Odds
+    seen: Odds
+    rise: npt.NDArray[np.float32] | None
+    fall: npt.NDArray[np.float32] | None
+    step_seconds: float
+    duration_seconds: float
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """An event that is not settled yet.
+
+    Attributes:
+        category: its number.
+        root: the number of the category that its family goes back to.
+        span: its steps, of half a second around them.
+        start_seconds: of the sound.
+        end_seconds: of the sound.
+        score: in [0, 1].
+        strength: mean of the better half of its odds.
+        weakest: the greatest, over its steps, of the smaller modality's odds.
+        probability: of its sound, the greatest.
+    """
+
+    category: int
+    root: int
+    span: Span
+    start_seconds: float
+    end_seconds: float
+    score: float
+    strength: float
+    weakest: float
+    probability: float
+
+    def share_covered_by(self, other: "_Candidate") -> float:
+        """Share of it that another one covers."""
+        shared = min(self.end_seconds, other.end_seconds) - max(self.start_seconds, other.start_seconds)
+        return shared / (self.end_seconds - self.start_seconds)
+
+
+class Naming:
+    """Names events by the families and the evidence of some categories.
+
+    Args:
+        categories: of the odds, in their order.
+        sights: (C - 1,) what each category is seen by: numbers of visual classes.
+    """
+
+    def __init__(self, categories: Sequence[Category], sights: Sequence[frozenset[int]]) -> None:
+        self._categories, self._sights = tuple(categories), tuple(sights)
+        numbers = {category.name: number for number, category in enumerate(categories)}
+        self._mixed: dict[int, int] = {}
+        self._parent: dict[int, int] = {}
+        for number, category in enumerate(categories):
+            if category.family:
+                family = numbers[category.family]
+                (self._mixed if categories[family].mixed else self._parent)[number] = family
+        self._root = [self._find_root(number) for number in range(len(categories))]
+        self._members: dict[int, list[int]] = {}
+        for number, parent in self._parent.items():
+            self._members.setdefault(parent, []).append(number)
+
+    def _find_root(self, number: int) -> int:
+        while number in self._parent:
+            number = self._parent[number]
+        return number
+
+    def __call__(self, found: StepOdds, decoding: Decoding) -> tuple[Event, ...]:
+        """Events of a video, by start."""
+        chosen = self._audio_visual(found, decoding)
+        events = [self._event(candidate, "audio-visual") for candidate in chosen]
+        for candidate in self._heard_alone(found, decoding, chosen):
+            events.append(self._event(candidate, "audio"))
+        events.extend(self._event(candidate, "visual") for candidate in self._seen_alone(found, decoding, chosen))
+        return by_start(events)
+
+    def _event(self, candidate: _Candidate, modality: Modality) -> Event:
+        name = self._categories[candidate.category].name
+        return Event(name, candidate.start_seconds, candidate.end_seconds, candidate.score, modality)
+
+    def _audio_visual(self, found: StepOdds, decoding: Decoding) -> list[_Candidate]:
+        candidates: list[_Candidate] = []
+        for root, tree in self._trees():
+            audio, visual = found.audio[:, tree], found.visual[:, tree]
+            weakest = np.minimum(audio, visual)
+            agreed = np.minimum(np.sqrt(audio * visual), COMPANY * weakest)
+            candidates += self._candidates(found, decoding, root, tree, agreed, weakest)
+        chosen: list[_Candidate] = []
+        for candidate in sorted(candidates, key=lambda c: -c.strength):
+            rivals = self._rivals(candidate, chosen)
+            if all(candidate.weakest >= FULLY and self._as_clear(candidate, rival) for rival in rivals):
+                chosen.append(candidate)
+        return chosen
+
+    def _as_clear(self, candidate: _Candidate, rival: _Candidate) -> bool:
+        """Whether both may be there at once: seen by other things, or heard about as clearly."""
+        apart = not self._sights[candidate.category] & self._sights[rival.category]
+        return apart or candidate.probability >= AS_CLEARLY * rival.probability
+
+    def _heard_alone(self, found: StepOdds, decoding: Decoding, chosen: Sequence[_Candidate]) -> list[_Candidate]:
+        candidates: list[_Candidate] = []
+        for root, tree in self._trees():
+            tree = [number for number in tree if self._categories[number].audio]
+            if not tree or root not in tree:
+                continue
+            thresholds = np.array([self._categories[number].audio_threshold for number in tree], np.float32)
+            odds = found.heard[:, tree] * np.minimum(1, thresholds / ALONE)
+            for candidate in chosen:
+                if root in (candidate.root, self._mixed.get(candidate.root)):
+                    odds[candidate.span.start : candidate.span.end] = 0
+            candidates += self._candidates(found, decoding, root, tree, odds, odds)
+        mixed = set(self._mixed.values())
+        alone: list[_Candidate] = []
+        for candidate in sorted(candidates, key=lambda c: (c.root in mixed, -c.probability)):
+            rivals = self._rivals(candidate, [*chosen, *alone])
+            too_short = candidate.end_seconds - candidate.start_seconds < SHORTEST_ALONE_SECONDS - 1e-6
+            if too_short and found.rise is not None:
+                continue
+            if any(self._mixed.get(rival.root) == candidate.root for rival in rivals):
+                continue
+            if all(candidate.probability >= AS_CLEARLY * rival.probability for rival in rivals):
+                alone.append(candidate)
+        return alone
+
+    def _seen_alone(self, found: StepOdds, decoding: Decoding, chosen: Sequence[_Candidate]) -> list[_Candidate]:
+        candidates: list[_Candidate] = []
+        for root, tree in self._trees():
+            tree = [number for number in tree if self._categories[number].visual_evidence == "class"]
+            if not tree or root not in tree:
+                continue
+            thresholds = np.array([self._categories[number].visual_threshold for number in tree], np.float32)
+            odds = found.seen[:, tree] * np.minimum(1, thresholds / ALONE)
+            for candidate in chosen:
+                if candidate.root == root or self._sights[candidate.category] & self._sights[root]:
+                    odds[candidate.span.start : candidate.span.end] = 0
+            candidates += self._candidates(found, decoding, root, tree, odds, odds, by_sound=False)
+        alone: list[_Candidate] = []
+        for candidate in sorted(candidates, key=lambda c: -c.strength):
+            if not any(self._sights[candidate.root] & self._sights[r.root] for r in self._rivals(candidate, alone)):
+                alone.append(candidate)
+        return alone
+
+    def _rivals(self, candidate: _Candidate, others: Iterable[_Candidate]) -> list[_Candidate]:
+        return [o for o in others if o.root != candidate.root and candidate.share_covered_by(o) > OVERLAP]
+
+    def _trees(self) -> Iterable[tuple[int, list[int]]]:
+        """Every root with itself and all that is under it, families before their members."""
+        for root in dict.fromkeys(self._root):
+            tree = [root]
+            for number in tree:
+                tree.extend(self._members.get(number, ()))
+            yield root, tree
+
+    def _candidates(
+        self,
+        found: StepOdds,
+        decoding: Decoding,
+        root: int,
+        tree: list[int],
+        odds: Odds,
+        weakest: Odds,
+        *,
+        by_sound: bool = True,
+    ) -> list[_Candidate]:
+        """Spans of a family, each with the name that it gets.
+
+        Args:
+            found: what is heard and seen.
+            decoding: thresholds.
+            root: the family.
+            tree: itself and its members.
+            odds: (N, len(tree)), what decides.
+            weakest: (N, len(tree)), of the smaller modality.
+            by_sound: whether the edges of the sound are those of the event.
+        """
+        if odds.max() < decoding.threshold / (1 - min(decoding.threshold, 0.999)):
+            return []
+        column = {number: index for index, number in enumerate(tree)}
+        thresholds = np.array([self._categories[number].audio_threshold for number in tree], np.float32)
+        probability = found.heard[:, tree] * thresholds
+        whole, least, heard = (array.copy() for array in (odds, weakest, probability))
+        for number in reversed(tree[1:]):  # members before their families
+            parent = column.get(self._parent[number])
+            if parent is None:
+                continue
+            for array in (whole, least, heard):
+                np.maximum(array[:, parent], array[:, column[number]], out=array[:, parent])
+        scores = whole / (1 + whole)
+        refined = found.rise is not None
+        longest_pause = round(PAUSE_SECONDS / found.step_seconds) if refined else 0
+        shortest = round(SHORTEST_SECONDS / found.step_seconds) if refined else 1
+        candidates = []
+        for span in spans(scores[:, column[root]], decoding, max_gap=longest_pause):
+            if span.end - span.start < shortest:
+                continue
+            name = self._name(root, column, whole[span.start : span.end], decoding)
+            of_name = whole[span.start : span.end, column[name]]
+            better = np.sort(of_name)[-max(1, len(of_name) // 2) :]
+            start, end = _edges(found, span) if by_sound else _bounds(found, span)
+            candidates.append(
+                _Candidate(
+                    category=name,
+                    root=root,
+                    span=span,
+                    start_seconds=start,
+                    end_seconds=end,
+                    score=float(of_name.max() / (1 + of_name.max())),
+                    strength=float(better.mean()),
+                    weakest=float(least[span.start : span.end, column[name]].max()),
+                    probability=float(heard[span.start : span.end, column[name]].max()),
+                )
+            )
+        return candidates
+
+    def _name(self, root: int, column: dict[int, int], odds: Odds, decoding: Decoding) -> int:
+        """The most special name that is clear for an event, from the odds of a family at its steps."""
+        name = root
+        while True:
+            members = [number for number in self._members.get(name, ()) if number in column]
+            if not members:
+                return name
+            of_members = odds[:, [column[number] for number in members]]
+            means = np.log(of_members.clip(min=1e-4)).mean(axis=0)
+            order = np.argsort(-means)
+            scores = of_members[:, order[0]] / (1 + of_members[:, order[0]])
+            holds = scores.max() >= decoding.threshold and (scores >= decoding.keep).mean() >= MOSTLY
+            is_clear = len(members) == 1 or means[order[0]] - means[order[1]] >= np.log(CLEARLY)
+            if not (holds and is_clear):
+                return name
+            name = members[order[0]]
+
+
+def _bounds(found: StepOdds, span: Span) -> tuple[float, float]:
+    return span.start * found.step_seconds, min(span.end * found.step_seconds, found.duration_seconds)
+
+
+def _edges(found: StepOdds, span: Span) -> tuple[float, float]:
+    """Where the sound of a span starts and ends: where it becomes loudest and quietest near its ends."""
+    if found.rise is None or found.fall is None:
+        return _bounds(found, span)
+    count, step = len(found.rise), found.step_seconds
+    before, after = (round(reach / step) for reach in REACH_SECONDS)
+    start, end = span.start, span.end
+    if start > 0:
+        first = max(start - before, 0)
+        start = first + int(np.argmax(found.rise[first : min(start + after, count - 1) + 1]))
+    if end < count:
+        first = max(end - after, start + 1)
+        last = max(min(end + before, count - 1) + 1, first + 1)
+        end = first + int(np.argmax(found.fall[first:last])) if first < count else count
+    shortest = round(SHORTEST_SECONDS / step)
+    if end - start < shortest:
+        end = min(start + shortest, count)
+        start = max(0, end - shortest)
+    return start * step, min(end * step, found.duration_seconds)

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from avel.data.categories import Category
+from avel.localization.decoding import Decoding
+from avel.localization.naming import Naming, StepOdds
+
+STEPS = 40
+CATEGORIES = (
+    Category("Strings", ("s",), ("v",), 0.2, 0.2, family="Music"),
+    Category("Violin", ("v",), ("v",), 0.2, 0.2, family="Strings"),
+    Category("Cello", ("c",), ("c",), 0.2, 0.2, family="Strings"),
+    Category("Drum", ("d",), ("d",), 0.2, 0.2, family="Music"),
+    Category("Music", ("m",), (), 0.2, 0.2, mixed=True),
+    Category("Man", ("p",), ("f",), 0.2, 0.2, family="Voice", audio_requires=("low",)),
+    Category("Woman", ("p",), ("f",), 0.2, 0.2, family="Voice", audio_requires=("high",)),
+    Category("Voice", ("p",), ("f",), 0.2, 0.2, visual_evidence="proxy"),
+    Category("Cough", ("k",), ("f",), 0.2, 0.2, visual_evidence="proxy"),
+)
+SIGHTS = tuple(map(frozenset, ([1, 2], [1], [2], [3], [], [9], [9], [9], [9])))
+NUMBERS = {category.name: number for number, category in enumerate(CATEGORIES)}
+
+
+def named(audio, visual=None, *, edges=None, steps=STEPS):
+    """Events of odds that hold from one step to another, as {name: (odds, start, end)}."""
+    tables = []
+    for given in (audio, visual or {}):
+        odds = np.zeros((steps, len(CATEGORIES)), np.float32)
+        for name, (value, start, end) in given.items():
+            odds[start:end, NUMBERS[name]] = value
+        tables.append(odds)
+    rise = np.zeros(steps, np.float32) if edges is None else edges[0]
+    fall = np.zeros(steps, np.float32) if edges is None else edges[1]
+    found = StepOdds(tables[0], tables[0], tables[1], tables[1], rise, fall, 0.1, steps / 10)
+    events = Naming(CATEGORIES, SIGHTS)(found, Decoding(keep=0.25))
+    return {(event.category, event.modality) for event in events}, events
+
+
+def test_a_member_that_is_clear_gives_its_name():
+    names, _ = named({"Violin": (3, 0, 40), "Cello": (1, 0, 40)}, {"Violin": (3, 0, 40), "Cello": (1, 0, 40)})
+    assert names == {("Violin", "audio-visual")}
+
+
+def test_where_members_cannot_be_told_apart_it_is_the_family():
+    names, _ = named({"Violin": (3, 0, 40), "Cello": (2.5, 0, 40)}, {"Violin": (3, 0, 40), "Cello": (3, 0, 40)})
+    assert names == {("Strings", "audio-visual")}
+
+
+def test_a_member_that_holds_over_little_of_an_event_does_not_name_it():
+    names, _ = named({"Strings": (3, 0, 40), "Violin": (3, 0, 10)}, {"Strings": (3, 0, 40), "Violin": (3, 0, 10)})
+    assert names == {("Strings", "audio-visual")}
+
+
+def test_a_mixed_family_is_said_only_where_no_member_is():
+    heard = {"Music": (4, 0, 40), "Violin": (3, 0, 40), "Drum": (3, 0, 40)}
+    seen = {"Violin": (3, 0, 40), "Drum": (3, 0, 40)}
+    assert named(heard, seen)[0] == {("Violin", "audio-visual"), ("Drum", "audio-visual")}
+    assert named({"Music": (4, 0, 40)})[0] == {("Music", "audio")}
+
+
+def test_a_voice_that_is_nobodys_in_particular_is_a_voice():
+    seen = dict.fromkeys(("Voice", "Man"), (3, 0, 40))
+    assert named({"Voice": (4, 0, 40), "Man": (1.2, 0, 40)}, seen)[0] == {("Man", "audio-visual")}
+    assert named({"Voice": (4, 0, 40), "Man": (1.2, 0, 15)}, seen)[0] == {("Voice", "audio-visual")}
+
+
+def test_one_face_makes_one_sound_unless_both_are_heard_as_clearly():
+    seen = {"Voice": (3, 0, 40), "Cough": (3, 0, 40)}
+    assert named({"Voice": (4, 0, 40), "Cough": (2, 0, 40)}, seen)[0] == {("Voice", "audio-visual")}
+    both = {("Voice", "audio-visual"), ("Cough", "audio-visual")}
+    assert named({"Voice": (4, 0, 40), "Cough": (3.9, 0, 40)}, seen)[0] == both
+
+
+def test_a_rival_has_to_be_fully_heard_and_seen():
+    strong = {"Voice": (4, 0, 40)}
+    weak = named({**strong, "Drum": (0.9, 0, 40)}, {**strong, "Drum": (9, 0, 40)})[0]
+    assert weak == {("Voice", "audio-visual"), ("Drum", "visual")}
+    assert ("Drum", "audio-visual") in named({**strong, "Drum": (2, 0, 40)}, {**strong, "Drum": (2, 0, 40)})[0]
+    assert ("Drum", "audio-visual") in named({"Drum": (0.9, 0, 40)}, {"Drum": (9, 0, 40)})[0]
+
+
+def test_what_nothing_confirms_needs_a_probability_of_its_own():
+    assert named({"Cough": (2.9, 0, 40)})[0] == set()  # p = 0.58
+    assert named({"Cough": (3.1, 0, 40)})[0] == {("Cough", "audio")}
+    assert named({}, {"Drum": (3.1, 0, 40)})[0] == {("Drum", "visual")}
+    assert named({}, {"Cough": (5, 0, 40)})[0] == set()  # a face alone is no cough
+
+
+def test_what_nothing_confirms_has_to_last():
+    rise, fall = np.zeros(STEPS, np.float32), np.zeros(STEPS, np.float32)
+    rise[14], fall[17], fall[18] = 1, 1, 0.5
+    assert named({"Cough": (4, 10, 22)}, edges=(rise, fall))[0] == set()  # 0.3 s
+    fall[18] = 2
+    assert named({"Cough": (4, 10, 22)}, edges=(rise, fall))[0] == {("Cough", "audio")}
+
+
+def test_what_one_or_two_windows_name_is_a_slip():
+    assert named({"Cough": (4, 10, 12)}, {"Cough": (4, 0, 40)})[0] == set()
+    assert named({"Cough": (4, 10, 13)}, {"Cough": (4, 0, 40)})[0] == {("Cough", "audio-visual")}
+
+
+def test_an_event_starts_and_ends_where_its_sound_does():
+    rise, fall = np.zeros(STEPS, np.float32), np.zeros(STEPS, np.float32)
+    rise[14], fall[22] = 1, 1
+    rise[30] = 5  # another sound, out of reach
+    _, (event,) = named({"Cough": (4, 10, 26)}, {"Cough": (4, 0, 40)}, edges=(rise, fall))
+    assert (event.start_seconds, event.end_seconds) == (pytest.approx(1.4), pytest.approx(2.2))
+
+
+def test_what_is_heard_from_the_first_to_the_last_step_is_not_cut():
+    rise, fall = np.ones(STEPS, np.float32), np.ones(STEPS, np.float32)
+    _, (event,) = named({"Cough": (4, 0, 40)}, {"Cough": (4, 0, 40)}, edges=(rise, fall))
+    assert (event.start_seconds, event.end_seconds) == (0, 4)
