@@ -52,3 +52,13 @@ def test_an_error_that_nobody_expected_ends_a_command_with_one_line(tmp_path):
     assert "an error that avel did not expect (KeyError: 'surprise')" in plain.stderr
     assert len(plain.stderr.splitlines()) == 1
     assert "in surprise\n" in debug.stderr
+
+
+def test_a_missing_pytorch_is_one_clear_line(tmp_path):
+    code = "import sys; sys.modules['torch'] = None; from avel.cli import main; main.main()"
+    arguments = ["models", "card", str(tmp_path / "a.safetensors")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert " ".join(done.stderr.split()) == (
+        "error: This needs PyTorch, which is not installed. Install it with: pip install 'avel[train]'"
+    )

@@ -92,6 +92,10 @@ def avel_errors() -> Iterator[None]:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped", code=130)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            fail(unexpected("avel", error))
+        fail("This needs PyTorch, which is not installed. Install it with: pip install 'avel[train]'")
     except Exception as error:
         fail(unexpected("avel", error))
 
