@@ -4,7 +4,6 @@ import collections
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,10 +16,9 @@ from avel.data import labels as label_maker
 from avel.data.annotations import Split
 from avel.data.ave import dataset as ave
 from avel.data.clips import LabelledClips, Rows
-from avel.data.labels import Labels
 from avel.errors import FeaturesError
 from avel.models.options import Dims
-from avel.training.examples import Batch, Examples
+from avel.training.examples import Batch, DenseLabels, Examples
 from avel.training.held import HeldClips
 from avel.training.settings import BOTH, MISMATCHED, NO_BACKGROUNDS, NOISY
 from avel.training.sources import FeatureSource, StoreSource, check_fits, clips_without_event
@@ -122,8 +120,8 @@ class LocalizationData:
         chosen = self.splits.get(split, np.empty(0, np.int64))
         if not len(chosen):
             raise FeaturesError(f"{self.name}: has no clip in split {split}. Add {split}_order.h5 or {split}Set.txt.")
-        labels = self._multi_labels if multi_label else self._labels
-        return Examples(self._rows[chosen], self._rows[chosen], labels[chosen])
+        labels = self._labels_of(chosen, multi_label=multi_label)
+        return Examples(self._rows[chosen], self._rows[chosen], labels)
 
     def valid(self, examples: Examples) -> npt.NDArray[np.bool_]:
         """(M, T), False where a segment of an example is only padding."""
@@ -171,7 +169,7 @@ class LocalizationData:
             pictures, sounds = self._mismatched(seed)
         else:
             pictures = sounds = self._background_rows(kind)
-        background = np.zeros((len(pictures), self.num_segments, self.dataset.num_classes), np.float32)
+        background = np.zeros((len(pictures), self.num_segments, self.dataset.num_classes), np.uint8)
         background[..., -1] = 1
         return Examples(pictures, sounds, background)
 
@@ -213,7 +211,7 @@ class LocalizationData:
             if "audio" in modalities:
                 audio = torch.from_numpy(self._take("audio", sounds).astype(np.float32))
             valid = torch.from_numpy(self._take("valid", pictures) & self._take("valid", sounds))
-            labels = torch.from_numpy(examples.labels[chosen])
+            labels = torch.from_numpy(examples.labels[chosen]).float()
             if target.type == "cuda":
                 visual, audio, valid, labels = (
                     t.contiguous().pin_memory().to(target, non_blocking=True) for t in (visual, audio, valid, labels)
@@ -230,29 +228,21 @@ class LocalizationData:
                 waiting.extend(pool.submit(make, numbers) for numbers in itertools.islice(todo, 1))
                 yield ready
 
-    @cached_property
-    def _labels(self) -> Labels:
-        """(number of annotations, T, C) one-hot."""
-        return np.stack(
-            [
-                label_maker.segment_labels(
-                    self.dataset.events_of(i), self.categories, self.num_segments, self.record.segment_seconds
-                )
-                for i in range(len(self.dataset))
-            ]
-        )
-
-    @cached_property
-    def _multi_labels(self) -> Labels:
-        """(number of annotations, T, C) as in `Examples`."""
-        size = (self.num_segments, self.record.segment_seconds)
-        found = np.stack(
-            [
-                label_maker.multi_labels(self.dataset.events_of(i), self.categories, *size)
-                for i in range(len(self.dataset))
-            ]
-        )
-        return np.concatenate([found, 1 - found.max(axis=-1, keepdims=True)], axis=-1)
+    def _labels_of(self, rows: Rows, *, multi_label: bool) -> DenseLabels:
+        """(M, T, C) labels of some clips, as in `Examples`. Only the categories that a clip has are looked at."""
+        labels = np.zeros((len(rows), self.num_segments, self.dataset.num_classes), np.uint8)
+        class_of = {category: number for number, category in enumerate(self.categories)}
+        for label, row in zip(labels, rows.tolist(), strict=True):
+            events = self.dataset.events_of(row)
+            here = sorted({class_of[event.category] for event in events if event.category in class_of})
+            names = [self.categories[number] for number in here]
+            size = (self.num_segments, self.record.segment_seconds)
+            if multi_label:
+                label[:, here] = label_maker.multi_labels(events, names, *size)
+                label[:, -1] = ~label.any(axis=1)
+            else:
+                label[:, [*here, -1]] = label_maker.segment_labels(events, names, *size)
+        return labels
 
     def _take(self, what: str, rows: Rows) -> npt.NDArray[Any]:
         """Rows of all parts, which are numbered one after the other."""

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from avel.data.clips import Rows
-from avel.data.labels import Labels
+
+DenseLabels = npt.NDArray[np.uint8]
+"""0 and 1 in one byte each: thousands of categories make them large."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,13 @@ class Examples:
     Attributes:
         visual_rows: (M,) rows of the data's clips.
         audio_rows: (M,) the same for the sound.
-        labels: (M, T, C) one-hot; in multi-label, 1 for each category that is there, for background where none is.
+        labels: (M, T, C) of 0 and 1: one-hot; in multi-label, 1 for each category that is there, for background where
+            none is.
     """
 
     visual_rows: Rows
     audio_rows: Rows
-    labels: Labels
+    labels: DenseLabels
 
     def __len__(self) -> int:
         return len(self.labels)

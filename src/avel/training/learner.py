@@ -162,7 +162,7 @@ def _task(settings: TrainingSettings, data: LocalizationData, examples: Examples
     if settings.class_weights != "balanced":
         return task
     valid = torch.from_numpy(data.valid(examples))
-    return task.balanced(task.target(torch.from_numpy(examples.labels), valid), valid)
+    return task.balanced(task.target(torch.from_numpy(examples.labels).float(), valid), valid)
 
 
 def _model(settings: TrainingSettings, data: LocalizationData) -> LocalizationModel:

@@ -88,7 +88,7 @@ def labelled_logits(
     split: Split,
     task: Task,
     logits: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.uint8],
     valid: npt.NDArray[np.bool_],
 ) -> LabelledLogits:
     """What the measures compare, of a split.
