@@ -217,7 +217,6 @@ class TestUnseenDamage:
         data[pages[page] + 60] ^= 1
         path.write_bytes(data)
         segments, _ = read(path)
-        assert "0" in seen(segments) + heard(segments)
         for segment, wanted in zip(segments, whole, strict=False):
             if segment.visual_valid:
                 assert picture_number(segment.pictures["one"][0]) == picture_number(wanted.pictures["one"][0])

@@ -100,7 +100,7 @@ def test_offsets_are_whole_units_of_the_coarsest_track():
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 100), st.integers(8, 40)), min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 100), st.integers(20, 40)), min_size=1, max_size=6),
     st.floats(-0.3, 0.3),
 )
 def test_any_parts_keep_their_order_and_their_tracks_together(parts, audio_late):

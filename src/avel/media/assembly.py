@@ -73,7 +73,7 @@ class SegmentAssembly:
 
     def end_tracks(self, source: Demuxer) -> None:
         """Nothing more will come: the last picture stays on screen while there is sound, unless pictures were lost."""
-        self._pictures.end(source.sound.end_seconds, source.track_end("video"))
+        self._pictures.end(source.sound.end_seconds, has_lost_end=source.has_lost_end())
         self._sound.end()
 
     def rest(self, end_seconds: float, source: Demuxer) -> Iterator[MediaSegment]:

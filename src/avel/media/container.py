@@ -141,7 +141,7 @@ def choose_tracks(
                 f"{path}: pictures of {width}x{height} pixels; at most {MAX_SIDE_PIXELS} a side and "
                 f"{MAX_PIXELS // 10**6} million in all are read. Scale the video down."
             )
-        video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        video.codec_context.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
     for stream in container.streams:
         if stream is not video and stream is not audio:
             stream.discard = Discard.all

@@ -9,7 +9,7 @@ import av
 
 from avel.errors import MediaError
 from avel.media.container import another_recording_follows, chunks_break, declared_seconds
-from avel.media.timeline import Coverage, PageClock, PartJoiner, Placed
+from avel.media.timeline import TOGETHER_SECONDS, Coverage, PageClock, PartJoiner, Placed
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -31,6 +31,7 @@ MIN_PICTURES_JUDGED = 10
 MAX_REORDERING_PICTURES = 16
 MAX_READ_ERRORS = 100
 SEAMS_TOLD = 8
+AFTER_LOSS = "after a loss"
 JOINABLE = frozenset({"mpegts", "mpeg", "ogg", "flv", "matroska"})
 """Containers whose files can be put one after the other, so that times may start again in the middle."""
 SIGNED_TIMES = frozenset({"mpegts", "mpeg"})
@@ -85,7 +86,6 @@ class Demuxer:
         self._undated = 0
         self._jumped_seconds = 0.0
         self._has_other_track = False
-        self._after_loss: set[int] = set()
         self._counts_frames = container.format.name == "avi"
         self._first_dts: int | None = None
         self._reordering: float | None = None
@@ -103,19 +103,22 @@ class Demuxer:
         self._joiner = None
         if names & JOINABLE:
             grid = max(self._bases.values())
-            self._joiner = PartJoiner(self._bases, grid, begins_at_zero="matroska" in names)
+            self._joiner = PartJoiner(self._bases, grid, begins_at_zero="matroska" in names, may_repeat="ogg" in names)
         self._items = self._decode()
 
     def __iter__(self) -> Iterator[DecodedPacket]:
         return self._items
 
-    def track_end(self, kind: str) -> float | None:
-        """Where a track ends as the file declares it, on the timeline; ``None`` if it does not say."""
+    def has_lost_end(self) -> bool:
+        """Whether pictures at the end were lost, by the account of the video track or of the file."""
+        if self.declared_seconds is None:
+            return False
+        end = self.declared_seconds
         for stream in self._streams:
-            if stream.type == kind and stream.duration and stream.duration > 0 and self.declared_seconds is not None:
-                end = (stream.start_time or 0) + stream.duration
-                return float(end * stream.time_base) - (self._zero or 0.0)
-        return None
+            if stream.type == "video" and stream.duration and stream.duration > 0:
+                end = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - (self._zero or 0.0)
+                return end > self._clocks["video"].expected + TOGETHER_SECONDS
+        return end > self.reached_seconds + TOGETHER_SECONDS
 
     def span(self, kind: str, frame: Any) -> tuple[float, float] | None:
         """When a frame starts and ends on the timeline, in seconds; ``None`` if its time cannot be right."""
@@ -228,9 +231,9 @@ class Demuxer:
                     self._unplaced += 1
                     yield DecodedPacket(kind, [], "its place in time is unknown")
                     continue
-                if id(packet) in self._after_loss:
-                    self._after_loss.discard(id(packet))
-                    yield DecodedPacket(kind, [], "pages are missing")
+                if packet.opaque == AFTER_LOSS:
+                    yield from self._drain(packet.stream)
+                    yield DecodedPacket(kind, [], "parts of the file are missing")
                 yield self._decode_packet(packet.stream, packet)
             elif packet.dts is not None or packet.pts is not None:
                 # Nothing in it: Theora repeats a picture so, and recordMyDesktop writes Vorbis of mostly empty packets.
@@ -248,6 +251,12 @@ class Demuxer:
         except (av.FFmpegError, ValueError, MemoryError) as error:
             self.last_error = str(getattr(error, "strerror", None) or error)
             return DecodedPacket(stream.type, [], self.last_error)
+
+    def _drain(self, stream: Any) -> Iterator[DecodedPacket]:
+        """What the decoder still holds, before something that does not follow it."""
+        if stream.type in self.decoded:
+            yield self._decode_packet(stream, None)
+            stream.codec_context.flush_buffers()
 
     def _dated(self) -> Iterator[Any]:
         """Packets with their times on one timeline, even if those in the file start again."""
@@ -290,9 +299,13 @@ class Demuxer:
     def _late(self, ready: list[tuple[Any, float]]) -> Iterator[Any]:
         for number, (packet, late_seconds) in enumerate(ready):
             if late_seconds:
-                if number == 0:
-                    self._after_loss.add(id(packet))
                 self._move(packet, late_seconds)
+            if (
+                number == 0
+                and packet.stream.type == "video"
+                and (late_seconds > 0 or (late_seconds and not packet.is_keyframe))
+            ):
+                packet.opaque = AFTER_LOSS
             yield packet
 
     @staticmethod
@@ -306,7 +319,7 @@ class Demuxer:
             packet = placed.item
             if placed.offset_seconds is None:
                 self._undated += 1
-                packet.pts = packet.dts = None
+                packet.pts = packet.dts = None  # both are of one header
             elif placed.offset_seconds:
                 self._move(packet, placed.offset_seconds)
             yield packet

@@ -7,14 +7,14 @@ hole in the recording, where neither is valid.
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 
 from avel.media.pictures import Orientation, Scaler, picture_size
-from avel.media.timeline import MIN_HOLE_SECONDS, TOGETHER_SECONDS, Coverage
+from avel.media.timeline import MIN_HOLE_SECONDS, Coverage
 from avel.media.types import MIN_VALID_SHARE, Picture, PictureFormat
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class PictureTrack:
         # Containers round times to their unit, Matroska to milliseconds: a moment is not before a frame's time when
         # it is only so by rounding.
         start -= min(float(frame.time_base or 0) / 2, 0.0005)
+        is_after_gap = False
         if self._frame is None:
             self.first_seconds = start
             index = max(self._first_index, int(max(start, 0.0) / self._segment_seconds))
@@ -83,7 +84,8 @@ class PictureTrack:
             return
         else:
             self._pick(start)
-            if start - self._stops_seconds > MIN_HOLE_SECONDS:
+            is_after_gap = start - self._stops_seconds > MIN_HOLE_SECONDS
+            if is_after_gap:
                 self._gaps.append((self._stops_seconds, start))
             self._interval = start - self.shown_until
         if frame.key_frame:
@@ -95,6 +97,9 @@ class PictureTrack:
         self._stops_seconds = min(end, start + max(self._interval, MIN_HOLE_SECONDS))
         self._good_until = -math.inf if self._waits_for_key or frame.is_corrupt else math.inf
         self.shown_until = max(start, 0.0)
+        if is_after_gap:
+            segment = self._segment(max(int(self.shown_until / self._segment_seconds), self._first_index))
+            segment.after_gap = {name: picture for name in self.formats if (picture := self._scaled(name)) is not None}
 
     def settle(self, index: int) -> None:
         """Wait no longer for frames of a segment: the one on screen stays there."""
@@ -105,18 +110,15 @@ class PictureTrack:
         if self._frame is not None:
             self.shown_until = max(self.shown_until, end)
 
-    def end(self, sound_end_seconds: float, declared_end_seconds: float | None) -> None:
+    def end(self, sound_end_seconds: float, *, has_lost_end: bool) -> None:
         """Nothing more will come: the last picture stays on screen for its duration and while there is sound.
 
         Args:
             sound_end_seconds: where the sound ends.
-            declared_end_seconds: where the video track ends by its own account: pictures up to there were lost, and the
-                last one does not stand for them.
+            has_lost_end: pictures at the end were lost: the last one does not stand for them.
         """
         if self.is_read and self._frame is not None:
-            end = self._end_seconds
-            if declared_end_seconds is None or declared_end_seconds <= end + TOGETHER_SECONDS:
-                end = max(end, sound_end_seconds)
+            end = self._end_seconds if has_lost_end else max(self._end_seconds, sound_end_seconds)
             # It also fills the moments up to the end of its segment; `shown_until` says how much is covered.
             count = math.ceil((end - 1e-6) / self._segment_seconds)
             self._pick(count * self._segment_seconds * self._latest - 1e-6)
@@ -137,7 +139,10 @@ class PictureTrack:
         self.segments.popleft()
         self.queued_bytes -= segment.num_bytes
         self._first_index = index + 1
-        covered = min(end, self.shown_until) - max(start, self.first_seconds) - self._hole_seconds(start, end, sound)
+        holes = self._holes_in(start, end, sound)
+        missing = min(sum(last - first for first, last in holes), end - start)
+        covered = min(end, self.shown_until) - max(start, self.first_seconds) - missing
+        self._take_out(segment, start, holes)
         is_valid = covered >= MIN_VALID_SHARE * (end - start) - 1e-6 and not segment.is_damaged and segment.is_full
         pictures = {}
         for name, wanted in self.formats.items():
@@ -148,19 +153,27 @@ class PictureTrack:
                 pictures[name] = np.zeros((wanted.frames_per_segment, height, width, 3), dtype=np.uint8)
         return pictures, is_valid, segment.is_damaged
 
-    def _hole_seconds(self, start: float, end: float, sound: Coverage) -> float:
-        """How much of a segment has no picture of its own while the sound has stopped together with the pictures."""
+    def _take_out(self, segment: "_PictureSegment", start: float, holes: list[tuple[float, float]]) -> None:
+        """Put the picture after a hole in the place of the one before it, at moments of the segment in the hole."""
+        for name, row in segment.pictures.items():
+            for i in range(len(row)):
+                seconds = start + i / len(row) * self._segment_seconds
+                if self._pace[name] == 1 and any(first <= seconds < last for first, last in holes):
+                    row[i] = segment.after_gap.get(name)
+
+    def _holes_in(self, start: float, end: float, sound: Coverage) -> list[tuple[float, float]]:
+        """Spans of a segment in which pictures and sound have stopped together."""
         while self._gaps and self._gaps[0][1] <= start:
             self.holes += self._holes(*self._gaps.popleft(), sound)
-        missing = 0.0
+        spans: list[tuple[float, float]] = []
         for stop, resume in [*self._gaps, (self._stops_seconds, math.inf)]:
-            for first, last in self._holes(stop, resume, sound) if stop < end else []:
-                missing += max(0.0, min(end, last) - max(start, first))
-        return min(missing, end - start)
+            spans += self._holes(stop, resume, sound) if stop < end else []
+        inside = [(max(start, first), min(end, last)) for first, last in spans]
+        return [(first, last) for first, last in inside if first < last]
 
     def _holes(self, stop: float, resume: float, sound: Coverage) -> list[tuple[float, float]]:
-        """Spans in which pictures that stopped have not resumed, and sound that stopped with them has not either."""
-        return [(max(stop, first), min(resume, last)) for first, last in sound.holes_from(stop)]
+        """Spans in which pictures that stopped together with the sound have not resumed."""
+        return [(max(stop, first), resume) for first, _ in sound.holes_from(stop) if max(stop, first) < resume]
 
     def _pick(self, until: float) -> None:
         """The frame on screen is the picture of all moments before ``until`` that have none."""
@@ -209,6 +222,7 @@ class _PictureSegment:
     """The pictures picked so far; a still picture is there several times, but takes memory once."""
 
     pictures: dict[str, list[Picture | None]]
+    after_gap: dict[str, Picture] = field(default_factory=dict)
     is_damaged: bool = False
     num_bytes: int = 0
 

@@ -20,6 +20,7 @@ from typing import Any
 MAX_HOLE_SECONDS = 60.0
 """A jump ahead by more than this is the beginning of a part with other times."""
 MAX_OVERLAP_SECONDS = 0.5
+MAX_PASSED_SECONDS = 1.5
 MAX_STEP_SECONDS = 1.0
 """A track's packet goes on from the one before when it begins this much before its end or after it."""
 MAX_LEAD_SECONDS = 3.0
@@ -68,6 +69,7 @@ class _Track:
     """What is known of one track; times are those of the timeline."""
 
     part: int = 0
+    newest: int = 0
     end: float | None = None
     held: list[tuple[float | None, float, Any]] = field(default_factory=list)
 
@@ -81,18 +83,30 @@ class PartJoiner:
             moved by exactly the same.
         begins_at_zero: parts begin at 0; other times that do not go on are damaged ones, and stay. A whole track may
             come after the other.
+        may_repeat: a track may repeat up to `MAX_PASSED_SECONDS` while the other goes on, as when pages of an Ogg file
+            are there twice.
 
     Attributes:
         seams: where parts begin, in order.
     """
 
-    def __init__(self, tracks: Iterable[str], grid_seconds: float = 0.0, *, begins_at_zero: bool = False) -> None:
+    def __init__(
+        self,
+        tracks: Iterable[str],
+        grid_seconds: float = 0.0,
+        *,
+        begins_at_zero: bool = False,
+        may_repeat: bool = False,
+    ) -> None:
         self.seams: list[Seam] = []
         self._tracks = {name: _Track() for name in tracks}
         self._grid = grid_seconds
         self._begins_at_zero = begins_at_zero
+        self._may_repeat = may_repeat
+        self._latest_track: _Track | None = None
         self._offsets = [0.0]
         self._latest: float | None = None
+        self._furthest = -math.inf
         self._trusts = dict.fromkeys(self._tracks, True)
 
     def distrust(self, track: str) -> list[Placed]:
@@ -160,7 +174,10 @@ class PartJoiner:
             time = seconds + self._offsets[part]
             ahead = 0.0 if here is None else time - here
             if track.end is not None:
-                is_back = time < track.end - MAX_OVERLAP_SECONDS
+                # A new part may begin with what the track has passed already: players cut it.
+                is_repeat = self._may_repeat and here is not None and track is not self._latest_track
+                overlap = MAX_PASSED_SECONDS if part > track.newest or is_repeat else MAX_OVERLAP_SECONDS
+                is_back = time < track.end - overlap
             else:
                 is_back = ahead < -MAX_LEAD_SECONDS and not self._begins_at_zero
             if not is_back and ahead <= MAX_HOLE_SECONDS and abs(ahead) <= nearest:
@@ -168,7 +185,7 @@ class PartJoiner:
         return found
 
     def _begin_part(self, track: _Track, seconds: float) -> int:
-        end = max((other.end for other in self._tracks.values() if other.end is not None), default=0.0)
+        end = self._furthest if self._furthest > -math.inf else 0.0
         offset = end - seconds
         if self._grid:
             offset = math.ceil(offset / self._grid - 1e-6) * self._grid
@@ -181,7 +198,8 @@ class PartJoiner:
         held, track.held = track.held, []
         if part is None:
             return [Placed(item, None) for _, _, item in held]
-        track.part = part
+        if part != track.part or self._may_repeat:
+            track.part, track.newest, track.end = part, max(part, track.newest), None
         for seconds, duration, _ in held:
             if seconds is not None:
                 self._advance(track, seconds, duration)
@@ -190,7 +208,8 @@ class PartJoiner:
     def _advance(self, track: _Track, seconds: float, duration: float) -> None:
         start = seconds + self._offsets[track.part]
         track.end = max(start + duration, track.end if track.end is not None else -math.inf)
-        self._latest = start
+        self._furthest = max(self._furthest, start + duration)
+        self._latest, self._latest_track = start, track
 
 
 class PageClock:
@@ -222,7 +241,7 @@ class PageClock:
             ready = self.take(track, seconds)
             held = self._pages[track] = _Page(page)
         late = seconds - held.end if held.items else 0.0
-        if LOST_PAGE_SECONDS < late <= MAX_HOLE_SECONDS:
+        if self._is_lost(late):
             held.items = [(early, lateness + late) for early, lateness in held.items]
         held.items.append((item, 0.0))
         held.end = seconds + duration_seconds
@@ -239,8 +258,13 @@ class PageClock:
         if held is None:
             return []
         late = next_seconds - held.end if next_seconds is not None else 0.0
-        is_lost = LOST_PAGE_SECONDS < late <= MAX_HOLE_SECONDS
-        return [(item, lateness + (late if is_lost else 0.0)) for item, lateness in held.items]
+        late = late if self._is_lost(late) else 0.0
+        return [(item, lateness + late) for item, lateness in held.items]
+
+    @staticmethod
+    def _is_lost(late: float) -> bool:
+        """Whether times jump: ahead where pages were lost, and back where another part begins."""
+        return abs(late) > LOST_PAGE_SECONDS and late <= MAX_HOLE_SECONDS
 
 
 @dataclass(slots=True)
