@@ -57,7 +57,8 @@ def make_time_coded_clip(path: str | os.PathLike[str], duration_seconds: float =
         return picture
 
     with av.open(str(path), "w", format=container_name, options=options) as container:
-        fast = {"deadline": "realtime", "cpu-used": "8"} if video_codec == "libvpx" else {}
+        # A negative speed is kept; a positive one depends on how busy the machine is.
+        fast = {"deadline": "realtime", "cpu-used": "-8"} if video_codec == "libvpx" else {}
         video: Any = container.add_stream(video_codec, rate=FRAME_RATE, options={"g": "20", "b": "400k", **fast})
         video.width = video.height = SIDE
         video.pix_fmt = "yuv420p"
