@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from _common import machine
 
-from avel.testing.damage import DAMAGES, Outcome, Readers, damaged
+from avel.testing.damage import DAMAGES, Readers, ReadingOutcome, damaged
 from avel.testing.time_code import CODECS, make_time_coded_clip
 
 CLIP_SECONDS = 5.0
@@ -31,14 +31,14 @@ OUTPUT = Path(__file__).with_suffix(".json")
 def run(cases: int, processes: int, seed: int, output: Path) -> dict[str, Any]:
     """Outcomes of so many cases, evenly of all containers and kinds of damage; written down every now and then."""
     kinds = [(suffix, damage) for suffix in CODECS for damage in DAMAGES]
-    outcomes: dict[tuple[str, str], list[tuple[int, Outcome]]] = defaultdict(list)
+    outcomes: dict[tuple[str, str], list[tuple[int, ReadingOutcome]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         whole = {suffix: make_time_coded_clip(Path(folder) / f"whole{suffix}", CLIP_SECONDS) for suffix in CODECS}
         readers: SimpleQueue[Readers] = SimpleQueue()
         for _ in range(processes):
             readers.put(Readers())
 
-        def case(number: int) -> tuple[tuple[str, str], int, Outcome]:
+        def case(number: int) -> tuple[tuple[str, str], int, ReadingOutcome]:
             suffix, damage = kinds[number % len(kinds)]
             random = np.random.default_rng([seed, number])
             path = Path(folder) / f"{number}{suffix}"
@@ -76,7 +76,7 @@ def save(results: dict[str, Any], output: Path) -> None:
     output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def summary(suffix: str, damage: str, outcomes: list[tuple[int, Outcome]]) -> dict[str, Any]:
+def summary(suffix: str, damage: str, outcomes: list[tuple[int, ReadingOutcome]]) -> dict[str, Any]:
     """Counts of one kind, and each case that was not handled."""
     counts = Counter(outcome.status for _, outcome in outcomes)
     left = [{"case": number, **asdict(outcome)} for number, outcome in outcomes if not outcome.is_handled]

@@ -64,7 +64,7 @@ def damaged(data: bytes, damage: Damage, random: np.random.Generator) -> bytes:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReadingOutcome:
     """What became of a file.
 
     Attributes:
@@ -202,17 +202,19 @@ def read_times(path: str | os.PathLike[str]) -> tuple[list[MediaSegment], list[s
     return segments, reader.warnings, times_of(segments)
 
 
-def examine(path: str, whole: str, *, is_joined: bool) -> Outcome:
+def examine(path: str, whole: str, *, is_joined: bool) -> ReadingOutcome:
     """Read a damaged file and compare it with the whole one."""
     started = time.monotonic()
     try:
         segments, warnings, found = read_times(path)
     except AvelError as error:
-        return Outcome("refused", detail=str(error), seconds=time.monotonic() - started)
+        return ReadingOutcome("refused", detail=str(error), seconds=time.monotonic() - started)
     except Exception as error:
-        return Outcome("unexpected", detail=f"{type(error).__name__}: {error}", seconds=time.monotonic() - started)
+        return ReadingOutcome(
+            "unexpected", detail=f"{type(error).__name__}: {error}", seconds=time.monotonic() - started
+        )
     seconds = time.monotonic() - started
-    return Outcome(
+    return ReadingOutcome(
         "read",
         shifts=shifts(_less(found, _whole_times(whole), is_joined=is_joined), is_joined=is_joined),
         segments=len(segments),
@@ -247,7 +249,7 @@ class Readers:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def examine(self, path: Path, whole: Path, *, is_joined: bool = False) -> Outcome:
+    def examine(self, path: Path, whole: Path, *, is_joined: bool = False) -> ReadingOutcome:
         """Read a damaged file and compare it with the whole one."""
         process = self._process or self._start()
         assert process.stdin is not None
@@ -261,16 +263,16 @@ class Readers:
             selector.register(process.stdout, selectors.EVENT_READ)
             if not selector.select(MAX_SECONDS):
                 self._end()
-                return Outcome("hung", seconds=MAX_SECONDS)
+                return ReadingOutcome("hung", seconds=MAX_SECONDS)
         line = process.stdout.readline()
         if not line:
             return self._death(process)
         answer: dict[str, Any] = json.loads(line)
-        return Outcome(**answer)
+        return ReadingOutcome(**answer)
 
-    def _death(self, process: "subprocess.Popen[str]") -> Outcome:
+    def _death(self, process: "subprocess.Popen[str]") -> ReadingOutcome:
         self._process = None
-        return Outcome("crashed", detail=f"exit code {process.wait()}")
+        return ReadingOutcome("crashed", detail=f"exit code {process.wait()}")
 
     def _start(self) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "avel.testing.damage"]
