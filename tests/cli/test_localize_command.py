@@ -338,7 +338,7 @@ def test_a_name_that_is_not_there_is_said_before_anything_is_loaded():
 
 
 def test_what_a_model_cannot_show_is_said_before_any_video_is_read(tmp_path):
-    for model in ("agreement", write_checkpoint(tmp_path / "a.safetensors", model="ssn")):
+    for model in (write_checkpoint(tmp_path / "a.safetensors", model="ssn"),):
         (tmp_path / "a.mp4").write_text("not a video")
         result = invoke("localize", tmp_path / "a.mp4", "--model", model, "--format", "coco", "-o", tmp_path / "out")
         assert result.exit_code == 1

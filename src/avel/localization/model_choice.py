@@ -42,7 +42,7 @@ def check_attention(model: str | Path, formats: Sequence[str]) -> None:
         ValueError: if there is no such model.
     """
     if str(model) == DEFAULT_MODEL:
-        shows = False
+        shows = True  # where the picture changes together with the sound
     else:
         from avel.models.base import shown_by
         from avel.training import checkpoint
