@@ -4,10 +4,13 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import BinaryIO
 
 MAX_BOXES = 100_000
 """More boxes than this on one level are not looked at."""
+MAX_EDITS = 10_000
+"""More edits than this of one track are not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,95 @@ def _whole_fragments_end(file: BinaryIO, size: int) -> int | None:
             return box.start if is_fragmented and box.kind == b"moof" else None
         kinds.append(box.kind)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class EditList:
+    """How the content of a track is laid out on the movie's timeline.
+
+    Attributes:
+        units_per_second: of the durations.
+        edits: one after the other, the duration of each, and whether the track is shown in it.
+    """
+
+    units_per_second: int
+    edits: tuple[tuple[int, bool], ...]
+
+    def empty_spans(self, time_base: Fraction) -> list[tuple[int, int]]:
+        """Spans behind shown content in which the track is not shown.
+
+        Empty edits at the beginning, which delay a track, are not among them: libav knows those.
+
+        Args:
+            time_base: seconds of a unit of the track's times.
+
+        Returns:
+            Half-open spans in that unit, each duration rounded to it as libav does.
+        """
+        spans = []
+        time, has_begun = 0, False
+        for duration, is_shown in self.edits:
+            end = time + int(Fraction(duration, self.units_per_second) / time_base + Fraction(1, 2))
+            if has_begun and not is_shown and end > time:
+                spans.append((time, end))
+            has_begun = has_begun or is_shown
+            time = end
+        return spans
+
+
+def edit_lists(file: BinaryIO) -> dict[int, EditList]:
+    """The edit lists of a file's tracks, by their number (``track_ID``); of a fragmented file, for which libav does
+    not use them, none.
+
+    The file is at its start afterwards.
+    """
+    if not is_box_file(file):
+        return {}
+    movie = _first(file, b"moov", 0, file.seek(0, os.SEEK_END))
+    lists = _edit_lists(file, movie) if movie is not None else {}
+    file.seek(0)
+    return lists
+
+
+def _edit_lists(file: BinaryIO, movie: Box) -> dict[int, EditList]:
+    header = _first(file, b"mvhd", movie.content, movie.end)
+    units_per_second = _header_number(file, header, (12, 20)) if header is not None else 0
+    if not units_per_second or _first(file, b"mvex", movie.content, movie.end) is not None:
+        return {}
+    lists = {}
+    for track in boxes(file, movie.content, movie.end):
+        if track.kind != b"trak":
+            continue
+        header = _first(file, b"tkhd", track.content, track.end)
+        edits = _first(file, b"edts", track.content, track.end)
+        table = _first(file, b"elst", edits.content, edits.end) if edits is not None else None
+        if header is not None and table is not None:
+            lists[_header_number(file, header, (12, 20))] = EditList(units_per_second, _edits(file, table))
+    return lists
+
+
+def _first(file: BinaryIO, kind: bytes, start: int, end: int) -> Box | None:
+    return next((box for box in boxes(file, start, end) if box.kind == kind), None)
+
+
+def _header_number(file: BinaryIO, header: Box, places: tuple[int, int]) -> int:
+    """The number of 32 bits at a place in a header, by its version; 0 if the file ends before."""
+    file.seek(header.content)
+    content = file.read(places[1] + 4)
+    place = places[bool(content[:1].strip(b"\0"))]
+    return int.from_bytes(content[place : place + 4])
+
+
+def _edits(file: BinaryIO, table: Box) -> tuple[tuple[int, bool], ...]:
+    file.seek(table.content)
+    head = file.read(8)
+    if len(head) < 8:
+        return ()
+    row = struct.Struct(">QqI" if head[0] == 1 else ">IiI")
+    count = min(int.from_bytes(head[4:]), MAX_EDITS, (table.end - table.content - 8) // row.size)
+    rows = file.read(count * row.size)
+    whole = len(rows) // row.size * row.size
+    return tuple((duration, time != -1) for duration, time, _ in row.iter_unpack(rows[:whole]))
 
 
 class FileStart:

@@ -1,6 +1,7 @@
 """Packets of a file's video and audio track, decoded, with the times of their frames on one timeline."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from avel.errors import MediaError
-from avel.media.container import another_recording_follows, chunks_break, declared_seconds
+from avel.media.container import another_recording_follows, chunks_break, declared_seconds, empty_edits
 from avel.media.timeline import TOGETHER_SECONDS, Coverage, PageClock, PartJoiner, Placed
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class Demuxer:
         self._frame_seconds = float(1 / rate) if rate and rate >= 1 else 0.04
         self._bases = {stream.type: float(stream.time_base or 0) for stream in self._streams}
         self._clocks = {stream.type: FrameClock() for stream in self._streams}
+        self._empty = {stream.type: empty_edits(path, stream) for stream in self._streams}
+        self._empty_edges = {kind: [edge for span in spans for edge in span] for kind, spans in self._empty.items()}
         self._last_picture = -math.inf
         names = set(container.format.name.split(","))
         self._joiner = None
@@ -119,6 +122,11 @@ class Demuxer:
                 end = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - (self._zero or 0.0)
                 return end > self._clocks["video"].expected + TOGETHER_SECONDS
         return end > self.reached_seconds + TOGETHER_SECONDS
+
+    def empty_spans(self, kind: str) -> list[tuple[float, float]]:
+        """Spans of the timeline, in seconds, in which the file says that nothing of a track is shown or played."""
+        base, zero = self._bases.get(kind, 0.0), self._zero or 0.0
+        return [(first * base - zero, last * base - zero) for first, last in self._empty.get(kind, [])]
 
     def span(self, kind: str, frame: Any) -> tuple[float, float] | None:
         """When a frame starts and ends on the timeline, in seconds; ``None`` if its time cannot be right."""
@@ -175,6 +183,10 @@ class Demuxer:
                 f"The times in the file change at {seam.at_seconds - zero:.2f} s, from {seam.from_seconds:.2f} s to "
                 f"{seam.to_seconds:.2f} s; what follows is placed directly after what was before."
             )
+        for kind, told in (("video", "shows no pictures"), ("audio", "plays no sound")):
+            for start, end in self.empty_spans(kind)[:SEAMS_TOLD] if kind in self.decoded else []:
+                if start < self.reached_seconds:
+                    lines.append(f"The file {told} from {start:.2f} s to {end:.2f} s, by its edit list.")
         if self._lies:
             lines.append("The header of the file gives the pictures an absurd unit of time; they were left out.")
         if self._unplaced:
@@ -247,10 +259,15 @@ class Demuxer:
         if stream.type not in self.decoded:
             return DecodedPacket(stream.type, [], None)
         try:
-            return DecodedPacket(stream.type, stream.codec_context.decode(packet), None)
+            frames = stream.codec_context.decode(packet)
+            return DecodedPacket(stream.type, [f for f in frames if not self._is_empty(stream.type, f.pts)], None)
         except (av.FFmpegError, ValueError, MemoryError) as error:
             self.last_error = str(getattr(error, "strerror", None) or error)
             return DecodedPacket(stream.type, [], self.last_error)
+
+    def _is_empty(self, kind: str, time: int | None) -> bool:
+        """Whether an edit list leaves a time empty: what libav gives for it is the start of the track again."""
+        return time is not None and bisect_right(self._empty_edges[kind], time) % 2 == 1
 
     def _drain(self, stream: Any) -> Iterator[DecodedPacket]:
         """What the decoder still holds, before something that does not follow it."""
@@ -358,7 +375,8 @@ class Demuxer:
         duration = (packet.duration or 0) * base
         end = start + duration
         if packet.stream.type == "audio":
-            self.sound.add(start, duration)
+            if not self._is_empty("audio", time):
+                self.sound.add(start, duration)
         elif packet.pts is not None and packet.dts is not None:
             end = max(packet.dts * base - self._zero + duration, start + min(duration, self._frame_seconds))
         for reached in (start, end):

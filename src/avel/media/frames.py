@@ -1,12 +1,13 @@
 """The pictures that are on screen at given moments, segment by segment.
 
 A picture is on screen until the next one, or until the sound ends; unless pictures and sound stop together. That is a
-hole in the recording, where neither is valid.
+hole in the recording, where neither is valid. An empty edit of the video track takes it off the screen too.
 """
 
 import math
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class PictureTrack:
         displayed: tuple[int, int] | None,
         is_read: bool,
         whole_interval: float,
+        empty_spans: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.formats = formats
         self.sizes = {name: picture_size(wanted, displayed) for name, wanted in formats.items()}
@@ -55,6 +57,8 @@ class PictureTrack:
         self.holes: list[tuple[float, float]] = []
         """Holes in the recording that are over."""
         self._gaps: deque[tuple[float, float]] = deque()
+        self._empty_starts = [start for start, _ in empty_spans]
+        self._is_stopped_by_edit = False
         self._good_until = math.inf
         self._waits_for_key = False
 
@@ -84,7 +88,7 @@ class PictureTrack:
             return
         else:
             self._pick(start)
-            is_after_gap = start - self._stops_seconds > MIN_HOLE_SECONDS
+            is_after_gap = start - self._stops_seconds > (0.0 if self._is_stopped_by_edit else MIN_HOLE_SECONDS)
             if is_after_gap:
                 self._gaps.append((self._stops_seconds, start))
             self._interval = start - self.shown_until
@@ -95,6 +99,10 @@ class PictureTrack:
         self._end_seconds = end
         # Some containers give a picture the duration of the hole behind it: then it lasts as long as the one before.
         self._stops_seconds = min(end, start + max(self._interval, MIN_HOLE_SECONDS))
+        edit = self._next_empty(start)
+        self._is_stopped_by_edit = edit <= end + MIN_HOLE_SECONDS
+        if self._is_stopped_by_edit:
+            self._stops_seconds = edit
         self._good_until = -math.inf if self._waits_for_key or frame.is_corrupt else math.inf
         self.shown_until = max(start, 0.0)
         if is_after_gap:
@@ -164,7 +172,9 @@ class PictureTrack:
     def _holes_in(self, start: float, end: float, sound: Coverage) -> list[tuple[float, float]]:
         """Spans of a segment in which pictures and sound have stopped together."""
         while self._gaps and self._gaps[0][1] <= start:
-            self.holes += self._holes(*self._gaps.popleft(), sound)
+            stop, resume = self._gaps.popleft()
+            if stop not in self._empty_starts:
+                self.holes += self._holes(stop, resume, sound)
         spans: list[tuple[float, float]] = []
         for stop, resume in [*self._gaps, (self._stops_seconds, math.inf)]:
             spans += self._holes(stop, resume, sound) if stop < end else []
@@ -172,8 +182,15 @@ class PictureTrack:
         return [(first, last) for first, last in inside if first < last]
 
     def _holes(self, stop: float, resume: float, sound: Coverage) -> list[tuple[float, float]]:
-        """Spans in which pictures that stopped together with the sound have not resumed."""
+        """Spans in which pictures that stopped by an edit, or together with the sound, have not resumed."""
+        if stop in self._empty_starts:
+            return [(stop, resume)]
         return [(max(stop, first), resume) for first, _ in sound.holes_from(stop) if max(stop, first) < resume]
+
+    def _next_empty(self, seconds: float) -> float:
+        """Where the next span begins in which no pictures are to be shown."""
+        index = bisect_right(self._empty_starts, seconds)
+        return self._empty_starts[index] if index < len(self._empty_starts) else math.inf
 
     def _pick(self, until: float) -> None:
         """The frame on screen is the picture of all moments before ``until`` that have none."""

@@ -10,7 +10,8 @@ file gives it:
 
 A picture is on screen from its time until the time of the next one, however long that takes: a slide show is valid
 picture. The last one is on screen for the duration that the file gives it, and until the sound ends. Where pictures
-and sound stop together there is a hole in the recording, and neither is valid. A segment's picture or sound is valid
+and sound stop together there is a hole in the recording, and neither is valid; nor is what an edit list leaves empty
+in the middle of a track. A segment's picture or sound is valid
 when at least `MIN_VALID_SHARE` of the segment is covered and nothing in it was damaged. In a valid segment the first
 picture also stands for moments shortly before it, and the last one for moments after it; so no picture of it is blank.
 """
@@ -182,6 +183,7 @@ class MediaReader:
                 displayed,
                 is_read=wanted["video"],
                 whole_interval=_whole_interval(video, declared, self.segment_seconds),
+                empty_spans=self._source.empty_spans("video"),
             ),
             SoundTrack(self.segment_seconds, self.sample_rate, is_read=wanted["audio"]),
         )
