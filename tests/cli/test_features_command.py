@@ -5,10 +5,13 @@ from functools import partial
 
 import pytest
 import typer
+from audio_tracks import two_sounds
 from typer.testing import CliRunner
 
 from avel.cli import console, features
 from avel.errors import AnnotationsError, FeaturesError
+from avel.features.store import FeatureStore
+from avel.testing.tone_and_flash import make_clip
 
 app = typer.Typer()
 app.command()(features.extract)
@@ -62,6 +65,19 @@ def test_extract_info_verify_export_import(avel, small, hello, tmp_path):
     assert result.stdout == f"{store}: 0 intact, 1 damaged\n"
     assert "a.safetensors is damaged" in result.stderr
     assert "damaged" in avel("features", "info", store).stdout
+
+
+def test_features_are_of_the_audio_track_that_is_asked_for(avel, small, tmp_path):
+    video = two_sounds(tmp_path / "two.mkv", make_clip(tmp_path / "clip.mp4", 4.0))
+    for number, seconds_of_sound in ((1, 1), (2, 4)):
+        store = tmp_path / f"s{number}"
+        avel("extract", video, "-o", store, *small, "--audio-track", number)
+        assert json.loads(avel("features", "info", store, "--json").stdout)["recipe"]["audio_track"] == number
+        assert FeatureStore(store).open("two").audio_valid.sum() == seconds_of_sound
+    with pytest.raises(FeaturesError, match="Compared with the store, audio_track is 1, not 2"):
+        avel("extract", video, "-o", tmp_path / "s2", "--audio-track", 1)
+    refused = avel("extract", video, "-o", tmp_path / "s3", *small, "--audio-track", 3, code=1)
+    assert "two.mkv: audio track 3 was asked for" in refused.stderr
 
 
 def test_the_order_of_annotations(avel, small, hello, tmp_path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from audio_tracks import two_sounds
 from tiny_backbones import load
 from tiny_checkpoints import write_checkpoint
 from typer.testing import CliRunner
@@ -92,6 +93,23 @@ def test_one_video_prints_its_events(hello):
     rows = [line.split("\t") for line in result.stdout.decode().splitlines()]
     assert [str(hello), "0.00"] == rows[0][:2]
     assert any(row[3:5] == ["Male speech, man speaking", "audio-visual"] for row in rows)
+
+
+@needs_weights
+def test_the_audio_track_that_is_asked_for_is_heard_and_named(event_clips, tmp_path):
+    video = two_sounds(tmp_path / "two.mkv", event_clips / "dog_bark_avsync.mp4")
+    heard = {}
+    for number in (1, 2):
+        done = invoke("localize", video, "--audio-track", number, "--format", "json")
+        assert done.exit_code == 0, done.output
+        result = json.loads(done.stdout)
+        assert result["model"]["audio_track"] == number
+        heard[number] = [event for event in result["events"] if event["modality"] != "visual"]
+    assert heard[2]
+    assert not heard[1]
+    done = invoke("localize", video, "--audio-track", 3)
+    assert done.exit_code == 1
+    assert "two.mkv: audio track 3 was asked for; the audio tracks that can be read are: 1, 2." in done.stderr
 
 
 @needs_weights

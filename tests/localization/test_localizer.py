@@ -1,9 +1,9 @@
 import csv
 from concurrent.futures import ThreadPoolExecutor
 
-import av
 import numpy as np
 import pytest
+from audio_tracks import two_sounds
 
 import avel
 from avel.data.categories import Category
@@ -203,22 +203,6 @@ def test_own_category_with_a_class_that_no_tagger_has():
 def test_plot_is_a_figure(hello, localizer):
     figure = avel.plot(localizer(hello))
     assert figure.get_axes()
-
-
-def two_sounds(path, clip):
-    """A clip with its own sound and a silent audio track before that."""
-    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
-        silent = target.add_stream("aac", rate=16000, layout="mono")
-        wanted = (source.streams.video[0], source.streams.audio[0])
-        streams = {stream.index: target.add_stream_from_template(stream) for stream in wanted}
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
-        silence.sample_rate = 16000
-        target.mux([*silent.encode(silence), *silent.encode(None)])
-        for packet in source.demux():
-            if packet.dts is not None and packet.stream.index in streams:
-                packet.stream = streams[packet.stream.index]
-                target.mux(packet)
-    return path
 
 
 def test_the_audio_track_can_be_chosen_and_the_result_says_which_it_was(event_clips, tmp_path, embedded_localizer):
