@@ -8,7 +8,8 @@ import typer
 
 from avel.cli.evaluate import evaluate
 from avel.cli.train import train
-from avel.errors import SettingsError
+from avel.errors import FeaturesError, SettingsError
+from avel.features.store import FeatureStore
 from avel.testing.shapes import SHAPES, make_shapes_clip
 
 app = typer.Typer()
@@ -76,14 +77,22 @@ def test_labels_without_times_are_weak(avel, folder, tmp_path):
     assert "task: weak" in (tmp_path / "run" / "settings.yaml").read_text()
 
 
+def test_the_features_are_of_the_audio_track_that_is_asked_for(avel, folder, tmp_path):
+    arguments = ("train", folder / "weak.csv", "--videos", folder / "videos", *QUICK)
+    avel(*arguments, "-o", tmp_path / "run", "--audio-track", 1)
+    assert FeatureStore(tmp_path / "run" / "features").recipe.audio_track == 1
+    with pytest.raises(FeaturesError, match="holds features of no video of split train"):
+        avel(*arguments, "-o", tmp_path / "second", "--audio-track", 2)
+
+
 def test_options_that_do_not_go_together(avel, folder, tmp_path):
     labels, videos = folder / "labels.csv", folder / "videos"
     out = ("-o", tmp_path / "run")
     assert "Give the data once" in text(avel("train", *out, code=2))
     assert "Give the data once" in text(avel("train", labels, "--data", labels, *out, code=2))
     assert "is a file. If it holds labels of your own, add --videos DIR" in text(avel("train", labels, *out, code=2))
-    assert "--preset, --segment-seconds: only for labels of your own" in text(
-        avel("train", folder, *out, "--preset", "fast", "--segment-seconds", 2, code=2)
+    assert "--preset, --segment-seconds, --audio-track: only for labels of your own" in text(
+        avel("train", folder, *out, "--preset", "fast", "--segment-seconds", 2, "--audio-track", 1, code=2)
     )
     assert "--annotations: for AVE's layout only" in text(
         avel("train", labels, "--videos", videos, "--annotations", folder, *out, code=2)

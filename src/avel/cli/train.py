@@ -69,6 +69,15 @@ def train(
             "events shorter than a second. [default: 1]"
         ),
     ] = None,
+    audio_track: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The number of the audio track to use in each of your videos, 1 for the first one of the file. Choose "
+            "it for videos in several languages or with audio description, and give it to avel localize as well. "
+            "[default: the track that a player would play]",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -232,7 +241,13 @@ def train(
                 "annotator": annotator,
             },
             ave={"annotations": annotations, "features_of": features_of},
-            features={"preset": preset, "visual": visual, "audio": audio, "segment_seconds": segment_seconds},
+            features={
+                "preset": preset,
+                "visual": visual,
+                "audio": audio,
+                "segment_seconds": segment_seconds,
+                "audio_track": audio_track,
+            },
             output=output,
         )
         if is_matcher(model):
