@@ -11,6 +11,8 @@ MAX_BOXES = 100_000
 """More boxes than this on one level are not looked at."""
 MAX_EDITS = 10_000
 """More edits than this of one track are not looked at."""
+EMPTY = -1
+"""The media time of an empty edit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,12 @@ class EditList:
 
     Attributes:
         units_per_second: of the durations.
-        edits: one after the other, the duration of each, and whether the track is shown in it.
+        edits: one after the other, the duration of each, and at which of the track's own times it begins; -1 where
+            the track is not shown.
     """
 
     units_per_second: int
-    edits: tuple[tuple[int, bool], ...]
+    edits: tuple[tuple[int, int], ...]
 
     def empty_spans(self, time_base: Fraction) -> list[tuple[int, int]]:
         """Spans behind shown content in which the track is not shown.
@@ -102,15 +105,25 @@ class EditList:
         Returns:
             Half-open spans in that unit, each duration rounded to it as libav does.
         """
-        spans = []
+        return [(start, end) for start, end, media_time in self._later_edits(time_base) if media_time == EMPTY]
+
+    def restarts(self, time_base: Fraction) -> list[tuple[int, int]]:
+        """When the edits behind the first shown one begin, and at which of the track's own times; without empty ones.
+
+        Args:
+            time_base: as for `empty_spans`.
+        """
+        return [(start, media_time) for start, _, media_time in self._later_edits(time_base) if media_time != EMPTY]
+
+    def _later_edits(self, time_base: Fraction) -> Iterator[tuple[int, int, int]]:
+        """Start, end and media time of the edits behind the first shown one; none that last no time."""
         time, has_begun = 0, False
-        for duration, is_shown in self.edits:
+        for duration, media_time in self.edits:
             end = time + int(Fraction(duration, self.units_per_second) / time_base + Fraction(1, 2))
-            if has_begun and not is_shown and end > time:
-                spans.append((time, end))
-            has_begun = has_begun or is_shown
+            if has_begun and end > time:
+                yield time, end, media_time
+            has_begun = has_begun or media_time != EMPTY
             time = end
-        return spans
 
 
 def edit_lists(file: BinaryIO) -> dict[int, EditList]:
@@ -156,7 +169,7 @@ def _header_number(file: BinaryIO, header: Box, places: tuple[int, int]) -> int:
     return int.from_bytes(content[place : place + 4])
 
 
-def _edits(file: BinaryIO, table: Box) -> tuple[tuple[int, bool], ...]:
+def _edits(file: BinaryIO, table: Box) -> tuple[tuple[int, int], ...]:
     file.seek(table.content)
     head = file.read(8)
     if len(head) < 8:
@@ -165,7 +178,7 @@ def _edits(file: BinaryIO, table: Box) -> tuple[tuple[int, bool], ...]:
     count = min(int.from_bytes(head[4:]), MAX_EDITS, (table.end - table.content - 8) // row.size)
     rows = file.read(count * row.size)
     whole = len(rows) // row.size * row.size
-    return tuple((duration, time != -1) for duration, time, _ in row.iter_unpack(rows[:whole]))
+    return tuple((duration, time) for duration, time, _ in row.iter_unpack(rows[:whole]))
 
 
 class FileStart:

@@ -12,7 +12,7 @@ from av.stream import Discard, Disposition
 
 from avel.errors import MediaError
 from avel.media.avi import first_break
-from avel.media.boxes import FileStart, edit_lists, is_box_file, whole_fragments_end
+from avel.media.boxes import EditList, FileStart, edit_lists, is_box_file, whole_fragments_end
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -156,23 +156,13 @@ def chunks_break(path: str | os.PathLike[str]) -> int | None:
         return first_break(file)
 
 
-def empty_edits(path: str | os.PathLike[str], stream: Any) -> list[tuple[int, int]]:
-    """Spans in the middle of a track in which an MP4 or MOV file shows nothing of it.
-
-    libav repeats the track's start there. See `avel.media.boxes.EditList`.
-
-    Args:
-        path: the file.
-        stream: the track.
-
-    Returns:
-        Half-open spans in the track's unit of time.
-    """
-    if "mp4" not in stream.container.format.name.split(",") or not stream.time_base or not Path(path).is_file():
-        return []
-    with Path(path).open("rb") as file:
-        found = edit_lists(file).get(stream.id)
-    return found.empty_spans(stream.time_base) if found is not None else []
+def edit_list(path: str | os.PathLike[str], stream: Any) -> EditList:
+    """How an MP4 or MOV file lays out a track; without edits for other files."""
+    found = None
+    if "mp4" in stream.container.format.name.split(",") and stream.time_base and Path(path).is_file():
+        with Path(path).open("rb") as file:
+            found = edit_lists(file).get(stream.id)
+    return found if found is not None else EditList(1, ())
 
 
 def another_recording_follows(path: str | os.PathLike[str], format_name: str, position: int) -> bool:

@@ -4,12 +4,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
 
 from avel.errors import MediaError
-from avel.media.container import another_recording_follows, chunks_break, declared_seconds, empty_edits
+from avel.media.container import another_recording_follows, chunks_break, declared_seconds, edit_list
 from avel.media.timeline import TOGETHER_SECONDS, Coverage, PageClock, PartJoiner, Placed
 
 if TYPE_CHECKING:
@@ -99,8 +100,13 @@ class Demuxer:
         self._frame_seconds = float(1 / rate) if rate and rate >= 1 else 0.04
         self._bases = {stream.type: float(stream.time_base or 0) for stream in self._streams}
         self._clocks = {stream.type: FrameClock() for stream in self._streams}
-        self._empty = {stream.type: empty_edits(path, stream) for stream in self._streams}
+        edits = {stream.type: edit_list(path, stream) for stream in self._streams}
+        self._empty = {stream.type: edits[stream.type].empty_spans(stream.time_base) for stream in self._streams}
         self._empty_edges = {kind: [edge for span in spans for edge in span] for kind, spans in self._empty.items()}
+        self._restarts: list[tuple[int, int]] = []
+        if audio is not None and audio.time_base and audio.codec_context.name == "aac":
+            self._restarts = edits["audio"].restarts(audio.time_base)
+        self._packet_samples = 0
         self._last_picture = -math.inf
         names = set(container.format.name.split(","))
         self._joiner = None
@@ -135,6 +141,8 @@ class Demuxer:
         is_audio = kind == "audio"
         seconds = frame.samples / frame.sample_rate if is_audio else frame.duration * base or self._frame_seconds
         start = self._clocks[kind].expected if time is None else time * base - (self._zero or 0.0)
+        if is_audio and time is not None and self._restarts:
+            start += self._edit_lag_seconds(frame, time)
         if not is_audio and self._counts_frames:
             start -= self._reordering_seconds(frame)
         if self._clocks[kind].is_early:
@@ -160,6 +168,18 @@ class Demuxer:
                 span = self.span("video", frame)
                 if span is not None:
                     yield frame, span[0]
+
+    def _edit_lag_seconds(self, frame: Any, time: int) -> float:
+        """How much too early libav puts AAC behind a file's second edit.
+
+        It leaves out the packet within which an edit begins, and lets the next one begin with the edit.
+        """
+        self._packet_samples = max(self._packet_samples, frame.samples)
+        place = bisect_right(self._restarts, time, key=lambda restart: restart[0])
+        packet = Fraction(self._packet_samples, frame.sample_rate) * round(1 / self._bases["audio"])
+        if place == 0 or packet.denominator != 1:
+            return 0.0
+        return float(-self._restarts[place - 1][1] % int(packet)) * self._bases["audio"]
 
     def _reordering_seconds(self, frame: Any) -> float:
         """How much later than shown the pictures of an AVI are counted: by as many as the decoder holds for reordering.
