@@ -216,13 +216,41 @@ def formats() -> str:
 
 
 def measurements() -> str:
-    """What was measured of the default localizer, from the benchmarks' result files."""
-    taggers = ("yamnet", "embedded")
-    found = {name: _benchmark(f"localization_{name}.json")["summary"] for name in taggers}
+    """What was measured of the default localizer, from the benchmark's result file."""
+    found = {name: table["both"] for name, table in _benchmark("localization_yamnet.json")["tables"].items()}
+    rows = []
+    for modality, words in (("audio-visual", "heard and seen"), ("audio", "only heard"), ("visual", "only seen")):
+        of_kind = [one[modality] for one in found.values()]
+        rows += [
+            (f"labels of what is {words}: found", *(f"{one['found']} of {one['labels']}" for one in of_kind)),
+            (f"... as a share, with its interval: {words}", *(_share(one["recall"]) for one in of_kind)),
+            (f"events said to be {words}: right", *(f"{one['right']} of {_judged(one)}" for one in of_kind)),
+            (f"... as a share, with its interval: {words} (precision)", *(_share(one["precision"]) for one in of_kind)),
+        ]
+    for edge in ("onset", "offset"):
+        errors = [one[f"{edge} error, s"] for one in found.values()]
+        rows.append((f"error of the {edge}: mean (median)", *(f"{e['mean']} s ({e['median']} s)" for e in errors)))
+    return _table((f"{next(iter(found.values()))['clips']} labelled clips", *(f"`{name}`" for name in found)), rows)
+
+
+def reliability() -> str:
+    """How often audio-visual events of a score are right, from the benchmark's result file."""
+    bins = _benchmark("localization_yamnet.json")["tables"]["everyday"]["both"]["reliability"]
     return _table(
-        ("on the labelled clips", *taggers),
-        ((what, *(found[name][what] for name in taggers)) for what in found["yamnet"]),
+        ("score", "events", "mean score", "of them right"),
+        (
+            (f"{one['from']} to {one['to']}", str(one["events"]), f"{one['mean score']:.2f}", f"{one['right']:.2f}")
+            for one in bins
+        ),
     )
+
+
+def _judged(figures: Mapping[str, Any]) -> int:
+    return int(figures["right"]) + int(figures["false"])
+
+
+def _share(interval: Sequence[float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.2f} ({interval[1]:.2f} to {interval[2]:.2f})"
 
 
 def speed() -> str:
@@ -309,6 +337,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "categories": categories,
     "formats": formats,
     "measurements": measurements,
+    "reliability": reliability,
     "speed": speed,
     "composed": composed,
     "composed_longer": composed_longer,

@@ -124,8 +124,8 @@ def test_openvino_computes_what_pytorch_does(save, tmp_path):
 @needs_packages
 @pytest.mark.slow
 def test_a_file_that_computes_something_else_is_not_written(save, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "TOLERANCE", 0.0)
-    with pytest.raises(ModelError, match=r"its model 'a' computes something else once exported: a difference of .*e-0"):
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)  # so that even an equal one counts as another
+    with pytest.raises(ModelError, match=r"its model 'a' computes something else once exported: a difference of "):
         export(save("a"), tmp_path / "model.onnx")
     assert [one.name for one in tmp_path.iterdir()] == ["a.safetensors"]
 
@@ -214,7 +214,8 @@ def test_the_pages_code_finds_the_events_that_avel_does(thresholds, save, tmp_pa
     path = save("a+v-att", thresholds=thresholds)
     export(path, tmp_path / "model.onnx")
     model, _ = checkpoint.load(path)
-    videos = [(torch.randn(count, 4, 6), torch.randn(count, 5)) for count in (1, 7, 4)]
+    torch.manual_seed(1)
+    videos = [(10 * torch.randn(count, 4, 6), 10 * torch.randn(count, 5)) for count in (1, 7, 4)]
     expected = set()
     for number, (visual, audio) in enumerate(videos):
         with torch.inference_mode():

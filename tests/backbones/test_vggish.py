@@ -9,6 +9,7 @@ import pytest
 from avel.backbones import weights
 from avel.backbones.engine import EngineOptions
 from avel.backbones.vggish import BANDS, FRAMES, Vggish, _network, patches
+from avel.backbones.weights import tensors as weight_tensors
 from avel.errors import WeightsError
 
 CONVOLUTIONS = {0: (1, 64), 3: (64, 128), 6: (128, 256), 8: (256, 256), 11: (256, 512), 13: (512, 512)}
@@ -186,7 +187,7 @@ def test_pytorchs_old_format_is_read_without_running_code(tmp_path: Path):
     import torch
 
     torch.save({"a": torch.arange(3.0)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    assert tensors._read_checkpoint(tmp_path / "old.pth")["a"].tolist() == [0, 1, 2]
+    assert weight_tensors._read_checkpoint(tmp_path / "old.pth")["a"].tolist() == [0, 1, 2]
     torch.save({"a": Path("x")}, tmp_path / "code.pth", _use_new_zipfile_serialization=False)
     with pytest.raises(Exception, match="Weights only load failed"):
-        tensors._read_checkpoint(tmp_path / "code.pth")
+        weight_tensors._read_checkpoint(tmp_path / "code.pth")

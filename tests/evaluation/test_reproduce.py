@@ -138,7 +138,7 @@ def test_mean_and_deviation_by_hand() -> None:
 def test_wrong_arguments(data: LocalizationData, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="seeds must be 1 or more, got 0"):
         Reproduction(seeds=0)
-    with pytest.raises(ValueError, match="Tian et al., ECCV 2018 has tables 1, 2, 3, got 4"):
+    with pytest.raises(ValueError, match="Tian et al., ECCV 2018 has tables 0, 1, 2, 3, got 4"):
         reproduce(TIAN2018, data, tmp_path, Reproduction(tables=(4,)))
     row = TIAN2018.rows[0]
     with pytest.raises(ValueError, match="x: rows must have different names, got A again"):

@@ -155,13 +155,13 @@ def test_averaged_weights_by_hand(data: LocalizationData, tmp_path: Path) -> Non
     steps = []
     for epochs in (1, 2, 3):
         train(small(epochs=epochs, batch_size=64), data, tmp_path / str(epochs))
-        steps.append(weights(tmp_path / str(epochs))["model.heads.0.1.weight"])
+        steps.append(weights(tmp_path / str(epochs))["model.heads.0.weight"])
     result = train(small(epochs=3, batch_size=64, average_weights=0.75), data, tmp_path / "averaged")
     found = weights(tmp_path / "averaged")
     first, second = 2 / 11, 3 / 12  # (1 + n) / (10 + n), here below 0.75
     expected = second * (first * steps[0] + (1 - first) * steps[1]) + (1 - second) * steps[2]
-    torch.testing.assert_close(found["average.module.heads.0.1.weight"], expected)
-    assert torch.equal(found["model.heads.0.1.weight"], steps[2])
+    torch.testing.assert_close(found["average.module.heads.0.weight"], expected)
+    assert torch.equal(found["model.heads.0.weight"], steps[2])
     model, _ = checkpoint.load(result.checkpoint)
     val = data.examples("val")
     predicted = predict(model, data, val)

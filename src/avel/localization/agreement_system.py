@@ -226,14 +226,15 @@ class AgreementSystem(System):
             for of_steps in heard.values():
                 of_steps[..., index] = np.minimum(of_steps[..., index], odds[:, None])
         heard = {name: of_steps.reshape(-1, len(self.categories))[:count] for name, of_steps in heard.items()}
-        visual_odds = predictions["visual_odds"]
-        if witness is not None and scores.in_time is not None:
-            in_time = witness.confidence / np.maximum(1 - witness.confidence, 1e-3)
-            visual_odds = np.maximum(visual_odds, np.where(scores.in_time, in_time[:, None], 0))
         seen = {
-            name: np.repeat(odds * visual_valid[:, None], self._steps, axis=0)[:count]
-            for name, odds in (("visual_odds", visual_odds), ("seen_odds", predictions["seen_odds"]))
+            name: np.repeat(predictions[name] * visual_valid[:, None], self._steps, axis=0)[:count]
+            for name in ("visual_odds", "seen_odds")
         }
+        if witness is not None and scores.in_time is not None:
+            # It says that what is heard is seen, but not what it is: it makes the name no surer than hearing does.
+            in_time = np.repeat(witness.confidence / np.maximum(1 - witness.confidence, 1e-3), self._steps)[:count]
+            confirmed = np.where(scores.in_time, np.minimum(heard["heard_odds"], in_time[:, None]), 0)
+            seen["visual_odds"] = np.maximum(seen["visual_odds"], confirmed)
         found = StepOdds(
             audio=heard["audio_odds"],
             heard=heard["heard_odds"],

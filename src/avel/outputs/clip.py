@@ -68,7 +68,7 @@ def save(result: Localization, path: Path) -> None:
             pictures.add(frame, max(seconds, 0.0))
             if sound is not None:
                 sound.add_until(seconds)
-        pictures.finish()
+        pictures.finish(result.duration_seconds)
         if sound is not None:
             sound.finish()
 
@@ -112,6 +112,8 @@ class _PictureTrack:
         self.scaler = Scaler(size)
         self.overlay = Overlay(result, size)
         self.last_pts = -1
+        self.last_frame: VideoFrame | None = None
+        self.frame_seconds = float(1 / rate)
         self.stream: VideoStream = target.add_stream("libx264", rate=rate, options={"crf": CRF, "preset": PRESET})
         self.stream.width, self.stream.height = size
         self.stream.pix_fmt = "yuv420p"
@@ -124,7 +126,7 @@ class _PictureTrack:
         pts = round(seconds / TIME_BASE)
         if pts <= self.last_pts:
             return
-        self.last_pts = pts
+        self.last_pts, self.last_frame = pts, frame
         picture = np.ascontiguousarray(self.scaler(frame, Orientation.of(frame)))
         if not picture.flags.writeable:
             picture = picture.copy()
@@ -135,7 +137,11 @@ class _PictureTrack:
         drawn.pts, drawn.time_base = pts, TIME_BASE
         self.target.mux(self.stream.encode(drawn))
 
-    def finish(self) -> None:
+    def finish(self, end_seconds: float) -> None:
+        """Hold the last picture to the end of the timeline, where those that should follow it are damaged."""
+        last_seconds = float(self.last_pts * TIME_BASE)
+        if self.last_frame is not None and end_seconds - last_seconds > 2 * self.frame_seconds:
+            self.add(self.last_frame, end_seconds - self.frame_seconds)
         self.target.mux(self.stream.encode(None))
 
 
