@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-# Weights that the tests use; a test whose weights cannot be had is skipped and says so.
+# Weights that the tests use; a test whose weights are not available is skipped and says so.
 TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender yamnet vgg19
 
 .PHONY: demo test check docs format constraints clean
