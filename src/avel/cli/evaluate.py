@@ -92,9 +92,9 @@ def evaluate(
             ave={"annotations": annotations, "features_of": features_of},
         )
         if holds_matcher(checkpoint):
-            accuracy = evaluate_matcher_on(checkpoint, source, split, listener=ConsoleListener())
             if output is not None:
                 raise ValueError(f"{output}: reports are written of models, not of matchers. Leave --output.")
+            accuracy = evaluate_matcher_on(checkpoint, source, split, listener=ConsoleListener())
             print(json.dumps(asdict(accuracy), indent=2) if as_json else "\n".join(matching_lines(accuracy)))
             return
         found = evaluate_on(checkpoint, source, split, device=device, listener=ConsoleListener())
