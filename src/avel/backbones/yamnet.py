@@ -19,22 +19,63 @@ import numpy as np
 from avel.backbones import weights
 from avel.backbones.audio_windows import around_steps, cover, steps_in
 from avel.backbones.base import AudioBackbone, Floats
-from avel.backbones.engine import EngineOptions, from_file
+from avel.backbones.engine import EngineOptions, Network, from_file
 from avel.backbones.logmel import LogMel
 
 if TYPE_CHECKING:
     from avel.runtimes import openvino
 
-_FRAMES = 96
-_LOG_MEL = LogMel()
-_WINDOW = _LOG_MEL.samples(_FRAMES)  # 15600
+FRAMES = 96
+LOG_MEL = LogMel()
+_WINDOW = LOG_MEL.samples(FRAMES)  # 15600
 _SPECTROGRAM = "log_mel_spectrogram"
 _SCORES = "tower0/network/layer32/final_output"
 _LOGITS = "tower0/network/layer29/fc/MatMul;tower0/network/layer29/fc/BiasAdd"
 _LABELS = "yamnet_label_list.txt"
 
 
-class Yamnet(AudioBackbone):
+class YamnetWindows(AudioBackbone):
+    """What YAMNet's files have in common: windows of 0.975 s that cover a segment, or lie around its steps.
+
+    Where windows lie is said in `avel.backbones.audio_windows`: `cover`, and `around_steps` for steps.
+    """
+
+    sample_rate = 16000
+    _channels: tuple[int, ...] = ()
+    """Axes of size 1 that the network wants before a log-mel patch's own two."""
+
+    def _run_by(
+        self,
+        network: Network,
+        output: Literal["scores", "embedding"],
+        hop_seconds: float | None,
+        segment_seconds: float,
+    ) -> None:
+        self._network = network
+        self._reduce = np.max if output == "scores" else np.mean
+        if hop_seconds is not None:
+            self.steps = steps_in(segment_seconds, hop_seconds)
+            self.context_seconds = _WINDOW / 2 / self.sample_rate
+        self.record = {
+            **network.record,
+            "output": output,
+            "window_seconds": _WINDOW / self.sample_rate,
+            "over_windows": "max" if output == "scores" else "mean",
+            **({} if self.steps is None else {"steps": self.steps}),
+        }
+
+    def __call__(self, waveforms: Floats) -> Floats:
+        """See `AudioBackbone`: (T, N) at 16 kHz to (T, 521) or (T, 1024), or with steps (T, S, 521) or (T, S, 1024)."""
+        if self.steps is not None:
+            patches = around_steps(waveforms, LOG_MEL, FRAMES, self.steps)
+        else:
+            patches = LOG_MEL(cover(waveforms, _WINDOW))  # (T, W, 96, 64)
+        (outputs,) = self._network(patches.reshape(-1, *self._channels, *patches.shape[2:]))
+        outputs = outputs.reshape(*patches.shape[:2], -1)
+        return outputs if self.steps is not None else self._reduce(outputs, axis=1)
+
+
+class Yamnet(YamnetWindows):
     """Scores or embedding of a segment from windows of 0.975 s that cover it.
 
     Where windows lie is said in `avel.backbones.audio_windows.cover`: a segment of 1 s has one, in its middle. With
@@ -52,8 +93,6 @@ class Yamnet(AudioBackbone):
         WeightsError: if the weights are not available.
     """
 
-    sample_rate = 16000
-
     def __init__(
         self,
         options: EngineOptions | None = None,
@@ -65,14 +104,13 @@ class Yamnet(AudioBackbone):
         if output not in ("scores", "embedding"):
             raise ValueError(f"output must be 'scores' or 'embedding'; got {output!r}.")
         path = weights.path("yamnet")
-        self._reduce = np.max if output == "scores" else np.mean
         if output == "scores":
             self.name, self.dims = "yamnet", 521
             with zipfile.ZipFile(path) as archive:  # the labels are appended to the network
                 self.labels = tuple(archive.read(_LABELS).decode("utf-8").splitlines())
         else:
             self.name, self.dims, self.labels = "yamnet-embedding", 1024, None
-        self._network = from_file(
+        network = from_file(
             path,
             name=self.name,
             digest=weights.digest("yamnet"),
@@ -81,26 +119,7 @@ class Yamnet(AudioBackbone):
             in_float=True,
             cut_at=_SPECTROGRAM,
         )
-        if hop_seconds is not None:
-            self.steps = steps_in(segment_seconds, hop_seconds)
-            self.context_seconds = _WINDOW / 2 / self.sample_rate
-        self.record = {
-            **self._network.record,
-            "output": output,
-            "window_seconds": _WINDOW / self.sample_rate,
-            "over_windows": "max" if output == "scores" else "mean",
-            **({} if self.steps is None else {"steps": self.steps}),
-        }
-
-    def __call__(self, waveforms: Floats) -> Floats:
-        """See `AudioBackbone`: (T, N) at 16 kHz to (T, 521) or (T, 1024), or with steps (T, S, 521) or (T, S, 1024)."""
-        if self.steps is not None:
-            patches = around_steps(waveforms, _LOG_MEL, _FRAMES, self.steps)
-        else:
-            patches = _LOG_MEL(cover(waveforms, _WINDOW))  # (T, W, 96, 64)
-        (outputs,) = self._network(patches.reshape(-1, *patches.shape[2:]))
-        outputs = outputs.reshape(*patches.shape[:2], -1)
-        return outputs if self.steps is not None else self._reduce(outputs, axis=1)
+        self._run_by(network, output, hop_seconds, segment_seconds)
 
 
 def _embedding(model: "openvino.Model") -> "list[openvino.Output]":

@@ -20,26 +20,20 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from avel.backbones import weights
-from avel.backbones.audio_windows import around_steps, cover, steps_in
-from avel.backbones.base import AudioBackbone, Floats
 from avel.backbones.embedded import audioset_classes
 from avel.backbones.engine import EngineOptions, from_graph
-from avel.backbones.logmel import LogMel
 from avel.backbones.quantization import end_of_way_back, replace, to_floating_point
+from avel.backbones.yamnet import FRAMES, LOG_MEL, YamnetWindows
 
 if TYPE_CHECKING:
     from avel.runtimes import openvino
 
 WEIGHTS = "yamnet-onnx"
-FRAMES = 96
 LOGIT_SCALE = 0.6
 """With it, of those 75 labels 51 reach 0.3 and 39 reach 0.5, about as many as with the other file (53 and 40)."""
 
-_LOG_MEL = LogMel()
-_WINDOW = _LOG_MEL.samples(FRAMES)
 
-
-class YamnetOnnx(AudioBackbone):
+class YamnetOnnx(YamnetWindows):
     """Scores or embedding of a segment from windows of 0.975 s that cover it, as `Yamnet` gives them.
 
     Args:
@@ -54,7 +48,7 @@ class YamnetOnnx(AudioBackbone):
         WeightsError: if the weights are not available.
     """
 
-    sample_rate = 16000
+    _channels = (1,)
 
     def __init__(
         self,
@@ -66,38 +60,18 @@ class YamnetOnnx(AudioBackbone):
     ) -> None:
         if output not in ("scores", "embedding"):
             raise ValueError(f"output must be 'scores' or 'embedding'; got {output!r}.")
-        self._reduce = np.max if output == "scores" else np.mean
         if output == "scores":
             self.name, self.labels = WEIGHTS, audioset_classes()
             self.dims = len(self.labels)
         else:
             self.name, self.dims, self.labels = f"{WEIGHTS}-embedding", 1024, None
-        self._network = from_graph(
+        network = from_graph(
             partial(_graph, output),
             name=self.name,
             digest=weights.digest(WEIGHTS),
             options=dataclasses.replace(options or EngineOptions(), precision="float32"),
         )
-        if hop_seconds is not None:
-            self.steps = steps_in(segment_seconds, hop_seconds)
-            self.context_seconds = _WINDOW / 2 / self.sample_rate
-        self.record = {
-            **self._network.record,
-            "output": output,
-            "window_seconds": _WINDOW / self.sample_rate,
-            "over_windows": "max" if output == "scores" else "mean",
-            **({} if self.steps is None else {"steps": self.steps}),
-        }
-
-    def __call__(self, waveforms: Floats) -> Floats:
-        """See `AudioBackbone`: (T, N) at 16 kHz to (T, 521) or (T, 1024), or with steps (T, S, 521) or (T, S, 1024)."""
-        if self.steps is not None:
-            patches = around_steps(waveforms, _LOG_MEL, FRAMES, self.steps)
-        else:
-            patches = _LOG_MEL(cover(waveforms, _WINDOW))  # (T, W, 96, 64)
-        (outputs,) = self._network(patches.reshape(-1, 1, *patches.shape[2:]))
-        outputs = outputs.reshape(*patches.shape[:2], -1)
-        return outputs if self.steps is not None else self._reduce(outputs, axis=1)
+        self._run_by(network, output, hop_seconds, segment_seconds)
 
 
 def _graph(output: str) -> "openvino.Model":
@@ -111,7 +85,7 @@ def _graph(output: str) -> "openvino.Model":
         model = openvino.Core().read_model(file)
         to_floating_point(model)
         (given,) = model.get_parameters()  # 8 bits of its own
-        patch = openvino.opset13.parameter([1, 1, FRAMES, _LOG_MEL.bands], np.float32)
+        patch = openvino.opset13.parameter([1, 1, FRAMES, LOG_MEL.bands], np.float32)
         replace(end_of_way_back(given), patch.output(0))
         if output == "embedding":
             (pooled,) = (node for node in model.get_ordered_ops() if node.get_type_name() == "ReduceMean")
