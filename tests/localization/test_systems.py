@@ -59,7 +59,7 @@ def test_windows_change_nothing_for_agreement():
     }
     inputs = {name: array.astype(np.float32) for name, array in inputs.items()}
     system = AgreementSystem.__new__(AgreementSystem)
-    system.model = model
+    system._model = model
     batches = ({name: array[t : t + 8] for name, array in inputs.items()} for t in range(0, 200, 8))
     parts = [part for part in slide(batches, AgreementSystem.windows, system.predict) if part]
     assert len(parts) > 3
@@ -96,9 +96,9 @@ def test_a_clip_as_long_as_a_window_has_the_models_own_answer(clip, tmp_path):
 def test_a_long_video_is_cut_into_overlapping_windows(clip, tmp_path, monkeypatch):
     localizer = avel.Localizer(write_checkpoint(tmp_path / "a.safetensors", **SMALL), loader=load)
     shapes = []
-    forward = localizer.model.forward
+    forward = localizer.system.model.forward
     monkeypatch.setattr(
-        localizer.model,
+        localizer.system.model,
         "forward",
         lambda v, a, valid: shapes.append((*v.shape, int(valid.sum()))) or forward(v, a, valid),
     )

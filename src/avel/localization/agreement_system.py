@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.backbones.engine import EngineOptions
@@ -23,7 +22,6 @@ from avel.localization.naming import Naming, StepOdds
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models.agreement import Agreement, agreement
-from avel.models.base import ModelOutput, category_odds
 from avel.synchrony.changes import Motion, Onsets
 from avel.synchrony.witness import Witness
 
@@ -64,7 +62,6 @@ class AgreementSystem(System):
     decoding = Decoding(keep=0.3)
     # Scores of a segment depend on its neighbours alone, which the overlap gives it: windows change nothing.
     windows = Windows(64, 2)
-    model: Agreement
 
     def __init__(
         self,
@@ -75,7 +72,8 @@ class AgreementSystem(System):
         *,
         refine: bool = True,
     ) -> None:
-        self.categories = tuple(categories)
+        self.categories = tuple(category.name for category in categories)
+        self._table = tuple(categories)
         self.segment_seconds = segment_seconds
         things = [
             visual_backbone(name, options, segment_seconds=segment_seconds) for name in ("efficientnet-lite0", "faces")
@@ -91,8 +89,8 @@ class AgreementSystem(System):
         self.synchrony = Backbones([Motion(segment_seconds)], [Onsets(segment_seconds)])
         self.gates = {backbone.name: self._worth_looking for backbone in actions}
         smooth = round(SMOOTH_SECONDS * self._steps / segment_seconds) if refine else 1
-        self.model = Agreement(
-            self.categories,
+        self._model = Agreement(
+            self._table,
             visual_labels=[label for backbone in things for label in backbone.labels or ()],
             audio_labels=[*(tagger.labels or ()), *VOICES],
             visual_chance=[
@@ -101,12 +99,11 @@ class AgreementSystem(System):
             action_labels=[label for backbone in actions for label in backbone.labels or ()],
             smooth_steps=smooth + 1 - smooth % 2,
         )
-        seen = torch.cat([self.model.seen, self.model.done])
-        sights = [frozenset(seen[:, number].nonzero().flatten().tolist()) for number in range(len(self.categories))]
-        self._naming = Naming(self.categories, sights)
+        by_category = np.concatenate([self._model.seen, self._model.done]).T
+        self._naming = Naming(self._table, [frozenset(np.flatnonzero(seen).tolist()) for seen in by_category])
 
     def _actions(self, options: EngineOptions) -> list[VisualBackbone]:
-        if not any(category.actions for category in self.categories):
+        if not any(category.actions for category in self._table):
             return []
         try:
             return [visual_backbone("i3d", options, segment_seconds=self.segment_seconds)]
@@ -153,13 +150,13 @@ class AgreementSystem(System):
     def _worth_looking(self, batch: FeatureBatch) -> npt.NDArray[np.bool_]:
         """Segments where an action could confirm what is heard, and those beside them."""
         inputs = self.inputs(batch)
-        not_looked = ((0, 0), (0, 0), (0, len(self.model.done)))
+        not_looked = ((0, 0), (0, 0), (0, len(self._model.done)))
         inputs["visual"] = np.pad(inputs["visual"], not_looked)
         found = self.predict(inputs, np.ones(len(batch.audio_valid), dtype=bool))
-        audio, visual = (torch.from_numpy(found[name]) for name in ("audio_odds", "visual_odds"))
+        audio, visual = found["audio_odds"], found["visual_odds"]
         settled = agreement(audio, visual[:, None]) >= 1  # (T, S, C - 1)
-        can_confirm = self.model.done.any(dim=0)
-        asked = ((audio >= WORTH_LOOKING) & ~settled & can_confirm).any(dim=-1).any(dim=-1).numpy()
+        can_confirm = self._model.done.any(axis=0)
+        asked = ((audio >= WORTH_LOOKING) & ~settled & can_confirm).any(axis=(1, 2))
         beside = np.pad(asked, 1)
         return np.asarray(beside[:-2] | asked | beside[2:], dtype=bool)
 
@@ -167,19 +164,9 @@ class AgreementSystem(System):
         """See `System`. Whose voice it is takes more of the video than a window's seams give: `scores` judges it."""
         sounds = inputs["audio"]
         anyones = np.ones((*sounds.shape[:-1], len(VOICES)), sounds.dtype)
-        found = super().predict({**inputs, "audio": np.concatenate([sounds, anyones], axis=-1)}, valid)
-        return {**found, **{name: inputs[name] for name in ("voice", "edges") if name in inputs}}
-
-    def _predictions(self, output: ModelOutput) -> dict[str, torch.Tensor]:
-        return {
-            "events": torch.sigmoid(category_odds(output.logits)),
-            "audio": output.shown["audio_scores"],
-            "visual": output.shown["visual_scores"],
-            "audio_odds": output.shown["audio_odds"],
-            "heard_odds": output.shown["heard_odds"],
-            "visual_odds": output.shown["visual_odds"],
-            "seen_odds": output.shown["seen_odds"],
-        }
+        found = self._model(inputs["visual"], np.concatenate([sounds, anyones], axis=-1), valid)
+        beside = {name: inputs[name] for name in ("voice", "edges") if name in inputs}
+        return {**vars(found), **beside}
 
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """See `System`."""
@@ -189,18 +176,18 @@ class AgreementSystem(System):
             audio[:, index] = np.minimum(audio[:, index], gate)
             events[:, index] = np.minimum(events[:, index], gate)
         return SegmentScores(
-            categories=self.model.spec.categories,
+            categories=self.categories,
             events=events,
             audio=audio,
             visual=predictions["visual"],
-            seen_alone=np.array([category.visual_evidence == "class" for category in self.categories]),
-            in_time=np.array([category.name in IN_TIME for category in self.categories]),
+            seen_alone=np.array([category.visual_evidence == "class" for category in self._table]),
+            in_time=np.array([category.name in IN_TIME for category in self._table]),
         )
 
     def _voices(self, predictions: SegmentArrays) -> dict[int, npt.NDArray[np.float32]]:
         """Odds (T,) that the voice is the one that a category requires, by the number of the category."""
         odds = {}
-        for index, category in enumerate(self.categories):
+        for index, category in enumerate(self._table):
             for name in category.audio_requires:
                 if name.casefold() in VOICES:
                     whose = voice_scores(predictions["voice"], predictions["audio"][:, index], self.segment_seconds)
@@ -251,10 +238,10 @@ class AgreementSystem(System):
 
     def description(self) -> dict[str, Any]:
         """See `System`."""
-        names = self.model.spec.categories
+        names = self.categories
         return {
-            "cannot_hear": [n for n, audible in zip(names, self.model.audible, strict=True) if not audible],
-            "cannot_see": [n for n, visible in zip(names, self.model.visible, strict=True) if not visible],
+            "cannot_hear": [n for n, audible in zip(names, self._model.audible, strict=True) if not audible],
+            "cannot_see": [n for n, visible in zip(names, self._model.visible, strict=True) if not visible],
             "attention": "synchrony",
-            "notes": {category.name: category.note for category in self.categories if category.note},
+            "notes": {category.name: category.note for category in self._table if category.note},
         }

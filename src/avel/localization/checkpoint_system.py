@@ -20,13 +20,16 @@ from avel.localization.decoding import ARGMAX, SegmentScores, exclusive_scores, 
 from avel.localization.system import MODALITIES, System
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models import registry
-from avel.models.base import ModelOutput, category_odds, shown_by
+from avel.models.base import category_odds, shown_by
 from avel.training import checkpoint
 from avel.training.features import FeatureRecord, differences
 
 
 class CheckpointSystem(System):
     """A checkpoint of ``avel train``.
+
+    Attributes:
+        model: in evaluation mode.
 
     Args:
         path: the checkpoint.
@@ -48,7 +51,7 @@ class CheckpointSystem(System):
     ) -> None:
         self.path = path
         self.model, self.info = checkpoint.load(path)
-        self.name = self.info.model
+        self.name, self.categories = self.info.model, self.info.categories
         self.segment_seconds = self.info.segment_seconds
         self.windows = Windows.half_overlapping(self.info.num_segments)
         modalities = registry.modalities_of(self.info.model, self.info.options)
@@ -83,15 +86,18 @@ class CheckpointSystem(System):
         nothing = {m: np.zeros(shape, np.float32) for m, shape in shapes.items() if m not in self.looks_at}
         return {**nothing, **super().inputs(batch)}
 
-    def _predictions(self, output: ModelOutput) -> dict[str, torch.Tensor]:
-        logits = output.logits
-        if self.info.multi_label:
-            predictions = {"probabilities": torch.sigmoid(category_odds(logits))}
-        else:
-            predictions = {"probabilities": torch.softmax(logits, dim=-1)}
-        if "spatial_attention" in output.shown:
-            predictions["attention"] = output.shown["spatial_attention"]
-        return predictions
+    def predict(self, inputs: SegmentArrays, valid: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
+        """See `System`."""
+        visual, audio = (torch.from_numpy(np.ascontiguousarray(inputs[m]))[None] for m in ("visual", "audio"))
+        with torch.inference_mode():
+            output = self.model(visual, audio, torch.from_numpy(valid)[None])
+            if self.info.multi_label:
+                predictions = {"probabilities": torch.sigmoid(category_odds(output.logits))}
+            else:
+                predictions = {"probabilities": torch.softmax(output.logits, dim=-1)}
+            if "spatial_attention" in output.shown:
+                predictions["attention"] = output.shown["spatial_attention"]
+            return {name: tensor[0].float().numpy() for name, tensor in predictions.items()}
 
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """See `System`."""
@@ -100,7 +106,7 @@ class CheckpointSystem(System):
             events = independent_scores(probabilities, self.info.thresholds)
         else:
             events = exclusive_scores(probabilities)
-        return SegmentScores(categories=self.info.categories, events=events)
+        return SegmentScores(categories=self.categories, events=events)
 
     def description(self) -> dict[str, Any]:
         """See `System`."""
@@ -110,7 +116,7 @@ class CheckpointSystem(System):
             "window": {"segments": self.windows.length, "overlap": self.windows.overlap},
         }
         if self.info.multi_label:
-            said["thresholds"] = dict(zip(self.info.categories, self.info.thresholds, strict=True))
+            said["thresholds"] = dict(zip(self.categories, self.info.thresholds, strict=True))
         return said
 
 

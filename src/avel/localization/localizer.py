@@ -24,14 +24,12 @@ from avel.features.extract import Extraction, SecondsProgress
 from avel.features.jobs import Backbones, Loader, load_backbones
 from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECONDS
 from avel.localization.agreement_system import AgreementSystem
-from avel.localization.checkpoint_system import CheckpointSystem
 from avel.localization.confirmation import confirmed
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
 from avel.localization.selection import Selection, select
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, slide
-from avel.models.base import LocalizationModel
 from avel.synchrony.changes import Motion, Onsets
 from avel.synchrony.witness import WitnessStream
 from avel.version import __version__
@@ -105,6 +103,8 @@ class Localizer:
                 _categories(categories), seconds, options, audio_tagger or "auto", refine=refine is not False
             )
         else:
+            from avel.localization.checkpoint_system import CheckpointSystem
+
             path = checkpoint_of(model)
             given = {
                 "categories": categories,
@@ -124,9 +124,9 @@ class Localizer:
         self.selection = selection or Selection()
 
     @property
-    def model(self) -> LocalizationModel:
-        """The model itself."""
-        return self.system.model
+    def categories(self) -> tuple[str, ...]:
+        """Names of the event categories that it looks for."""
+        return self.system.categories
 
     @property
     def segment_seconds(self) -> float:
@@ -334,7 +334,7 @@ class LocalizationRun:
         return {
             "name": self._system.name,
             "avel": __version__,
-            "categories": list(self._system.model.spec.categories),
+            "categories": list(self._system.categories),
             "backbones": self._system.backbones.records,
             "decoding": {
                 "threshold": self._decoding.threshold,

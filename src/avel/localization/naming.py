@@ -20,10 +20,7 @@ import numpy.typing as npt
 from avel.data.categories import Category
 from avel.events import Event, Modality, by_start
 from avel.localization.decoding import Decoding, Span, spans
-from avel.models.agreement import COMPANY
-
-Odds = npt.NDArray[np.float32]
-"""(N, C - 1) by step, 0 or more; 1 at the threshold."""
+from avel.models.agreement import Odds, agreement
 
 ALONE = 0.6
 """Probability that a category needs which only one modality says."""
@@ -59,7 +56,7 @@ its start. A window of a second names a sound up to half a second before it star
 
 @dataclass(frozen=True)
 class StepOdds:
-    """What is heard and seen of a video, in steps.
+    """What is heard and seen of a video, in N steps; odds are (N, C - 1).
 
     Attributes:
         audio: odds of what is heard, classes that are only alike counted too.
@@ -159,8 +156,7 @@ class Naming:
         for root, tree in self._trees():
             audio, visual = found.audio[:, tree], found.visual[:, tree]
             weakest = np.minimum(audio, visual)
-            agreed = np.minimum(np.sqrt(audio * visual), COMPANY * weakest)
-            candidates += self._candidates(found, decoding, root, tree, agreed, weakest)
+            candidates += self._candidates(found, decoding, root, tree, agreement(audio, visual), weakest)
         chosen: list[_Candidate] = []
         for candidate in sorted(candidates, key=lambda c: -c.strength):
             rivals = self._rivals(candidate, chosen)

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from avel.events import Event, Segment
 from avel.features.extract import FeatureBatch, Gate
 from avel.features.jobs import Backbones
 from avel.localization.decoding import Decoding, SegmentScores, decode
 from avel.localization.windows import SegmentArrays, Windows
-from avel.models.base import LocalizationModel, ModelOutput
 from avel.synchrony.witness import Witness
 
 MODALITIES = ("audio", "visual")
@@ -28,7 +26,7 @@ class System(ABC):
 
     Attributes:
         name: as in results.
-        model: in evaluation mode.
+        categories: C - 1 names of what it looks for.
         backbones: the networks that make its features; none of a modality that the model does not look at.
         segment_seconds: length of a segment.
         windows: how long videos are cut for the model.
@@ -41,7 +39,7 @@ class System(ABC):
     """
 
     name: str
-    model: LocalizationModel
+    categories: tuple[str, ...]
     backbones: Backbones
     segment_seconds: float
     windows: Windows
@@ -63,6 +61,7 @@ class System(ABC):
             for modality in self.looks_at
         }
 
+    @abstractmethod
     def predict(self, inputs: SegmentArrays, valid: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
         """What the model says of one window.
 
@@ -73,14 +72,6 @@ class System(ABC):
         Returns:
             Arrays of T rows whose averages make sense, for `scores` and `attention`.
         """
-        tensors = [torch.from_numpy(np.ascontiguousarray(inputs[m]))[None] for m in ("visual", "audio")]
-        with torch.inference_mode():
-            output = self.model(*tensors, torch.from_numpy(valid)[None])
-            return {name: tensor[0].float().numpy() for name, tensor in self._predictions(output).items()}
-
-    @abstractmethod
-    def _predictions(self, output: ModelOutput) -> dict[str, torch.Tensor]:
-        """What `scores` and `attention` need, (1, T, ...)."""
 
     @abstractmethod
     def scores(self, predictions: SegmentArrays) -> SegmentScores:

@@ -2,17 +2,23 @@
 
 An audio tagger and a visual tagger score every event category through lists of their own classes
 (`avel.data.categories`). A category is there where both say so. It is the system for people who have no trained
-checkpoint; it follows no paper.
+checkpoint; it follows no paper. It has nothing to train and is a little arithmetic, so it is written for NumPy:
+whoever only localizes never imports PyTorch.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+import numpy.typing as npt
 
 from avel.data.categories import Category, class_indices
-from avel.models.base import LocalizationModel, ModelOutput, TaskSpec
+
+Probabilities = npt.NDArray[np.float32]
+"""In [0, 1], of a tagger's classes or of event categories."""
+
+Odds = npt.NDArray[np.float32]
+"""Of event categories, 0 or more; 1 at the threshold."""
 
 ALIKE = 0.5
 """What a class counts that is only like a category's own."""
@@ -23,49 +29,78 @@ COMPANY = 3.0
 _KERNEL = (0.25, 0.5, 0.25)
 
 
-def smoothed(values: Tensor, inside: Tensor) -> Tensor:
+def smoothed(values: Probabilities, inside: npt.NDArray[np.bool_]) -> Probabilities:
     """Average of each segment with its neighbours, itself counting as much as both.
 
     Args:
-        values: (B, T, C).
-        inside: (B, T, 1) bool; other segments count for nothing.
+        values: (T, C).
+        inside: (T, 1); other segments count for nothing.
     """
-    weights = inside.to(values.dtype)
-    return _spread(values * weights) / _spread(weights).clamp(min=_KERNEL[0])
+    weights = inside.astype(values.dtype)
+    return np.asarray(_spread(values * weights) / np.maximum(_spread(weights), np.float32(_KERNEL[0])), np.float32)
 
 
-def _spread(x: Tensor) -> Tensor:
-    before, itself, after = _KERNEL
-    padded = functional.pad(x, (0, 0, 1, 1))  # (B, T + 2, C)
-    return before * padded[:, :-2] + itself * x + after * padded[:, 2:]
+def _spread(x: Probabilities) -> Probabilities:
+    before, itself, after = map(np.float32, _KERNEL)
+    padded = np.pad(x, ((1, 1), (0, 0)))  # (T + 2, C)
+    return np.asarray(before * padded[:-2] + itself * x + after * padded[2:])
 
 
-def agreement(audio: Tensor, visual: Tensor) -> Tensor:
+def agreement(audio: Odds, visual: Odds) -> Odds:
     """Odds of what is both heard and seen, from the odds of each; see `Agreement`."""
-    return torch.minimum((audio * visual).sqrt(), COMPANY * torch.minimum(audio, visual))
+    return np.asarray(np.minimum(np.sqrt(audio * visual), COMPANY * np.minimum(audio, visual)), np.float32)
 
 
-def _odds(scores: Tensor, classes: Tensor, chance: Tensor, thresholds: Tensor, inside: Tensor) -> Tensor:
-    """(B, T, C - 1) odds of what a visual tagger sees in (B, T, R, D) pictures; 0 where it saw none."""
-    looked = inside & scores.any(dim=-1).any(dim=-1)[..., None]
-    p = ((scores @ classes - chance) / (1 - chance)).clamp(0, 1).amax(dim=2)
-    return torch.where(looked, smoothed(p, looked), 0.0) / thresholds
+def _odds(
+    scores: Probabilities,
+    classes: npt.NDArray[np.float32],
+    chance: Probabilities,
+    thresholds: Probabilities,
+    inside: npt.NDArray[np.bool_],
+) -> Odds:
+    """(T, C - 1) odds of what a visual tagger sees in (T, R, D) pictures; 0 where it saw none."""
+    looked = inside & np.asarray(scores.any(axis=(1, 2)))[:, None]
+    p = ((scores @ classes - chance) / (1 - chance)).clip(0, 1).max(axis=1)
+    return np.asarray(np.where(looked, smoothed(p, looked), 0) / thresholds, np.float32)
 
 
-def _mean_over_steps(values: Tensor, inside: Tensor, count: int) -> Tensor:
-    """Mean of `count` steps around each, (B, T, S, C); those outside count for nothing."""
-    batch, segments, steps, _ = values.shape
-    kernel = torch.ones(1, 1, count)
+def _mean_over_steps(values: Probabilities, inside: npt.NDArray[np.bool_], count: int) -> Probabilities:
+    """Mean of `count` steps around each, (T, S, C); those outside count for nothing."""
+    rows = values.reshape(-1, values.shape[-1])  # (T * S, C)
+    weights = inside.astype(values.dtype).reshape(-1, 1)
+    reach = count // 2
 
-    def total(x: Tensor) -> Tensor:
-        rows = x.reshape(batch, segments * steps, -1).transpose(1, 2)  # (B, C, T * S)
-        summed = functional.conv1d(rows.reshape(-1, 1, segments * steps), kernel, padding=count // 2)
-        return summed.reshape(batch, -1, segments * steps).transpose(1, 2).reshape(batch, segments, steps, -1)
+    def total(x: Probabilities) -> Probabilities:
+        padded = np.pad(x, ((reach, reach), (0, 0)))
+        return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, count, axis=0).sum(axis=-1))
 
-    return total(values) / total(inside.to(values.dtype)).clamp(min=1.0)
+    return np.asarray((total(rows) / np.maximum(total(weights), 1)).reshape(values.shape), np.float32)
 
 
-class Agreement(LocalizationModel):
+@dataclass(frozen=True)
+class Agreed:
+    """What is said of T segments, each of S steps of sound; scores are 0.5 at odds of 1.
+
+    Attributes:
+        events: (T, C - 1) audio-visual scores, the greatest of a segment's steps.
+        audio: (T, C - 1) scores of what is heard, classes that are only alike left out, the greatest of the steps.
+        visual: (T, C - 1) scores of what is seen.
+        audio_odds: (T, S, C - 1) of what is heard.
+        heard_odds: (T, S, C - 1), classes that are only alike left out.
+        visual_odds: (T, C - 1) of what is seen.
+        seen_odds: (T, C - 1), classes that are only alike and actions left out.
+    """
+
+    events: Probabilities
+    audio: Probabilities
+    visual: Probabilities
+    audio_odds: Odds
+    heard_odds: Odds
+    visual_odds: Odds
+    seen_odds: Odds
+
+
+class Agreement:
     """Scores of taggers to scores of event categories.
 
     With p the probability of a category in one modality (the largest of its classes' for the audio tagger, whose
@@ -105,100 +140,87 @@ class Agreement(LocalizationModel):
         action_labels: Sequence[str] = (),
         smooth_steps: int = 1,
     ) -> None:
-        super().__init__()
-        self.spec = TaskSpec(tuple(category.name for category in categories), "multi-label")
+        self.categories = tuple(category.name for category in categories)
         self.smooth_steps = smooth_steps
         self._heard, self._alike, self._required = (
             [class_indices(getattr(category, key), audio_labels, category.name) for category in categories]
             for key in ("audio", "audio_like", "audio_requires")
         )
-        seen = torch.zeros(len(visual_labels), len(categories))
-        done = torch.zeros(len(action_labels), len(categories))
+        seen = np.zeros((len(visual_labels), len(categories)), np.float32)
+        done = np.zeros((len(action_labels), len(categories)), np.float32)
         for i, category in enumerate(categories):
             seen[class_indices(category.visual_like, visual_labels, category.name), i] = ALIKE
             seen[class_indices(category.visual, visual_labels, category.name), i] = 1.0
             if action_labels:
                 done[class_indices(category.actions, action_labels, category.name), i] = 1.0
+        self.seen, self.done = seen, done
         self.audible = [bool(heard or alike) for heard, alike in zip(self._heard, self._alike, strict=True)]
-        self.visible = [bool(column.any()) for column in torch.cat([seen, done]).T]
-        self.register_buffer("seen", seen)  # (D_v, C - 1)
-        self.register_buffer("done", done)  # (D_k, C - 1)
-        chance = torch.zeros(len(visual_labels)) if visual_chance is None else torch.tensor(visual_chance)
-        self.register_buffer("chance", chance @ seen)  # (C - 1)
-        self.register_buffer("chance_of_itself", chance @ (seen == 1).to(seen.dtype))  # (C - 1)
-        self.register_buffer("audio_thresholds", torch.tensor([c.audio_threshold for c in categories]))
-        self.register_buffer("visual_thresholds", torch.tensor([c.visual_threshold for c in categories]))
-        self.register_buffer("action_thresholds", torch.tensor([c.action_threshold for c in categories]))
-        self.seen: Tensor
-        self.done: Tensor
-        self.chance: Tensor
-        self.chance_of_itself: Tensor
-        self.audio_thresholds: Tensor
-        self.visual_thresholds: Tensor
-        self.action_thresholds: Tensor
+        self.visible = [bool(column.any()) for column in np.concatenate([seen, done]).T]
+        chance = np.zeros(len(visual_labels)) if visual_chance is None else np.asarray(visual_chance)
+        self._itself = (seen == 1).astype(np.float32)
+        self._chance = np.asarray(chance @ seen, np.float32)  # (C - 1)
+        self._chance_of_itself = np.asarray(chance @ self._itself, np.float32)
+        self._audio_thresholds, self._visual_thresholds, self._action_thresholds = (
+            np.array([getattr(category, f"{kind}_threshold") for category in categories], np.float32)
+            for kind in ("audio", "visual", "action")
+        )
 
-    def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> ModelOutput:
+    def __call__(self, visual: Probabilities, audio: Probabilities, valid: npt.NDArray[np.bool_]) -> Agreed:
         """Score every segment.
 
         Args:
-            visual: (B, T, R, D_v + D_k) probabilities; a category is seen where any region sees it. All zeros where
-                the pictures could not be read.
-            audio: (B, T, D_a) probabilities, or (B, T, S, D_a) of S steps of each segment.
-            valid: (B, T) bool.
-
-        Returns:
-            Logits of the audio-visual scores, the greatest of a segment's steps, with background at 0, which is score
-            0.5; ``audio_scores`` and ``visual_scores`` (B, T, C - 1); and what they are made of: ``audio_odds`` and,
-            without classes that are only alike, ``heard_odds`` (B, T, S, C - 1); ``visual_odds`` and, without classes
-            that are only alike and without actions, ``seen_odds`` (B, T, C - 1).
+            visual: (T, R, D_v + D_k) probabilities; a category is seen where any region sees it. All zeros where the
+                pictures could not be read.
+            audio: (T, D_a) probabilities, or (T, S, D_a) of S steps of each segment.
+            valid: (T,) bool; False where a segment is only padding.
         """
-        if audio.dim() == 3:
-            audio = audio[:, :, None]
-        inside = valid[..., None]
+        if audio.ndim == 2:
+            audio = audio[:, None]
+        inside = valid[:, None]
         seen_odds, visual_odds = self._visual_odds(visual, inside)
         heard_odds, audio_odds = self._audio_odds(audio, inside)
-        agreed = agreement(audio_odds, visual_odds[:, :, None]).amax(dim=2)
-        logits = torch.logit(agreed / (1 + agreed), eps=1e-6)
-        background = torch.zeros_like(logits[..., :1])
-        heard = heard_odds.amax(dim=2)
-        return ModelOutput(
-            torch.cat([logits, background], dim=-1),
-            {
-                "audio_scores": heard / (1 + heard),
-                "visual_scores": visual_odds / (1 + visual_odds),
-                "audio_odds": audio_odds,
-                "heard_odds": heard_odds,
-                "visual_odds": visual_odds,
-                "seen_odds": seen_odds,
-            },
+        agreed = agreement(audio_odds, visual_odds[:, None]).max(axis=1)
+        heard = heard_odds.max(axis=1)
+        return Agreed(
+            events=agreed / (1 + agreed),
+            audio=heard / (1 + heard),
+            visual=visual_odds / (1 + visual_odds),
+            audio_odds=audio_odds,
+            heard_odds=heard_odds,
+            visual_odds=visual_odds,
+            seen_odds=seen_odds,
         )
 
-    def _visual_odds(self, visual: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Odds by what things are alone, and with what is alike and what people do, (B, T, C - 1) each."""
+    def _visual_odds(self, visual: Probabilities, inside: npt.NDArray[np.bool_]) -> tuple[Odds, Odds]:
+        """Odds by what things are alone, and with what is alike and what people do, (T, C - 1) each."""
         things, actions = visual[..., : len(self.seen)], visual[..., len(self.seen) :]
-        itself = (self.seen == 1).to(self.seen.dtype)
-        seen_odds = _odds(things, itself, self.chance_of_itself, self.visual_thresholds, inside)
-        odds = _odds(things, self.seen, self.chance, self.visual_thresholds, inside)
+        seen_odds = _odds(things, self._itself, self._chance_of_itself, self._visual_thresholds, inside)
+        odds = _odds(things, self.seen, self._chance, self._visual_thresholds, inside)
         if not len(self.done):
             return seen_odds, odds
-        chance = self.done.sum(dim=0) / len(self.done)
-        return seen_odds, torch.maximum(odds, _odds(actions, self.done, chance, self.action_thresholds, inside))
+        chance = self.done.sum(axis=0) / np.float32(len(self.done))
+        return seen_odds, np.maximum(odds, _odds(actions, self.done, chance, self._action_thresholds, inside))
 
-    def _audio_odds(self, audio: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Odds without and with what is alike, (B, T, S, C - 1) each."""
-        heard = torch.stack([self._audio_probability(audio, i, self._heard) for i in range(len(self._heard))], dim=-1)
-        alike = torch.stack([self._audio_probability(audio, i, self._alike) for i in range(len(self._alike))], dim=-1)
-        both = torch.cat([heard, torch.maximum(heard, ALIKE * alike)], dim=-1)
-        both = torch.where(inside[:, :, None], both, 0.0)
+    def _audio_odds(self, audio: Probabilities, inside: npt.NDArray[np.bool_]) -> tuple[Odds, Odds]:
+        """Odds without and with what is alike, (T, S, C - 1) each."""
+        heard, alike = (
+            np.stack([self._audio_probability(audio, number, classes) for number in range(len(classes))], axis=-1)
+            for classes in (self._heard, self._alike)
+        )
+        both = np.concatenate([heard, np.maximum(heard, np.float32(ALIKE) * alike)], axis=-1)
+        both = np.where(inside[:, None], both, np.float32(0))
         if self.smooth_steps > 1:
-            both = _mean_over_steps(both, inside[:, :, None].expand_as(both[..., :1]), self.smooth_steps)
-        heard, both = both.chunk(2, dim=-1)
-        return heard / self.audio_thresholds, both / self.audio_thresholds
+            steps = np.broadcast_to(inside[:, None], (*both.shape[:2], 1))
+            both = _mean_over_steps(both, steps, self.smooth_steps)
+        heard, both = np.split(both, 2, axis=-1)
+        return np.asarray(heard / self._audio_thresholds), np.asarray(both / self._audio_thresholds)
 
-    def _audio_probability(self, audio: Tensor, category: int, classes: Sequence[Sequence[int]]) -> Tensor:
+    def _audio_probability(
+        self, audio: Probabilities, category: int, classes: Sequence[Sequence[int]]
+    ) -> Probabilities:
         if not classes[category]:
-            return torch.zeros_like(audio[..., 0])
-        probability = audio[..., classes[category]].amax(dim=-1)
+            return np.zeros_like(audio[..., 0])
+        probability = audio[..., classes[category]].max(axis=-1)
         for index in self._required[category]:
-            probability = torch.minimum(probability, audio[..., index])
-        return probability
+            probability = np.minimum(probability, audio[..., index])
+        return np.asarray(probability)
