@@ -46,6 +46,14 @@ def test_everyday_holds_ave_and_all_names_of_ov_ave(shared):
     assert aliases >= set((shared / "data" / "ov_ave_categories.txt").read_text().strip().split("\n"))
 
 
+def test_synchrony_confirms_neither_voices_nor_steps():
+    in_time = {category.name for category in everyday_categories() if category.in_time}
+    voices = {"Speech", "Male speech, man speaking", "Singing", "Goat", "Sheep", "Walk, footsteps", "Engine", "Music"}
+    assert not in_time & voices
+    assert {"Bark", "Hammer", "Computer keyboard", "Gunshot, gunfire", "Chop"} <= in_time
+    assert {category.name for category in ave_categories() if category.in_time} == {"Bark", "Cat"}
+
+
 def test_every_class_of_the_built_in_tables_is_one_of_a_tagger():
     sound = (*audio_backbone("embedded").labels, "low voice", "high voice")
     sight = (*imagenet_classes(), "face", "talking face")
@@ -124,6 +132,7 @@ def test_a_users_file(tmp_path):
         ('[[categories]]\nname = "A"\naudio = ["S"]\nfamily = "A"\n', "'A' is in its own family"),
         ('[[categories]]\nname = "A"\naudio = ["S"]\nfamily = 1\n', "family of category 'A' must be a text, found 1"),
         ('[[categories]]\nname = "A"\naudio = ["S"]\nmixed = 1\n', "mixed of category 'A' must be true or false"),
+        ('[[categories]]\nname = "A"\naudio = ["S"]\nin_time = 1\n', "in_time of category 'A' must be true or false"),
         ('[[categories]]\nname = "A"\naudio = ["@B"]\n', "names the group '@B'; there are: none"),
         ('[groups]\nB = "S"\n[[categories]]\nname = "A"\naudio = ["S"]\n', "B in [groups] must be a list of class"),
         ('[[categories]]\nname = "A"\nsound = []\n', "category 'A' has 'sound'; allowed are name, audio"),

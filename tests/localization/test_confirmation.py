@@ -1,6 +1,6 @@
 import numpy as np
 
-from avel.localization.confirmation import IN_TIME, confirmed
+from avel.localization.confirmation import confirmed
 from avel.localization.decoding import SegmentScores
 from avel.synchrony.witness import Witness
 
@@ -26,17 +26,3 @@ def test_no_category_is_confirmed_that_is_not_made_by_a_motion():
     before = scores(in_time=np.array([False, False]))
     np.testing.assert_array_equal(confirmed(before, witness(1, 1, 1)).events, before.events)
     assert confirmed(scores(), witness(1, 1, 1)).events[0, 0] == np.float32(0.1)  # a model that does not say
-
-
-def test_neither_voices_nor_steps_are_among_them():
-    assert not IN_TIME & {
-        "Speech",
-        "Male speech, man speaking",
-        "Singing",
-        "Goat",
-        "Sheep",
-        "Walk, footsteps",
-        "Engine",
-        "Music",
-    }
-    assert {"Bark", "Hammer", "Computer keyboard", "Gunshot, gunfire", "Chop"} <= IN_TIME

@@ -43,6 +43,7 @@ class Category:
         visual_like: classes of the visual tagger that count half.
         actions: classes of Kinetics, what people do; their probabilities add up.
         visual_evidence: ``"class"`` when the classes are the thing itself, ``"proxy"`` when they only stand for it.
+        in_time: its sound starts with a motion that can be seen, so that synchrony can say that it is in view.
         mixed: categories of which this is the family happen together, so that one does not stand for another.
         audio_threshold: probability in (0, 1) at which it counts as heard.
         visual_threshold: probability in (0, 1) at which it counts as seen.
@@ -61,6 +62,7 @@ class Category:
     action_threshold: float = 0.25
     actions: tuple[str, ...] = ()
     family: str = ""
+    in_time: bool = False
     mixed: bool = False
     aliases: tuple[str, ...] = ()
     visual_evidence: VisualEvidence = "class"
@@ -257,8 +259,8 @@ def _category(row: dict[str, Any], groups: Mapping[str, Sequence[str]], origin: 
                 f"{origin}: {key} of category {name!r} must be one of {', '.join(get_args(VisualEvidence))}, "
                 f"found {value!r}."
             )
-        if key == "mixed" and not isinstance(value, bool):
-            raise CategoriesError(f"{origin}: mixed of category {name!r} must be true or false, found {value!r}.")
+        if key in ("in_time", "mixed") and not isinstance(value, bool):
+            raise CategoriesError(f"{origin}: {key} of category {name!r} must be true or false, found {value!r}.")
     if not any(row.get(key) for key in _CLASS_LISTS if key != "audio_requires"):
         raise CategoriesError(f"{origin}: category {name!r} names no class in audio or visual, so nothing can find it.")
     row = {"audio": [], "visual": [], **row}

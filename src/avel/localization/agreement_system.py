@@ -16,7 +16,6 @@ from avel.errors import WeightsError
 from avel.events import Event, Segment
 from avel.features.extract import FeatureBatch
 from avel.features.jobs import Backbones
-from avel.localization.confirmation import IN_TIME
 from avel.localization.decoding import Decoding, SegmentScores, present_in, segments
 from avel.localization.naming import Naming, StepOdds
 from avel.localization.system import System
@@ -181,7 +180,7 @@ class AgreementSystem(System):
             audio=audio,
             visual=predictions["visual"],
             seen_alone=np.array([category.visual_evidence == "class" for category in self._table]),
-            in_time=np.array([category.name in IN_TIME for category in self._table]),
+            in_time=np.array([category.in_time for category in self._table]),
         )
 
     def _voices(self, predictions: SegmentArrays) -> dict[int, npt.NDArray[np.float32]]:
