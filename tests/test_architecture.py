@@ -33,6 +33,7 @@ LAYERS = (
     "localization",
     "outputs",
     "batch",
+    "web",
     "doctor",
     "cli",
 )

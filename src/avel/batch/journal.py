@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avel.documents import parse_json
+from avel.events import Event
 from avel.features.source import absolute_text
 from avel.version import __version__
 
@@ -45,6 +46,14 @@ class JournalEntry:
     status: ItemStatus
     reason: str = ""
     events: tuple[tuple[str, float, float, float, str], ...] = ()
+
+    def found(self) -> tuple[Event, ...]:
+        """The events.
+
+        Raises:
+            ValueError: if one is impossible.
+        """
+        return tuple(Event(c, s, e, p, m) for c, s, e, p, m in self.events)  # type: ignore[arg-type]
 
 
 class ResultJournal:
@@ -88,6 +97,10 @@ class ResultJournal:
                 file.write(line.encode() if self._ends_whole else f"\n{line}".encode())
             self._ends_whole = True
         self._keep(entry)
+
+    def entries(self) -> tuple[JournalEntry, ...]:
+        """What became of each video last, with any settings."""
+        return tuple(self._latest.values())
 
     def latest(self, path: str, settings: str) -> JournalEntry | None:
         """What became of a video last, with some settings."""

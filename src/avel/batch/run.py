@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from avel.batch.journal import ItemStatus, JournalEntry, ResultJournal, content_digest, settings_digest, stamp
 from avel.batch.videos import VideoItem
 from avel.data.formats.table import RESULT_COLUMNS, result_rows
-from avel.events import Event
 from avel.features.source import absolute_text
 from avel.files import write_text
 from avel.outputs.destination import Destination
@@ -195,8 +194,7 @@ class VideoBatch:
         writer.writerow(RESULT_COLUMNS)
         for item, entry in zip(self.items, self._entries(), strict=True):
             if entry is not None and entry.status == "done":
-                events = [Event(c, s, e, p, m) for c, s, e, p, m in entry.events]  # type: ignore[arg-type]
-                writer.writerows(result_rows(item.path, events))
+                writer.writerows(result_rows(item.path, entry.found()))
         path = self.destination.output / SUMMARY_FILE
         write_text(path, out.getvalue())
         return path

@@ -14,6 +14,7 @@ from avel.cli.evaluate import evaluate
 from avel.cli.localize import localize
 from avel.cli.match import match
 from avel.cli.reproduce import reproduce
+from avel.cli.serve import serve
 from avel.cli.sync import sync
 from avel.cli.train import train
 from avel.version import __version__
@@ -26,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # else what stands in brackets, such as a default, is taken for a style and not shown
 )
 app.command()(localize)
+app.command()(serve)
 app.command()(sync)
 app.command()(features.extract)
 app.command()(train)

@@ -1,0 +1,66 @@
+"""``avel serve``."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from avel.cli.console import Debug, fail, say, usage_errors
+
+
+def serve(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="VIDEO|DIR|RESULTS...",
+            help="Video files, a folder of videos, a text file (.txt) with a path a line; or a folder of results of "
+            "avel localize, or one of its JSON files. Without any, videos are uploaded in the page.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The folder for results and corrections. [default: avel-results in the folder of the videos; results "
+            "that are opened stay where they are]",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")] = 8765,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="The address to listen on, such as 0.0.0.0 for all of this machine's, so that other machines can open "
+            "the page. They need the link that is printed, which holds a token; use it on networks that you trust. "
+            "[default: 127.0.0.1, this machine alone]"
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="What finds the events: agreement, or a checkpoint that avel train wrote.")
+    ] = "agreement",
+    categories: Annotated[
+        str | None,
+        typer.Option(help="The event categories to look for: everyday, ave, or a TOML file. [default: everyday]"),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Look at results in a browser: play, correct, export; and localize more videos there.
+
+    Everything stays on this machine. Ctrl-C ends it.
+    """
+    with usage_errors():
+        try:
+            from avel.web.serve import serve as run
+        except ModuleNotFoundError as error:
+            if error.name not in ("starlette", "uvicorn", "sse_starlette"):
+                raise
+            fail("The page needs packages that are not installed. Install them with: pip install 'avel[web]'")
+        settings = {"model": model, "categories": categories}
+        run(
+            videos or [],
+            output=output,
+            host=host,
+            port=port,
+            settings=settings,
+            say=lambda line: say(escape(line)),
+        )

@@ -1,0 +1,187 @@
+"""What a user opens: some videos, where their results are, and what each is called."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from avel.batch.journal import JOURNAL_FILE, ResultJournal
+from avel.batch.videos import find_items
+from avel.features.discovery import MEDIA_SUFFIXES
+from avel.features.source import absolute_text
+from avel.outputs import FORMATS, unique_names
+
+SourceKind = Literal["folder", "results", "videos", "uploads"]
+
+RESULTS_FOLDER = "avel-results"
+"""Where the results of a folder of videos are kept, in that folder, unless a user says otherwise."""
+
+_BEGIN = re.compile(r'\s*\{\s*"video"\s*:\s*("(?:[^"\\]|\\.)*")')
+"""How a result of avel's begins."""
+_BEGIN_BYTES = 1 << 16
+_OTHER_JSON = (".partial.json", *(f".{one.suffix}" for one in FORMATS.values() if one.suffix.endswith(".json")))
+
+
+@dataclass(frozen=True)
+class CollectionItem:
+    """One video.
+
+    Attributes:
+        id: the same whenever the same file is opened; says nothing of its path.
+        path: the video, ``None`` where a result names one that is not there.
+        name: of its result in the folder of the results, without suffix.
+        shown: what people call it: the file's name.
+        folder: that it is in, below what was given; empty at the top.
+        result: its JSON file, whether it is there or not.
+    """
+
+    id: str
+    path: Path | None
+    name: str
+    shown: str
+    folder: str
+    result: Path
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a user opened.
+
+    Attributes:
+        title: what to call it.
+        source: what it is.
+        items: the videos.
+        results: folder of the results; ``None`` where each item says its own.
+        failures: why something that was given cannot be opened, by its name.
+        videos_folder: what label files name videos from, ``None`` when there is no one folder.
+        named: ids of the videos that were given by name.
+    """
+
+    title: str
+    source: SourceKind
+    items: tuple[CollectionItem, ...]
+    results: Path | None
+    failures: dict[str, str]
+    videos_folder: Path | None = None
+    named: frozenset[str] = frozenset()
+
+
+def open_collection(given: Sequence[str], output: str | None = None) -> Collection:
+    """The videos and results that some arguments name.
+
+    Args:
+        given: video files, folders of videos, lists of videos (.txt), patterns; or one folder of results of ``avel
+            localize``, or one result (.json). Nothing for a page to upload videos to.
+        output: folder for the results; `RESULTS_FOLDER` in the folder of the videos when ``None``.
+
+    Raises:
+        ValueError: if results are given together with something else.
+    """
+    if not given:
+        return Collection("Uploaded videos", "uploads", (), None if output is None else Path(output), {})
+    paths = [Path(text) for text in given]
+    has_results = [_is_result(path) or _is_results_folder(path) for path in paths]
+    if any(has_results):
+        if len(paths) > 1 or output is not None:
+            raise ValueError(
+                f"{paths[has_results.index(True)]} holds results. Give it alone and without --output: what is "
+                "corrected is kept beside the results."
+            )
+        return _of_results(paths[0])
+    folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
+    results = Path(output) if output is not None else _beside(paths) / RESULTS_FOLDER
+    items, failures = find_items(given, output=results)
+    names = unique_names(item.name for item in items)
+    found = tuple(
+        CollectionItem(
+            id=item_id(item.path),
+            path=Path(item.path),
+            name=name,
+            shown=Path(item.path).name,
+            folder=_folder(item.name),
+            result=results / f"{name}.json",
+        )
+        for item, name in zip(items, names, strict=True)
+    )
+    named = frozenset(item_id(text) for text in given if Path(text).is_file())
+    title = str(folder or (paths[0].name if len(paths) == 1 else f"{len(found)} videos"))
+    return Collection(title, "folder" if folder else "videos", found, results, failures, folder, named)
+
+
+def item_id(path: str | os.PathLike[str]) -> str:
+    """What the page calls a file."""
+    return hashlib.sha256(absolute_text(os.fspath(path)).encode()).hexdigest()[:16]
+
+
+def result_video(path: Path) -> str | None:
+    """The video that a result of avel's names; ``None`` if a file is no such result."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_BEGIN_BYTES).decode("utf-8", "replace")
+        found = _BEGIN.match(text)
+        return None if found is None else str(json.loads(found[1]))
+    except (OSError, ValueError):
+        return None
+
+
+def _is_result(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".json" and result_video(path) is not None
+
+
+def _is_results_folder(path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    if (path / JOURNAL_FILE).is_file():
+        return True
+    return not _has_videos(path) and next(_result_files(path), None) is not None
+
+
+def _has_videos(folder: Path) -> bool:
+    return any(Path(name).suffix.lower() in MEDIA_SUFFIXES for _, _, names in os.walk(folder) for name in names)
+
+
+def _result_files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(".json") and not name.endswith(_OTHER_JSON):
+                path = Path(parent, name)
+                if result_video(path) is not None:
+                    yield path
+
+
+def _of_results(given: Path) -> Collection:
+    folder = given.parent if given.is_file() else given
+    files = [given] if given.is_file() else list(_result_files(folder))
+    journal = ResultJournal(folder)
+    videos = {entry.name: Path(entry.video) for entry in journal.entries()}
+    items = []
+    for file in files:
+        name = file.relative_to(folder).as_posix().removesuffix(".json")
+        video = _find_video(result_video(file) or "", videos.get(name), folder)
+        shown = video.name if video else Path(result_video(file) or name).name
+        items.append(CollectionItem(item_id(file), video, name, shown, _folder(name), file))
+    return Collection(given.name or str(given.absolute()), "results", tuple(items), folder, {})
+
+
+def _find_video(text: str, journaled: Path | None, folder: Path) -> Path | None:
+    """The video of a result: where it was, or where the result was moved together with it."""
+    candidates = [journaled] if journaled is not None else []
+    if text and "\0" not in text:
+        candidates += [Path(text), folder / text, folder.parent / text, folder / Path(text).name]
+        candidates.append(folder.parent / Path(text).name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _folder(name: str) -> str:
+    parent = Path(name).parent.as_posix()
+    return "" if parent == "." else parent
+
+
+def _beside(paths: Sequence[Path]) -> Path:
+    first = paths[0]
+    return first if first.is_dir() else first.parent

@@ -1,0 +1,76 @@
+"""Run the server until somebody ends it."""
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import uvicorn
+
+from avel.errors import AvelError
+from avel.web.app import make_app
+from avel.web.collection import open_collection
+from avel.web.library import Library
+from avel.web.security import Access
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    given: Sequence[str],
+    *,
+    output: str | None = None,
+    host: str | None = None,
+    port: int = 8765,
+    settings: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the page until it is ended by Ctrl-C or a signal.
+
+    Args:
+        given: videos, folders or results; see `avel.web.collection.open_collection`.
+        output: folder for results.
+        host: address to listen on instead of this machine alone; a token is needed then.
+        port: to listen on; 0 for any that is free.
+        settings: of the `avel.localization.localizer.Localizer`.
+        say: called with what a user should know.
+
+    Raises:
+        AvelError: if the port is taken.
+        ValueError: if an argument is impossible.
+    """
+    collection = open_collection(given, output)
+    for reason in collection.failures.values():
+        say(reason)
+    access = access_to(host)
+    address = host or "127.0.0.1"
+    listener = _listen(address, port)
+    port = listener.getsockname()[1]
+    library = Library(collection)
+    app = make_app(library, access, settings)
+    shown = f"[{address}]" if ":" in address else address
+    say(f"http://{shown}:{port}/" + (f"?token={access.token}" if access.needs_link else ""))
+    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def access_to(host: str | None) -> Access:
+    """Who may ask, by the address that is listened on."""
+    if host is None:
+        return Access(frozenset(LOCAL))
+    everywhere = host in ("0.0.0.0", "::")
+    names = {*LOCAL, host.lower(), *((socket.gethostname().lower(), socket.getfqdn().lower()) if everywhere else ())}
+    return Access(frozenset(names), any_address=everywhere, needs_link=True)
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+    except OSError as error:
+        listener.close()
+        raise AvelError(
+            f"Cannot listen on {address}, port {port}: {error.strerror or error}. Choose another one with --port."
+        ) from error
+    return listener
