@@ -1,0 +1,73 @@
+/** Thresholds of one category: what other ones would find is shown at once, and only used when a person says so. */
+
+import { h, set, write } from "./dom.ts";
+import type { Events } from "./editing.ts";
+import type { Limit } from "./geometry.ts";
+import type { Thresholds } from "./types.ts";
+import { counted } from "./words.ts";
+
+export const LIMITS: readonly Limit[] = ["audio", "visual"];
+
+/** The localizer's thresholds for a category. */
+export function limitsOf(thresholds: Thresholds, category: string): Map<Limit, number> {
+  const found = new Map<Limit, number>();
+  for (const limit of LIMITS) {
+    const given = thresholds[limit];
+    const value = typeof given === "number" ? given : (given?.[category] ?? given?.["default"]);
+    if (typeof value === "number") found.set(limit, value);
+  }
+  return found;
+}
+
+export class ThresholdPanel {
+  readonly element: HTMLElement;
+  #title = h("h2", { id: "thresholds-title" });
+  #rows = new Map<Limit, { row: HTMLElement; input: HTMLInputElement; value: HTMLElement }>();
+  #result = h("p", { class: "soft", role: "status" });
+  #use: HTMLButtonElement;
+  #back: HTMLButtonElement;
+
+  constructor(moved: (limit: Limit, value: number) => void, use: () => void, back: () => void) {
+    this.#use = h("button", { onclick: use }, "Use these events");
+    this.#back = h("button", { class: "plain", onclick: back }, "Put back");
+    this.element = h("section", { class: "thresholds", "aria-labelledby": "thresholds-title" }, this.#title);
+    for (const limit of LIMITS) {
+      const input = h("input", { type: "range", min: 0.01, max: 0.99, step: 0.01, id: `threshold-${limit}` });
+      const value = h("output", { for: input.id });
+      input.addEventListener("input", () => moved(limit, input.valueAsNumber));
+      const word = h("label", { for: input.id }, limit === "audio" ? "Heard from" : "Seen from");
+      const row = h("div", { class: "row" }, h("i", { class: `swatch ${limit}` }), word, input, value);
+      this.#rows.set(limit, { row, input, value });
+      this.element.append(row);
+    }
+    this.element.append(this.#result, h("div", { class: "buttons" }, this.#use, this.#back));
+  }
+
+  show(
+    category: string | null,
+    limits: ReadonlyMap<Limit, number>,
+    now: number,
+    preview: Events | null,
+    changed: boolean,
+  ): void {
+    this.element.hidden = category === null || limits.size === 0;
+    if (category === null) return;
+    write(this.#title, `Thresholds of ${category}`);
+    for (const [limit, { row, input, value }] of this.#rows) {
+      const at = limits.get(limit);
+      row.hidden = at === undefined;
+      if (at === undefined) continue;
+      if (input.valueAsNumber !== at) input.value = String(at);
+      set(input, "aria-valuetext", at.toFixed(2));
+      write(value, at.toFixed(2));
+    }
+    write(
+      this.#result,
+      preview === null
+        ? "Drag a threshold to see what it would change."
+        : `${counted(preview.length, "event")} with these thresholds, now ${counted(now, "event")}.`,
+    );
+    this.#use.disabled = preview === null;
+    this.#back.disabled = !changed;
+  }
+}

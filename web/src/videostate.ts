@@ -1,0 +1,36 @@
+/** What state a video is in, in words. */
+
+import { h } from "./dom.ts";
+import type { State, VideoSummary } from "./types.ts";
+import { counted, timeLeft } from "./words.ts";
+
+export const STATE_WORDS: Readonly<Record<State, string>> = {
+  new: "New",
+  queued: "Waiting",
+  running: "Running",
+  done: "Found",
+  reviewed: "Reviewed",
+  failed: "Failed",
+};
+
+export function badge(video: VideoSummary): HTMLElement {
+  const corrected = video.corrected && video.state === "done" ? "Corrected" : STATE_WORDS[video.state];
+  return h("span", { class: `badge ${video.state}` }, corrected);
+}
+
+export function stateText(video: VideoSummary): string {
+  switch (video.state) {
+    case "new":
+      return "Nothing has been looked for in this video yet.";
+    case "queued":
+      return "Waits for its turn.";
+    case "running": {
+      const share = video.progress === null ? "Starting" : `${Math.floor(video.progress * 100)} %`;
+      return video.seconds_left === null ? `${share} …` : `${share}, ${timeLeft(video.seconds_left)}`;
+    }
+    case "failed":
+      return video.reason ?? "The video could not be read.";
+    default:
+      return video.event_count === 0 ? "No events" : counted(video.event_count, "event");
+  }
+}
