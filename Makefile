@@ -10,13 +10,17 @@ INSTALLED = $(VENV)/.installed
 # Weights that the tests use; a test whose weights are not available is skipped and says so.
 TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender yamnet vgg19
 
-.PHONY: demo test check docs format constraints clean
+.PHONY: demo test check docs format constraints web clean
+
+# What builds and checks the page of avel serve. Nobody else needs node: the built page is part of the package.
+WEB_TOOLS = web/node_modules/.package-lock.json
 
 demo: $(INSTALLED)
 	$(BIN)/avel localize examples/hello.ogv -o demo/report.html
 
 test: $(INSTALLED)
 	-$(BIN)/avel weights fetch $(TEST_WEIGHTS)
+	-@command -v npm > /dev/null && $(MAKE) --no-print-directory $(WEB_TOOLS)
 	$(BIN)/pytest -n auto --dist loadfile
 
 # The tutorials run while the site is built; then site/index.html can be opened from the disk.
@@ -36,8 +40,14 @@ format: $(INSTALLED)
 constraints: $(INSTALLED)
 	$(BIN)/pip freeze --exclude-editable --exclude avel | sed 's/+cpu$$//' > constraints.txt
 
+web: $(WEB_TOOLS)
+	cd web && npm run --silent types && npm run --silent build
+
+$(WEB_TOOLS): web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json
+
 clean:
-	rm -rf $(VENV) demo site
+	rm -rf $(VENV) demo site web/node_modules web/build
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

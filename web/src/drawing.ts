@@ -1,7 +1,7 @@
 /** Paints the timeline on a canvas. Units are CSS pixels; only what is in view is painted. */
 
 import type { Events } from "./editing.ts";
-import { BAND, bandTop, curve, scoreY, type Box, type Geometry, type LaneBox, type Limit } from "./geometry.ts";
+import { BAND, bandTop, scoreY, steps, type Box, type Geometry, type LaneBox, type Limit, type Step } from "./geometry.ts";
 import type { EventSpan, Modality, Scores, SegmentSpan } from "./types.ts";
 import { endOf, ticks, toX, type Viewport } from "./viewport.ts";
 import type { Waveform } from "./waveform.ts";
@@ -289,46 +289,47 @@ export class Painter {
     context.clip();
     for (const { values, color, dash, width, filled } of lines) {
       if (values === null) continue;
-      const points = curve(values, scores.start_seconds, scores.segment_seconds, view);
+      const found = steps(values, scores.start_seconds, scores.segment_seconds, view);
       context.strokeStyle = context.fillStyle = color;
       context.lineWidth = width;
       context.setLineDash(dash);
+      context.beginPath();
+      for (const run of runs(found)) {
+        if (filled) context.moveTo(run[0]!.from, box.top + box.height);
+        else context.moveTo(run[0]!.from, scoreY(box, run[0]!.value));
+        for (const { from, to, value } of run) {
+          context.lineTo(from, scoreY(box, value));
+          context.lineTo(to, scoreY(box, value));
+        }
+        if (filled) context.lineTo(run[run.length - 1]!.to, box.top + box.height);
+      }
       if (filled) {
         context.globalAlpha = 0.22;
-        for (const run of runs(points)) {
-          context.beginPath();
-          context.moveTo(run[0]!.x, box.top + box.height);
-          for (const { x, value } of run) context.lineTo(x, scoreY(box, value));
-          context.lineTo(run[run.length - 1]!.x, box.top + box.height);
-          context.fill();
-        }
+        context.fill();
         context.globalAlpha = 1;
       } else {
-        context.beginPath();
-        for (const run of runs(points)) {
-          run.forEach(({ x, value }, n) =>
-            n === 0 ? context.moveTo(x, scoreY(box, value)) : context.lineTo(x, scoreY(box, value)),
-          );
-        }
         context.stroke();
       }
     }
     context.restore();
-    for (const [limit, value] of scene.limits.get(lane.category) ?? []) this.#limit(view, box, limit, value);
+    const limits = [...(scene.limits.get(lane.category) ?? [])];
+    context.lineWidth = 1.5;
+    context.setLineDash([2, 3]);
+    for (const [limit, value] of limits) {
+      context.strokeStyle = limit === "audio" ? theme.heard : theme.seen;
+      context.beginPath();
+      context.moveTo(0, scoreY(box, value));
+      context.lineTo(view.width, scoreY(box, value));
+      context.stroke();
+    }
+    context.setLineDash([]);
+    for (const [limit, value] of limits) this.#limit(view, box, limit, value);
   }
 
   #limit(view: Viewport, box: Box, limit: Limit, value: number): void {
     const { context, theme } = this;
-    const color = limit === "audio" ? theme.heard : theme.seen;
     const y = scoreY(box, value);
-    context.strokeStyle = context.fillStyle = color;
-    context.lineWidth = 1.5;
-    context.setLineDash([2, 3]);
-    context.beginPath();
-    context.moveTo(0, y);
-    context.lineTo(view.width, y);
-    context.stroke();
-    context.setLineDash([]);
+    context.strokeStyle = limit === "audio" ? theme.heard : theme.seen;
     const text = `${limit === "audio" ? "heard" : "seen"} ≥ ${value.toFixed(2)}`;
     context.font = `600 10.5px ${theme.font}`;
     const width = context.measureText(text).width + 10;
@@ -344,7 +345,7 @@ export class Painter {
     context.fillText(text, x + 5, top + 8.5);
   }
 
-  /** Solid is heard and seen; lines to one side are heard only, to the other seen only, as in avel's reports. */
+  /** Solid is heard and seen; rising lines are heard only, falling ones seen only, as in avel's reports. */
   #pattern(name: Modality | "void"): CanvasPattern | string {
     const { theme } = this;
     if (name === "audio-visual") return theme.both;
@@ -364,7 +365,7 @@ export class Painter {
     context.lineCap = "square";
     context.beginPath();
     for (const shift of [-side, 0, side]) {
-      const rising = name === "visual";
+      const rising = name === "audio";
       context.moveTo(shift, rising ? side : 0);
       context.lineTo(shift + side, rising ? 0 : side);
     }
@@ -376,18 +377,16 @@ export class Painter {
   }
 }
 
-function runs(points: { x: number; value: number }[]): { x: number; value: number }[][] {
-  const found: { x: number; value: number }[][] = [];
-  let run: { x: number; value: number }[] = [];
-  for (const point of points) {
-    if (!Number.isNaN(point.value)) run.push(point);
-    else if (run.length > 0) {
-      found.push(run);
-      run = [];
-    }
+/** Steps without a gap between them. */
+function runs(found: readonly Step[]): Step[][] {
+  const all: Step[][] = [];
+  let end = Number.NaN;
+  for (const step of found) {
+    if (Math.abs(step.from - end) < 0.5) all[all.length - 1]!.push(step);
+    else all.push([step]);
+    end = step.to;
   }
-  if (run.length > 0) found.push(run);
-  return found;
+  return all;
 }
 
 function rounded(

@@ -38,7 +38,7 @@ export interface Shown {
 export const BAND = 24;
 const ROW_GAP = 3;
 const PADDING = 6;
-const CURVES = 64;
+const CURVES = 54;
 const GAP = 6;
 
 export function geometry(lanes: readonly string[], events: Events, shown: Shown): Geometry {
@@ -130,28 +130,35 @@ export function hit(
   return { kind: "lane", category: lane.category };
 }
 
-/** The greatest value of each column of pixels, NaN where there is none: a curve at any zoom in as many points. */
-export function curve(
+/** A score over the pixels `[from, to)`. */
+export interface Step {
+  readonly from: number;
+  readonly to: number;
+  readonly value: number;
+}
+
+/** Scores as steps, one a segment; where segments are narrower than a pixel, the greatest of each pixel. */
+export function steps(
   values: readonly (number | null)[],
   starts: readonly number[],
   segmentSeconds: number,
   view: Viewport,
-): { x: number; value: number }[] {
-  const secondsPerPixel = 1 / view.pixelsPerSecond;
-  const found: { x: number; value: number }[] = [];
-  let n = firstFrom(starts, view.start - 2 * segmentSeconds);
-  const last = view.start + view.width * secondsPerPixel + 2 * segmentSeconds;
-  let column = Number.NEGATIVE_INFINITY;
-  for (; n < values.length && starts[n]! <= last; n += 1) {
-    const x = toX(view, starts[n]! + segmentSeconds / 2);
-    const value = values[n] ?? Number.NaN;
-    const before = found[found.length - 1];
-    if (before !== undefined && Math.floor(x) === column && !Number.isNaN(value) && !Number.isNaN(before.value)) {
-      if (value > before.value) found[found.length - 1] = { x: before.x, value };
-      continue;
+): Step[] {
+  const found: Step[] = [];
+  const last = view.start + view.width / view.pixelsPerSecond;
+  let held: { from: number; to: number; value: number } | null = null;
+  for (let n = firstFrom(starts, view.start - segmentSeconds); n < values.length && starts[n]! <= last; n += 1) {
+    const value = values[n];
+    if (value === null || value === undefined) continue;
+    const from = toX(view, starts[n]!);
+    const to = toX(view, Math.min(starts[n]! + segmentSeconds, view.duration));
+    if (held !== null && to - held.from < 1) {
+      held.to = to;
+      held.value = Math.max(held.value, value);
+    } else {
+      held = { from, to, value };
+      found.push(held);
     }
-    column = Math.floor(x);
-    found.push({ x, value });
   }
   return found;
 }

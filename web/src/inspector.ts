@@ -38,8 +38,8 @@ export class Inspector {
       this.#ends.set(side, input);
       fields.push(field(side === "start" ? "Start (s)" : "End (s)", input));
     }
-    const button = (action: Action, text: string, key: string): HTMLButtonElement => {
-      const made = h("button", { onclick: () => told.act(action), title: `Key: ${key}` }, text);
+    const button = (action: Action, text: string, help: string): HTMLButtonElement => {
+      const made = h("button", { class: "small", onclick: () => told.act(action), title: help }, text);
       this.#buttons.set(action, made);
       return made;
     };
@@ -50,11 +50,11 @@ export class Inspector {
       h(
         "div",
         { class: "buttons" },
-        button("set-start", "Start here", "["),
-        button("set-end", "End here", "]"),
-        button("split", "Split here", "S"),
-        button("merge", "Merge with next", "M"),
-        button("delete", "Delete", "Delete"),
+        button("set-start", "Start here", "The event starts where the video stands. Key: ["),
+        button("set-end", "End here", "The event ends where the video stands. Key: ]"),
+        button("split", "Split", "Cut in two where the video stands. Key: S"),
+        button("merge", "Merge", "Join with the next event of this category. Key: M"),
+        button("delete", "Delete", "Key: Delete"),
       ),
     );
     this.element = h("section", { class: "inspector", "aria-labelledby": "event-title" }, this.#title, this.#hint, this.#form);

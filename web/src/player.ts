@@ -44,6 +44,7 @@ export class Player {
   open(media: Media): void {
     this.element.classList.toggle("soundonly", !media.has_picture);
     this.element.classList.toggle("silent", media.kind === "preparing" || media.kind === "unplayable");
+    if (media.width && media.height) this.element.style.setProperty("--shape", `${media.width} / ${media.height}`);
     this.say(media.note ?? "");
     if (media.kind === "original" || media.kind === "proxy") set(this.video, "src", media.url);
     else this.video.removeAttribute("src");

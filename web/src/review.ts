@@ -119,7 +119,10 @@ export class ReviewView {
       this.#showState(detail.video, detail.media);
       return;
     }
-    this.#parts = new Parts(this.api, this.id, detail, (review) => this.#head.review(review));
+    this.#parts = new Parts(this.api, this.id, detail, {
+      reviewed: (corrections) => this.#head.review(corrections),
+      saving: (word) => this.#head.saving(word),
+    });
     this.#body.replaceChildren(this.#parts.element);
     this.#parts.start();
     this.#whenPlayable(detail.media);
@@ -206,6 +209,7 @@ class Head {
   readonly element: HTMLElement;
   #title = h("h1");
   #badge = h("span");
+  #saving = h("p", { class: "saving", role: "status" });
   #undo: HTMLButtonElement;
   #redo: HTMLButtonElement;
   #reviewed: HTMLButtonElement;
@@ -226,6 +230,7 @@ class Head {
       h("a", { class: "back", href: "/", "data-link": true, "aria-label": "All videos" }, "←"),
       this.#title,
       this.#badge,
+      this.#saving,
       h(
         "div",
         { class: "tools" },
@@ -246,6 +251,10 @@ class Head {
     const now = badge(video);
     this.#badge.replaceWith(now);
     this.#badge = now;
+  }
+
+  saving(word: string): void {
+    write(this.#saving, word);
   }
 
   review(corrections: Corrections | null): void {
@@ -285,7 +294,6 @@ class Parts {
   #mark: number | null = null;
   #categories: readonly string[];
   #time = h("span", { class: "clock" });
-  #state = h("p", { class: "saving", role: "status" });
   #play: HTMLButtonElement;
   #loop: HTMLButtonElement;
   #speed: HTMLSelectElement;
@@ -296,7 +304,7 @@ class Parts {
     private readonly api: Api,
     private readonly id: string,
     private readonly detail: VideoDetail,
-    private readonly reviewed: (corrections: Corrections) => void,
+    private readonly told: { reviewed(corrections: Corrections): void; saving(word: string): void },
   ) {
     this.#grid = { segment_seconds: detail.segment_seconds, duration_seconds: detail.duration_seconds };
     this.#lanes = [...new Set(byStart(detail.events).map(({ category }) => category))];
@@ -594,11 +602,12 @@ class Parts {
       "div",
       { class: "parts-of-review" },
       h("div", { class: "screen" }, this.player.element, controls),
-      h("div", { class: "side" }, this.#state, warnings, this.#list.element, this.#inspector.element, this.#panel.element),
+      h("div", { class: "side" }, warnings, this.#list.element, this.#inspector.element),
       h(
         "section",
         { class: "timelinepart", "aria-label": "Timeline" },
         tools,
+        this.#panel.element,
         this.#timeline.element,
         legend,
       ),
@@ -665,7 +674,7 @@ class Parts {
     }
     if (this.player.looping) this.player.loop(selected && { start: selected.start_seconds, end: selected.end_seconds });
     set(this.#loop, "aria-pressed", this.player.looping ? "true" : "false");
-    this.reviewed(corrections);
+    this.told.reviewed(corrections);
   }
 
   #can(selected: editing.Events[number] | null): Set<Action> {
@@ -681,28 +690,28 @@ class Parts {
   #happened(happening: Happening): void {
     switch (happening.kind) {
       case "changed":
-        write(this.#state, "Saving …");
+        this.told.saving("Saving …");
         break;
       case "saved":
-        write(this.#state, this.corrections.unsaved ? "Saving …" : this.corrections.review.corrected ? "All changes are saved." : "");
+        this.told.saving(this.corrections.unsaved ? "Saving …" : this.corrections.review.corrected ? "All changes are saved." : "");
         break;
       case "waiting":
-        write(this.#state, "Not saved yet: avel does not answer. It is tried again; keep this page open.");
+        this.told.saving("Not saved yet: avel does not answer. It is tried again; keep this page open.");
         break;
       case "elsewhere":
-        write(this.#state, "");
+        this.told.saving("");
         notify("This video was changed in another window. Its present state is shown here.");
         break;
       case "undone":
-        write(this.#state, "All changes are saved.");
+        this.told.saving("All changes are saved.");
         announce(`Undone: ${happening.label}.`);
         break;
       case "redone":
-        write(this.#state, "All changes are saved.");
+        this.told.saving("All changes are saved.");
         announce(`Redone: ${happening.label}.`);
         break;
       case "refused":
-        write(this.#state, "");
+        this.told.saving("");
         notify(`Not saved. ${happening.message}`, "error");
         break;
     }

@@ -28,19 +28,19 @@ export class ThresholdPanel {
   #back: HTMLButtonElement;
 
   constructor(moved: (limit: Limit, value: number) => void, use: () => void, back: () => void) {
-    this.#use = h("button", { onclick: use }, "Use these events");
-    this.#back = h("button", { class: "plain", onclick: back }, "Put back");
+    this.#use = h("button", { class: "small", onclick: use, title: "Put the events that these thresholds give in place of those that are there" }, "Use");
+    this.#back = h("button", { class: "small", onclick: back, title: "The thresholds as they were" }, "Put back");
     this.element = h("section", { class: "thresholds", "aria-labelledby": "thresholds-title" }, this.#title);
     for (const limit of LIMITS) {
       const input = h("input", { type: "range", min: 0.01, max: 0.99, step: 0.01, id: `threshold-${limit}` });
       const value = h("output", { for: input.id });
       input.addEventListener("input", () => moved(limit, input.valueAsNumber));
-      const word = h("label", { for: input.id }, limit === "audio" ? "Heard from" : "Seen from");
+      const word = h("label", { for: input.id }, limit === "audio" ? "heard from" : "seen from");
       const row = h("div", { class: "row" }, h("i", { class: `swatch ${limit}` }), word, input, value);
       this.#rows.set(limit, { row, input, value });
       this.element.append(row);
     }
-    this.element.append(this.#result, h("div", { class: "buttons" }, this.#use, this.#back));
+    this.element.append(this.#result, this.#use, this.#back);
   }
 
   show(
@@ -52,7 +52,7 @@ export class ThresholdPanel {
   ): void {
     this.element.hidden = category === null || limits.size === 0;
     if (category === null) return;
-    write(this.#title, `Thresholds of ${category}`);
+    write(this.#title, `${category} counts as`);
     for (const [limit, { row, input, value }] of this.#rows) {
       const at = limits.get(limit);
       row.hidden = at === undefined;
@@ -64,8 +64,8 @@ export class ThresholdPanel {
     write(
       this.#result,
       preview === null
-        ? "Drag a threshold to see what it would change."
-        : `${counted(preview.length, "event")} with these thresholds, now ${counted(now, "event")}.`,
+        ? "Move one to see what it would change."
+        : `${counted(preview.length, "event")} instead of ${now.toLocaleString("en")}`,
     );
     this.#use.disabled = preview === null;
     this.#back.disabled = !changed;

@@ -8,7 +8,7 @@ export const STATE_WORDS: Readonly<Record<State, string>> = {
   new: "New",
   queued: "Waiting",
   running: "Running",
-  done: "Found",
+  done: "Done",
   reviewed: "Reviewed",
   failed: "Failed",
 };
