@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from avel.errors import OutputError
+from avel.errors import MediaError, OutputError
 from avel.media.reader import MediaReader
 from avel.media.types import PictureFormat
 from avel.outputs import write
@@ -124,7 +124,7 @@ def test_a_file_whose_pictures_cannot_be_decoded(event_clips, make, tmp_path):
         for position, size in spans:
             file.seek(position)
             file.write(b"\xff" * size)
-    with pytest.raises(OutputError, match=r"broken.mp4: no picture of it can be decoded"):
+    with pytest.raises(MediaError, match=r"broken.mp4: no picture of it can be decoded"):
         write(make(broken, 6.0), tmp_path / "a.mp4")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.mp4"]
 

@@ -3,13 +3,14 @@
 import pytest
 from hand_made_results import make_result
 from starlette.testclient import TestClient
-from tiny_clips import make_clip
 
 from avel.outputs import write_all
+from avel.testing.tone_and_flash import make_clip
 from avel.web.app import make_app
 from avel.web.collection import open_collection
-from avel.web.library import Library
 from avel.web.serve import access_to
+from avel.web.services import Services
+from avel.web.worker import WorkerPool
 
 HOST = "http://127.0.0.1:8765"
 
@@ -17,8 +18,8 @@ HOST = "http://127.0.0.1:8765"
 class Page:
     """A browser that has opened the page."""
 
-    def __init__(self, client, library):
-        self.client, self.library = client, library
+    def __init__(self, client, services):
+        self.client, self.services = client, services
         assert client.get("/").status_code == 200
         self.token = client.get("/api/session").json()["token"]
 
@@ -38,7 +39,7 @@ def small_clips(tmp_path_factory):
     """Two clips of three seconds, of which nothing has been found out."""
     folder = tmp_path_factory.mktemp("page")
     for number, name in enumerate(["dog.mp4", "goat.mp4"]):
-        make_clip(folder / name, (200 * number, 90, 128), hertz=300 + 500 * number, seconds=3)
+        make_clip(folder / name, 3.0, events=[(0.5 + number / 2, 1.5)], tone_hertz=400 + 100 * number)
     return folder
 
 
@@ -55,17 +56,26 @@ def results(small_clips, tmp_path):
     return folder
 
 
+@pytest.fixture(scope="session")
+def pool():
+    """Processes that draw, for all tests."""
+    readers = WorkerPool(1)
+    yield readers
+    readers.close()
+
+
 @pytest.fixture
-def open_page():
+def open_page(pool, tmp_path):
     """Open a page of some videos or results."""
     opened = []
 
-    def open_one(*given, output=None, settings=None):
-        library = Library(open_collection([str(one) for one in given], output and str(output)))
-        client = TestClient(make_app(library, access_to(None), settings), HOST)
+    def open_one(*given, output=None, **more):
+        collection = open_collection([str(one) for one in given], output and str(output))
+        services = Services(collection, tmp_path / "cache", pool=pool, **more)
+        client = TestClient(make_app(services, access_to(None)), HOST)
         client.__enter__()
         opened.append(client)
-        return Page(client, library)
+        return Page(client, services)
 
     yield open_one
     for client in opened:

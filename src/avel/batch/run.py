@@ -5,15 +5,19 @@ import io
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avel.batch.journal import ItemStatus, JournalEntry, ResultJournal, content_digest, settings_digest, stamp
 from avel.batch.videos import VideoItem
+from avel.data.corrections import read_corrections
 from avel.data.formats.table import RESULT_COLUMNS, result_rows
+from avel.errors import AnnotationsError
 from avel.features.source import absolute_text
 from avel.files import write_text
+from avel.localization.model_choice import DEFAULT_MODEL
+from avel.localization.selection import Selection
 from avel.outputs.destination import Destination
 
 if TYPE_CHECKING:
@@ -21,6 +25,21 @@ if TYPE_CHECKING:
     from avel.localization.localizer import Localizer
 
 SUMMARY_FILE = "summary.csv"
+
+
+def default_settings() -> dict[str, Any]:
+    """Settings of a `avel.localization.localizer.Localizer` as they are unless a user says otherwise."""
+    return {
+        "model": DEFAULT_MODEL,
+        "categories": None,
+        "refine": None,
+        "selection": Selection(),
+        "segment_seconds": None,
+        "precision": None,
+        "device": "auto",
+        "audio_tagger": None,
+        "audio_track": None,
+    }
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,8 @@ class VideoBatch:
         force: do again what has been done, and what is quarantined.
         todo: positions of the videos that are to be done; `plan` finds them.
         before: entries of those that are not, by position.
+        corrected: entries of those that a person has corrected or reviewed, by position; they are left as they are,
+            whatever is forced.
     """
 
     items: Sequence[VideoItem]
@@ -67,6 +88,7 @@ class VideoBatch:
     force: bool = False
     todo: list[int] = field(default_factory=list)
     before: dict[int, JournalEntry] = field(default_factory=dict)
+    corrected: dict[int, JournalEntry] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         folder = self.destination.output if self.destination.kind == "folder" else None
@@ -77,6 +99,9 @@ class VideoBatch:
         """Find out what is to be done; nothing is loaded for that."""
         for index, item in enumerate(self.items):
             entry = None
+            if self.destination.is_corrected(index):
+                self.corrected[index] = self._corrected_entry(index)
+                continue
             if self.journal is not None and not self.force:
                 name, files = self.destination.names[index], self.destination.paths(index)
                 entry = self.journal.quarantined(item.path, self._digest)
@@ -174,11 +199,11 @@ class VideoBatch:
         done, failures, events = 0, {}, Counter[str]()
         for index, entry in enumerate(self._entries()):
             if entry is not None and entry.status == "done":
-                done += index not in self.before
+                done += index not in self.before and index not in self.corrected
                 events.update(event[0] for event in entry.events)
             else:
                 failures[self.items[index].shown] = "it was not reached" if entry is None else entry.reason
-        skipped = sum(entry.status == "done" for entry in self.before.values())
+        skipped = sum(entry.status == "done" for entry in (*self.before.values(), *self.corrected.values()))
         return BatchSummary(done, skipped, failures, events)
 
     def write_summary(self) -> Path | None:
@@ -202,9 +227,22 @@ class VideoBatch:
     def _entries(self) -> list[JournalEntry | None]:
         assert self.journal is not None
         return [
-            self.before.get(index) or self.journal.latest(item.path, self._digest)
+            self.corrected.get(index) or self.before.get(index) or self.journal.latest(item.path, self._digest)
             for index, item in enumerate(self.items)
         ]
+
+    def _corrected_entry(self, index: int) -> JournalEntry:
+        path = self.destination.corrections_path(index)
+        assert path is not None
+        entry = JournalEntry(*self._of(index), "", self._digest, self.destination.names[index], "done")
+        try:
+            read = read_corrections(path)
+        except AnnotationsError as error:
+            return replace(entry, status="failed", reason=str(error))
+        events = () if read is None else read.events
+        return replace(
+            entry, events=tuple((e.category, e.start_seconds, e.end_seconds, e.score, e.modality) for e in events)
+        )
 
     def _of(self, index: int) -> tuple[str, tuple[int, ...]]:
         path = self.items[index].path

@@ -277,6 +277,11 @@ def _localize(batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | No
     batch.plan()
     if batch.before:
         say(f"{len(batch.before)} of {len(batch.items)} videos were done before; --force does them again.")
+    if batch.corrected:
+        say(
+            f"{len(batch.corrected)} of {len(batch.items)} videos were corrected or reviewed by a person (avel serve) "
+            "and are left as they are."
+        )
     work = _Work(batch, header)
     code = 1 if unreadable else 0
     if batch.todo and cluster is not None:

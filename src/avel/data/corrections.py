@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from avel.data.annotations import Annotation
 from avel.documents import control_characters, parse_json
 from avel.errors import AnnotationsError
 from avel.events import BACKGROUND, MODALITIES, Event, Localization, Modality, by_start
@@ -265,16 +264,6 @@ class Corrections:
             return result
         model = {**result.model, "corrected": {"revision": self.revision, "reviewed": self.reviewed}}
         return replace(result, events=by_start(e.as_event() for e in self.events), model=model)
-
-    def annotations(self, video: str) -> tuple[Annotation, ...]:
-        """These events as labels.
-
-        Args:
-            video: what the labels call it.
-        """
-        return tuple(
-            Annotation(video, e.start_seconds, e.end_seconds, e.category, modality=e.modality) for e in self.events
-        )
 
     def _check(self, revision: int | None) -> None:
         """See that nobody has changed the events meanwhile, in this process or another."""

@@ -52,6 +52,8 @@ class Format:
         text: gives the result as text, where nothing but the result is needed.
         needs_attention: shows where in the picture, which only some models say.
         timeline_text: the same as text that counts frames, of which there are so many a second.
+        title: in words.
+        is_one_file: writes nothing beside its file.
     """
 
     suffix: str
@@ -59,10 +61,12 @@ class Format:
     text: Callable[[Localization], str] | None = None
     needs_attention: bool = False
     timeline_text: Callable[[Localization, float], str] | None = None
+    title: str = ""
+    is_one_file: bool = True
 
 
-def _text(suffix: str, text: Callable[[Localization], str]) -> Format:
-    return Format(suffix, lambda result, path, _: write_text(path, text(result)), text)
+def _text(suffix: str, text: Callable[[Localization], str], title: str) -> Format:
+    return Format(suffix, lambda result, path, _: write_text(path, text(result)), text, title=title)
 
 
 def _json(result: Localization) -> str:
@@ -121,29 +125,29 @@ def _coco(result: Localization, path: Path, _: Gather) -> None:
 
 
 FORMATS: Mapping[str, Format] = {
-    "json": _text("json", _json),
-    "csv": _text("csv", table.text),
-    "srt": _text("srt", subtitles.srt_text),
-    "vtt": _text("vtt", subtitles.vtt_text),
-    "elan": Format("eaf", _elan, elan.text),
-    "audacity": _text("txt", audacity.text),
+    "json": _text("json", _json, "JSON, with all scores"),
+    "csv": _text("csv", table.text, "CSV table"),
+    "srt": _text("srt", subtitles.srt_text, "SubRip subtitles"),
+    "vtt": _text("vtt", subtitles.vtt_text, "WebVTT subtitles"),
+    "elan": Format("eaf", _elan, elan.text, title="ELAN document"),
+    "audacity": _text("txt", audacity.text, "Audacity label track"),
     "label-studio": replace(
-        _text("label-studio.json", label_studio.text),
+        _text("label-studio.json", label_studio.text, "Label Studio predictions"),
         timeline_text=lambda result, rate: label_studio.text(result, frames_per_second=rate),
     ),
-    "coco": Format("coco.json", _coco, needs_attention=True),
-    "csv-clock": _text("clock.csv", table.clock_text),
-    "jsonl": _text("jsonl", events_json.lines_text),
-    "textgrid": _text("TextGrid", textgrid.text),
-    "raven": _text("selections.txt", raven.text),
-    "youtube": _text("chapters.txt", chapters.youtube_text),
-    "azure": _text("azure.json", events_json.azure_text),
-    "otio": Format("otio", _editing("otio_json")),
-    "fcpxml": Format("fcp.xml", _editing("fcp_xml")),
-    "edl": Format("edl", _editing("cmx_3600")),
-    "html": Format("html", _html),
-    "png": Format("png", _png),
-    "mp4": Format("mp4", _mp4),
+    "coco": Format("coco.json", _coco, needs_attention=True, title="COCO boxes with their frames", is_one_file=False),
+    "csv-clock": _text("clock.csv", table.clock_text, "CSV table with clock times"),
+    "jsonl": _text("jsonl", events_json.lines_text, "JSON lines, an event each"),
+    "textgrid": _text("TextGrid", textgrid.text, "Praat TextGrid"),
+    "raven": _text("selections.txt", raven.text, "Raven selection table"),
+    "youtube": _text("chapters.txt", chapters.youtube_text, "YouTube chapters"),
+    "azure": _text("azure.json", events_json.azure_text, "JSON as of Azure Video Indexer"),
+    "otio": Format("otio", _editing("otio_json"), title="OpenTimelineIO"),
+    "fcpxml": Format("fcp.xml", _editing("fcp_xml"), title="Final Cut Pro 7 XML"),
+    "edl": Format("edl", _editing("cmx_3600"), title="Edit decision list (CMX 3600)"),
+    "html": Format("html", _html, title="Web page"),
+    "png": Format("png", _png, title="Picture"),
+    "mp4": Format("mp4", _mp4, title="Video with the events in it"),
 }
 """What a result can be written as, by name."""
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from avel.data.corrections import CORRECTIONS_SUFFIX
+from avel.errors import OutputError
 from avel.events import Localization
 from avel.outputs import FORMATS, TEXT_FORMATS, format_of, unique_names, write, write_all
 
@@ -84,6 +86,22 @@ class Destination:
             return [self.output]
         return [self.output / f"{self.names[index]}.{FORMATS[name].suffix}" for name in self.formats]
 
+    def corrections_path(self, index: int) -> Path | None:
+        """Where what a person makes of the result of a video is kept; ``None`` when results go to standard output."""
+        if self.output is None:
+            return None
+        if self.kind == "file":
+            ending = f".{FORMATS[self.formats[0]].suffix}"
+            name = self.output.name
+            stem = name[: -len(ending)] if name.lower().endswith(ending.lower()) else self.output.stem
+            return self.output.with_name(stem + CORRECTIONS_SUFFIX)
+        return self.output / f"{self.names[index]}{CORRECTIONS_SUFFIX}"
+
+    def is_corrected(self, index: int) -> bool:
+        """Whether a person has corrected or reviewed the result of a video, so that it is not to be overwritten."""
+        path = self.corrections_path(index)
+        return path is not None and path.is_file()
+
     def save(self, result: Localization, index: int, *, is_whole: bool = True) -> list[Path]:
         """Write the files of a result, and remove the partial one.
 
@@ -97,9 +115,15 @@ class Destination:
             The files; none when results go to standard output.
 
         Raises:
-            OutputError: if a file cannot be written, or a format cannot show this result.
+            OutputError: if a file cannot be written, a format cannot show this result, or a person has corrected the
+                result that is there.
             MediaError: if a format needs the video and it is no longer there.
         """
+        if self.is_corrected(index):
+            raise OutputError(
+                f"{result.video}: a person has corrected or reviewed its result, which is left as it is. To begin "
+                f"anew, move {self.corrections_path(index)} away."
+            )
         partial = self.partial_path(index)
         if partial is None or self.output is None:
             return []

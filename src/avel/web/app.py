@@ -1,52 +1,60 @@
-"""What the page asks for, by its address; see docs/howto/review.md."""
+"""What the page asks for, by its address; docs/howto/review.md tells of it."""
 
-import asyncio
-import json
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from avel.data.corrections import Corrections, RevisionError
-from avel.errors import AvelError
-from avel.events import Localization
-from avel.outputs import FORMATS
+from avel.data.formats.table import labels_text
+from avel.documents import DocumentError, parse_json
+from avel.errors import AvelError, unexpected
+from avel.events import Event, Localization
+from avel.localization.rethreshold import THRESHOLD, events_at
+from avel.outputs import FORMATS, render
+from avel.outputs.timeline import tells_modalities
 from avel.version import __version__
 from avel.web import views
-from avel.web.library import ORDERS, STATES, Library, NoResultError, UnknownVideoError, media_path
+from avel.web.jobs import JobError
+from avel.web.library import ORDERS, STATES, NoResultError, UnknownVideoError, media_path
 from avel.web.security import Access, Guard
+from avel.web.services import Services
+from avel.web.uploads import UploadError
+from avel.web.worker import WorkerStoppedError
 
 STATIC = Path(__file__).parent / "static"
 MAX_JSON_BYTES = 8 << 20
 MAX_LISTED = 1000
 MAX_STRIP = 200
 MAX_PER_SECOND = 200
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+KEPT = {"Cache-Control": "private, max-age=600"}
+"""Of what browsers may keep for a while: videos, so that seeking does not fetch them again, and drawings of them."""
 
 
 @dataclass(frozen=True)
 class ReviewView:
     """What the page knows of the corrections of a video."""
 
-    revision: int
-    reviewed: bool
-    can_undo: bool
-    can_redo: bool
-    undo_label: str | None
-    redo_label: str | None
-    corrected: bool
+    revision: int = 0
+    reviewed: bool = False
+    can_undo: bool = False
+    can_redo: bool = False
+    undo_label: str | None = None
+    redo_label: str | None = None
+    corrected: bool = False
 
     @classmethod
     def of(cls, corrections: Corrections) -> "ReviewView":
@@ -63,32 +71,18 @@ class ReviewView:
         )
 
 
-class Pages:
+class Endpoints:
     """Answers what the page asks for.
 
     Args:
-        library: the videos.
-        settings: of the localizer.
+        services: what stands behind it.
+        token: that changes need.
     """
 
-    def __init__(self, library: Library, settings: Mapping[str, Any]) -> None:
-        self.library = library
-        self.settings = settings
-        self.access: Access
-        self._listeners: set[asyncio.Queue[tuple[str, dict[str, Any]]]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        library.changed = lambda summary: self.tell("video", summary)
-
-    def tell(self, event: str, data: dict[str, Any]) -> None:
-        """Tell every open page of a change; from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, event, data)
-
-    def _tell(self, event: str, data: dict[str, Any]) -> None:
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait((event, data))
+    def __init__(self, services: Services, token: str) -> None:
+        self.services = services
+        self.library = services.library
+        self.token = token
 
     def routes(self) -> list[Route | Mount]:
         """What is answered under which address."""
@@ -98,16 +92,22 @@ class Pages:
             Route("/video/{id}", self.page),
             Mount("/static", StaticFiles(directory=STATIC)),
             Route("/api/session", self.session),
-            Route("/api/videos", self.videos),
+            Route("/api/stream", self.stream),
             Route("/api/next", self.next_video),
             Route("/api/labels", self.labels),
-            Route("/api/stream", self.stream),
+            Route("/api/run", self.run_all, methods=["POST"]),
+            Route("/api/videos", self.videos),
+            Route("/api/videos", self.upload, methods=["POST"]),
             Route(video, self.one),
+            Route(f"{video}/run", self.run, methods=["POST"]),
+            Route(f"{video}/cancel", self.cancel, methods=["POST"]),
             Route(f"{video}/scores", self.scores),
+            Route(f"{video}/preview", self.preview),
             Route(f"{video}/media", self.media),
             Route(f"{video}/thumbnail", self.thumbnail),
             Route(f"{video}/strip", self.strip),
             Route(f"{video}/peaks", self.peaks),
+            Route(f"{video}/spectrogram", self.spectrogram),
             Route(f"{video}/map", self.map),
             Route(f"{video}/events", self.edit, methods=["POST"]),
             Route(f"{video}/undo", self.undo, methods=["POST"]),
@@ -116,35 +116,41 @@ class Pages:
             Route(f"{video}/export", self.export),
         ]
 
+    # The page itself
+
     async def page(self, request: Request) -> Response:
         """The one page there is; what it shows is up to its script."""
         return FileResponse(STATIC / "index.html", media_type="text/html; charset=utf-8")
 
     async def session(self, request: Request) -> Response:
         """What the page has to know before anything else."""
+        limits = self.services.uploads.limits
         return JSONResponse(
             {
-                "token": self.access.token,
+                "token": self.token,
                 "version": __version__,
                 "title": self.library.collection.title,
                 "source": self.library.collection.source,
-                "categories": await run_in_threadpool(self._categories),
+                "categories": self.services.categories(),
                 "formats": [
-                    {"name": name, "suffix": one.suffix, "title": name}
+                    {"name": name, "suffix": one.suffix, "title": one.title}
                     for name, one in FORMATS.items()
-                    if name != "coco"
+                    if one.is_one_file
                 ],
-                "upload": {"max_bytes": 0, "max_seconds": 0, "suffixes": []},
-                "model": str(self.settings.get("model", "agreement")),
+                "upload": {
+                    "max_bytes": limits.max_bytes,
+                    "max_seconds": limits.max_seconds,
+                    "suffixes": list(limits.suffixes),
+                },
+                "model": str(self.services.settings["model"]),
             }
         )
 
-    def _categories(self) -> list[str]:
-        from avel.data.categories import BUILT_IN_TABLES, built_in_categories, load_categories
+    async def stream(self, request: Request) -> Response:
+        """Changes as they happen."""
+        return EventSourceResponse(self.services.news.listen())
 
-        given = self.settings.get("categories") or "everyday"
-        table = built_in_categories(str(given)) if str(given) in BUILT_IN_TABLES else load_categories(given)
-        return [category.name for category in table]
+    # Videos
 
     async def videos(self, request: Request) -> Response:
         """A part of the list."""
@@ -163,90 +169,138 @@ class Pages:
         )
         return JSONResponse(found)
 
+    async def upload(self, request: Request) -> Response:
+        """Take a video in and localize it."""
+        uploads = self.services.uploads
+        declared = request.headers.get("content-length", "0")
+        name = request.headers.get("x-filename", "")
+        item = await uploads.receive(name, _whole(declared, 0, 1 << 50), request.stream())
+        assert item.path is not None
+        try:
+            look = await run_in_threadpool(self.services.media.look, item.path)
+            uploads.check_duration(item, look.duration_seconds)
+        except AvelError as error:
+            uploads.discard(item)
+            if isinstance(error, UploadError):
+                raise
+            raise UploadError(str(error).replace(str(item.path), item.shown), 415) from error
+        self.library.add(item).duration_seconds = look.duration_seconds
+        return JSONResponse(self.services.jobs.add(item.id).summary(), 201)
+
+    async def run(self, request: Request) -> Response:
+        """Localize a video."""
+        asked = await _body(request)
+        video = await run_in_threadpool(self.services.jobs.add, _id(request), force=asked.get("force") is True)
+        return JSONResponse(video.summary())
+
+    async def run_all(self, request: Request) -> Response:
+        """Localize all videos that are new."""
+        return JSONResponse({"queued": await run_in_threadpool(self.services.jobs.add_new)})
+
+    async def cancel(self, request: Request) -> Response:
+        """Localize a video no further."""
+        return JSONResponse((await run_in_threadpool(self.services.jobs.cancel, _id(request))).summary())
+
+    async def next_video(self, request: Request) -> Response:
+        """Which video to review next."""
+        return JSONResponse({"id": self.library.next_unreviewed(request.query_params.get("after", ""))})
+
+    # One video
+
     async def one(self, request: Request) -> Response:
         """Everything that the review of a video begins with."""
-        id_ = request.path_params["id"]
-        return JSONResponse(await run_in_threadpool(self._one, id_))
+        return JSONResponse(await run_in_threadpool(self._one, _id(request)))
 
     def _one(self, id_: str) -> dict[str, Any]:
         video = self.library.video(id_)
-        media = _media_view(video.item.path, id_)
-        if not video.has_result:
-            return {
-                "video": video.summary(),
-                "media": media,
-                "duration_seconds": video.duration_seconds,
-                "segment_seconds": 1.0,
-                "segments": [],
-                "categories": [],
-                "thresholds": {},
-                "warnings": [],
-                "events": [],
-                "review": asdict(ReviewView(0, False, False, False, None, None, False)),
-                "has_maps": False,
-            }
-        result = self.library.result(id_)
-        corrections = self.library.corrections(id_)
+        result = self.library.result(id_) if video.has_result else None
+        found = _result_view(result) if result is not None else _NOTHING_YET
+        corrections = self.library.corrections(id_) if result is not None else None
         return {
             "video": video.summary(),
-            "media": media,
-            "duration_seconds": result.duration_seconds,
-            "segment_seconds": result.segment_seconds,
-            "segments": [
-                {
-                    "start_seconds": segment.start_seconds,
-                    "end_seconds": segment.end_seconds,
-                    "audio_valid": segment.valid.audio,
-                    "visual_valid": segment.valid.visual,
-                }
-                for segment in result.segments
-            ],
-            "categories": _scored(result),
-            "thresholds": {"audio": 0.5, "visual": 0.5, "av": 0.5},
-            "warnings": list(result.warnings),
-            "events": [event.to_dict() for event in corrections.events],
-            "review": asdict(ReviewView.of(corrections)),
-            "has_maps": result.attention is not None,
+            "media": self._media_view(id_),
+            "duration_seconds": video.duration_seconds,
+            **found,
+            "events": [event.to_dict() for event in corrections.events] if corrections else [],
+            "review": asdict(ReviewView.of(corrections) if corrections else ReviewView()),
+        }
+
+    def _media_view(self, id_: str) -> dict[str, Any]:
+        _, kind, note = self.services.playable(id_)
+        view: dict[str, Any] = {"url": f"/api/videos/{id_}/media", "kind": kind, "note": note}
+        try:
+            look = self.services.media.look(media_path(self.library.video(id_)), self.services.audio_track(id_))
+        except (AvelError, LookupError):
+            look = None
+        return view | {
+            "width": look.width if look else None,
+            "height": look.height if look else None,
+            "frames_per_second": look.frames_per_second if look else None,
+            "has_picture": look is not None and look.has_picture,
+            "has_sound": look is not None and look.has_sound,
         }
 
     async def scores(self, request: Request) -> Response:
         """Scores of a category over time."""
-        result = await run_in_threadpool(self.library.result, request.path_params["id"])
-        category = request.query_params.get("category", "")
-        return JSONResponse(await run_in_threadpool(views.scores, result, category))
+        result = await self._result(request)
+        return JSONResponse(await run_in_threadpool(views.scores, result, request.query_params.get("category", "")))
+
+    async def preview(self, request: Request) -> Response:
+        """Events of a category as they would be with other thresholds."""
+        asked = request.query_params
+        thresholds = {name: _share(asked[name], name) for name in ("audio", "visual", "combined") if asked.get(name)}
+        found = await run_in_threadpool(events_at, await self._result(request), asked.get("category", ""), **thresholds)
+        return JSONResponse({"events": [_event_view(f"preview{n}", event) for n, event in enumerate(found)]})
 
     async def media(self, request: Request) -> Response:
-        """The video, in ranges."""
-        path = media_path(self.library.video(request.path_params["id"]))
-        return FileResponse(path, content_disposition_type="inline")
+        """The video as browsers play it, in ranges."""
+        id_ = _id(request)
+        path, _, note = await run_in_threadpool(self.services.playable, id_)
+        if path is None:
+            raise HTTPException(404, note)
+        look = await run_in_threadpool(self.services.media.look, path)
+        return FileResponse(path, media_type=look.media_type, headers=KEPT)
 
     async def thumbnail(self, request: Request) -> Response:
         """A small picture of a video."""
-        path = media_path(self.library.video(request.path_params["id"]))
-        return Response(await run_in_threadpool(views.thumbnail, path), media_type="image/jpeg")
+        return await self._drawing(request, "thumbnail.jpg", views.thumbnail)
 
     async def strip(self, request: Request) -> Response:
         """Small pictures along a video, side by side."""
-        id_ = request.path_params["id"]
-        path = media_path(self.library.video(id_))
         count = _whole(request.query_params.get("count", "20"), 1, MAX_STRIP)
-        seconds = (await run_in_threadpool(self.library.result, id_)).duration_seconds
-        return Response(await run_in_threadpool(views.strip, path, count, seconds), media_type="image/jpeg")
+        seconds = (await self._result(request)).duration_seconds
+        return await self._drawing(request, f"strip-{count}.jpg", views.strip, count, seconds)
 
     async def peaks(self, request: Request) -> Response:
         """The waveform of a video."""
-        path = media_path(self.library.video(request.path_params["id"]))
         per_second = _whole(request.query_params.get("per_second", "50"), 1, MAX_PER_SECOND)
-        return JSONResponse(await run_in_threadpool(views.peaks, path, per_second))
+        track = await run_in_threadpool(self.services.audio_track, _id(request))
+        return await self._drawing(request, f"peaks-{per_second}-{track}.json", views.peaks, per_second, track)
+
+    async def spectrogram(self, request: Request) -> Response:
+        """How loud each frequency is over time."""
+        seconds = (await self._result(request)).duration_seconds
+        track = await run_in_threadpool(self.services.audio_track, _id(request))
+        return await self._drawing(request, f"spectrogram-{track}.png", views.spectrogram, seconds, track)
 
     async def map(self, request: Request) -> Response:
         """Where in the picture the event of a segment is."""
-        result = await run_in_threadpool(self.library.result, request.path_params["id"])
         segment = _whole(request.query_params.get("segment", ""), 0, 1 << 31)
-        image = await run_in_threadpool(views.heat_map, result, segment)
+        image = await run_in_threadpool(views.heat_map, await self._result(request), segment)
         if image is None:
             raise HTTPException(404, "Nothing says where in the picture something is in this segment.")
-        return Response(image, media_type="image/png")
+        return Response(image, media_type="image/png", headers=KEPT)
+
+    async def _result(self, request: Request) -> Localization:
+        return await run_in_threadpool(self.library.result, _id(request))
+
+    async def _drawing(self, request: Request, name: str, function: Callable[..., bytes], *arguments: Any) -> Response:
+        video = media_path(self.library.video(_id(request)))
+        return FileResponse(
+            await run_in_threadpool(self.services.media.drawing, video, name, function, *arguments), headers=KEPT
+        )
+
+    # Corrections
 
     async def edit(self, request: Request) -> Response:
         """Put a person's events in place of those that are there."""
@@ -269,110 +323,148 @@ class Pages:
     async def reviewed(self, request: Request) -> Response:
         """Mark a video as looked through, or not."""
         asked = await _body(request)
-        id_ = request.path_params["id"]
+        id_ = _id(request)
         corrections = await run_in_threadpool(
             self.library.correct, id_, lambda c: c.review(asked.get("reviewed") is True)
         )
         review = asdict(ReviewView.of(corrections))
-        self.tell("review", {"id": id_, "review": review})
+        self.services.news.tell("review", {"id": id_, "review": review})
         return JSONResponse({"video": self.library.video(id_).summary(), "review": review})
 
     async def _correct(self, request: Request, change: Callable[[Corrections], None]) -> Response:
-        id_ = request.path_params["id"]
-        status, error = 200, {}
+        id_ = _id(request)
         try:
             corrections = await run_in_threadpool(self.library.correct, id_, change)
         except RevisionError as refused:
-            status, error = 409, {"error": str(refused)}
             corrections = await run_in_threadpool(self.library.corrections, id_)
-        review = asdict(ReviewView.of(corrections))
-        if status == 200:
-            self.tell("review", {"id": id_, "review": review})
-        return JSONResponse(
-            {**error, "events": [event.to_dict() for event in corrections.events], "review": review}, status
-        )
+            return JSONResponse({"error": str(refused), **_corrected_view(corrections)}, 409)
+        view = _corrected_view(corrections)
+        self.services.news.tell("review", {"id": id_, "review": view["review"]})
+        return JSONResponse(view)
 
-    async def next_video(self, request: Request) -> Response:
-        """Which video to review next."""
-        return JSONResponse({"id": self.library.next_unreviewed(request.query_params.get("after", ""))})
+    # What is taken away
 
     async def export(self, request: Request) -> Response:
         """The corrected events of a video, as a file of any format."""
-        id_, name = request.path_params["id"], request.query_params.get("format", "json")
-        if name not in FORMATS or name == "coco":
-            raise HTTPException(400, f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
+        id_, name = _id(request), request.query_params.get("format", "json")
+        if name not in FORMATS or not FORMATS[name].is_one_file:
+            known = ", ".join(name for name, one in FORMATS.items() if one.is_one_file)
+            raise HTTPException(400, f"Unknown format {name!r}. Supported formats are {known}.")
         content = await run_in_threadpool(self._export, id_, name)
         stem = Path(self.library.video(id_).item.shown).stem or "video"
         return _attachment(content, f"{stem}.{FORMATS[name].suffix}")
 
     def _export(self, id_: str, name: str) -> bytes:
-        from avel.outputs import write
-
+        item = self.library.video(id_).item
         result = self.library.corrections(id_).applied_to(self.library.result(id_))
+        if FORMATS[name].text is not None:
+            if item.is_uploaded:
+                result = replace(result, video=item.shown)  # where it lies now, it will not lie long
+            return render(result, name).encode()
+        result = replace(result, video=str(media_path(self.library.video(id_))))
         with tempfile.TemporaryDirectory(prefix="avel-") as folder:
-            return write(result, Path(folder) / f"{Path(result.video).stem}.{FORMATS[name].suffix}", name).read_bytes()
+            path = Path(folder) / f"{Path(item.shown).stem or 'video'}.{FORMATS[name].suffix}"
+            self.services.exporter.call(views.export, result, name, path)
+            return path.read_bytes()
 
     async def labels(self, request: Request) -> Response:
-        """Labels of everything that people have looked at."""
-        raise HTTPException(501, "Not there yet.")
+        """Labels of everything that people have looked at, as ``avel train`` reads them."""
+        return _attachment(await run_in_threadpool(self._labels), "labels.csv")
 
-    async def stream(self, request: Request) -> Response:
-        """Changes as they happen."""
-        from sse_starlette import EventSourceResponse
-
-        queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(1000)
-
-        async def events() -> AsyncIterator[dict[str, str]]:
-            self._listeners.add(queue)
-            try:
-                while True:
-                    event, data = await queue.get()
-                    yield {"event": event, "data": json.dumps(data)}
-            finally:
-                self._listeners.discard(queue)
-
-        return EventSourceResponse(events())
+    def _labels(self) -> bytes:
+        annotations = self.library.annotations()
+        without = [video for video, found in annotations.items() if not found]
+        return labels_text((event for found in annotations.values() for event in found), without).encode()
 
 
-def make_app(library: Library, access: Access, settings: Mapping[str, Any] | None = None) -> Starlette:
-    """The server as an ASGI application.
+def make_app(services: Services, access: Access) -> Starlette:
+    """The server as an ASGI application; it starts and ends the services with itself.
 
     Args:
-        library: the videos.
+        services: what stands behind it.
         access: who may ask.
-        settings: of the `avel.localization.localizer.Localizer`.
     """
-    pages = Pages(library, settings or {})
-    pages.access = access
-
-    async def started() -> None:
-        pages._loop = asyncio.get_running_loop()
-
-    import contextlib
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await started()
-        yield
+        services.news.open()
+        await run_in_threadpool(services.start)
+        try:
+            yield
+        finally:
+            services.news.close()
+            await run_in_threadpool(services.close)
 
     return Starlette(
-        routes=pages.routes(),
+        routes=Endpoints(services, access.token).routes(),
         lifespan=lifespan,
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={
             HTTPException: _http_error,
+            UploadError: _upload_error,
             UnknownVideoError: _said(404),
             NoResultError: _said(404),
+            JobError: _said(409),
             AvelError: _said(422),
             ValueError: _said(400),
+            WorkerStoppedError: _stopped,
+            ClientDisconnect: _stopped,
             Exception: _unexpected,
         },
     )
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code)
+_NOTHING_YET: dict[str, Any] = {
+    "segment_seconds": 1.0,
+    "segments": [],
+    "categories": [],
+    "thresholds": {},
+    "warnings": [],
+    "has_maps": False,
+}
+
+
+def _result_view(result: Localization) -> dict[str, Any]:
+    names: dict[str, None] = {}
+    for segment in result.segments:
+        for scores in (segment.scores, segment.audio_scores, segment.visual_scores):
+            names |= dict.fromkeys(scores or ())
+    kinds = ("audio", "visual", "av") if tells_modalities(result) else ("av",)
+    return {
+        "segment_seconds": result.segment_seconds,
+        "segments": [
+            {
+                "start_seconds": segment.start_seconds,
+                "end_seconds": segment.end_seconds,
+                "audio_valid": segment.valid.audio,
+                "visual_valid": segment.valid.visual,
+            }
+            for segment in result.segments
+        ],
+        "categories": sorted(names),
+        "thresholds": dict.fromkeys(kinds, THRESHOLD),
+        "warnings": list(result.warnings),
+        "has_maps": result.attention is not None and bool(result.attention.any()),
+    }
+
+
+def _event_view(id_: str, event: Event) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "start_seconds": event.start_seconds,
+        "end_seconds": event.end_seconds,
+        "category": event.category,
+        "modality": event.modality,
+        "score": event.score,
+        "source": "localizer",
+    }
+
+
+def _corrected_view(corrections: Corrections) -> dict[str, Any]:
+    return {
+        "events": [event.to_dict() for event in corrections.events],
+        "review": asdict(ReviewView.of(corrections)),
+    }
 
 
 def _said(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -382,28 +474,43 @@ def _said(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
     return answer
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    from avel.errors import unexpected
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
 
+
+async def _upload_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UploadError)
+    return JSONResponse({"error": str(error)}, error.status)
+
+
+async def _stopped(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "avel serve is ending."}, 503)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": unexpected("avel serve", error)}, 500)
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    """A JSON object that came with a request, which is no larger than is allowed."""
+    """The JSON object that came with a request, of bounded size; an empty one if nothing came."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > MAX_JSON_BYTES:
             raise HTTPException(413, f"This is larger than the {MAX_JSON_BYTES >> 20} MiB that are read.")
-    from avel.documents import DocumentError, parse_json
-
     try:
-        asked = parse_json(data.decode("utf-8"))
+        asked = parse_json(data.decode("utf-8")) if data else {}
     except (DocumentError, UnicodeDecodeError) as error:
         raise HTTPException(400, "The request is not valid JSON.") from error
     if not isinstance(asked, dict):
         raise HTTPException(400, "The request is a JSON object.")
     return asked
+
+
+def _id(request: Request) -> str:
+    id_: str = request.path_params["id"]
+    return id_
 
 
 def _revision(asked: Mapping[str, Any]) -> int:
@@ -414,46 +521,16 @@ def _revision(asked: Mapping[str, Any]) -> int:
 
 
 def _whole(text: str, least: int, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or not least <= int(text) <= most:
         raise HTTPException(400, f"A whole number from {least} to {most} is needed, got {text[:20]!r}.")
     return int(text)
 
 
-def _scored(result: Localization) -> list[str]:
-    names: dict[str, None] = {}
-    for segment in result.segments:
-        for scores in (segment.scores, segment.audio_scores, segment.visual_scores):
-            names |= dict.fromkeys(scores or ())
-    return sorted(names)
-
-
-def _media_view(path: Path | None, id_: str) -> dict[str, Any]:
-    from avel.errors import MediaError
-    from avel.media.reader import probe
-
-    view: dict[str, Any] = {
-        "url": f"/api/videos/{id_}/media",
-        "kind": "original",
-        "note": None,
-        "width": None,
-        "height": None,
-        "frames_per_second": None,
-        "has_picture": False,
-        "has_sound": False,
-    }
-    if path is None:
-        return view | {"kind": "unplayable", "note": "The video is not where it was when it was localized."}
+def _share(text: str, name: str) -> float:
     try:
-        info = probe(path)
-    except MediaError as error:
-        return view | {"kind": "unplayable", "note": str(error)}
-    return view | {
-        "width": info.width,
-        "height": info.height,
-        "frames_per_second": info.frame_rate,
-        "has_picture": info.width is not None,
-        "has_sound": info.sample_rate is not None,
-    }
+        return float(text)
+    except ValueError:
+        raise HTTPException(400, f"The threshold {name} is a number, got {text[:20]!r}.") from None
 
 
 def _attachment(content: bytes, name: str) -> Response:

@@ -36,7 +36,8 @@ class CollectionItem:
         name: of its result in the folder of the results, without suffix.
         shown: what people call it: the file's name.
         folder: that it is in, below what was given; empty at the top.
-        result: its JSON file, whether it is there or not.
+        results: folder of its result.
+        is_uploaded: whether it came through the page, and lies in a folder that is removed at the end.
     """
 
     id: str
@@ -44,7 +45,13 @@ class CollectionItem:
     name: str
     shown: str
     folder: str
-    result: Path
+    results: Path
+    is_uploaded: bool = False
+
+    @property
+    def result(self) -> Path:
+        """The JSON file of its result, whether it is there or not."""
+        return self.results / f"{self.name}.json"
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ def open_collection(given: Sequence[str], output: str | None = None) -> Collecti
             name=name,
             shown=Path(item.path).name,
             folder=_folder(item.name),
-            result=results / f"{name}.json",
+            results=results,
         )
         for item, name in zip(items, names, strict=True)
     )
@@ -164,7 +171,7 @@ def _of_results(given: Path) -> Collection:
         name = file.relative_to(folder).as_posix().removesuffix(".json")
         video = _find_video(result_video(file) or "", videos.get(name), folder)
         shown = video.name if video else Path(result_video(file) or name).name
-        items.append(CollectionItem(item_id(file), video, name, shown, _folder(name), file))
+        items.append(CollectionItem(item_id(file), video, name, shown, _folder(name), folder))
     return Collection(given.name or str(given.absolute()), "results", tuple(items), folder, {})
 
 

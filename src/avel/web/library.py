@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from avel.batch.journal import ResultJournal
+from avel.data.annotations import Annotation
 from avel.data.corrections import Corrections, corrections_path, read_corrections
 from avel.errors import AnnotationsError, AvelError
 from avel.events import Event, Localization
@@ -203,6 +204,31 @@ class Library:
             self._videos[item.id] = video
         return video
 
+    def annotations(self) -> dict[str, tuple[Annotation, ...]]:
+        """Labels of every video that a person has corrected or reviewed, by what label files call it.
+
+        Raises:
+            AnnotationsError: if corrections cannot be read.
+        """
+        folder = self.collection.videos_folder
+        found: dict[str, tuple[Annotation, ...]] = {}
+        for video in self:
+            if not (video.has_result and (video.corrected or video.reviewed)):
+                continue
+            path = video.item.path
+            if path is None or video.item.is_uploaded:
+                name = video.item.shown
+            elif folder is not None:
+                name = path.absolute().relative_to(folder.absolute()).as_posix()
+            else:
+                name = absolute_text(path)
+            read = read_corrections(corrections_path(video.item.result))
+            found[name] = tuple(
+                Annotation(name, e.start_seconds, e.end_seconds, e.category, modality=e.modality)
+                for e in (read.events if read else ())
+            )
+        return found
+
     def video(self, id_: str) -> LibraryVideo:
         """The video of an id.
 
@@ -256,12 +282,20 @@ class Library:
         self.changed(video.summary())
         return corrections
 
-    def renew(self, id_: str) -> None:
-        """Forget what is in memory of a video that was localized anew."""
+    def is_protected(self, id_: str) -> bool:
+        """Whether a person has corrected or reviewed a video, so that no run may overwrite it."""
+        return corrections_path(self.video(id_).item.result).is_file()
+
+    def refresh(self, id_: str) -> None:
+        """Look at the result of a video anew, which a run may have written."""
+        video = self.video(id_)
         with self._lock:
             self._results.pop(id_, None)
             self._corrections.pop(id_, None)
-            self.video(id_).findings = None
+            video.has_result, video.findings = video.item.result.is_file(), None
+            if video.has_result:
+                with contextlib.suppress(AvelError, LookupError):
+                    self._note_result(video, self._read_result(video))
 
     def listing(
         self,

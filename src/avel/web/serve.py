@@ -9,8 +9,10 @@ import uvicorn
 from avel.errors import AvelError
 from avel.web.app import make_app
 from avel.web.collection import open_collection
-from avel.web.library import Library
+from avel.web.media import default_cache
 from avel.web.security import Access
+from avel.web.services import Services
+from avel.web.uploads import UploadLimits
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -22,6 +24,7 @@ def serve(
     host: str | None = None,
     port: int = 8765,
     settings: Mapping[str, Any] | None = None,
+    limits: UploadLimits | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the page until it is ended by Ctrl-C or a signal.
@@ -31,25 +34,33 @@ def serve(
         output: folder for results.
         host: address to listen on instead of this machine alone; a token is needed then.
         port: to listen on; 0 for any that is free.
-        settings: of the `avel.localization.localizer.Localizer`.
+        settings: of the `avel.localization.localizer.Localizer`, where they are not the usual ones.
+        limits: of uploads.
         say: called with what a user should know.
 
     Raises:
-        AvelError: if the port is taken.
+        AvelError: if the port is taken, or nothing that was given can be opened.
         ValueError: if an argument is impossible.
     """
     collection = open_collection(given, output)
     for reason in collection.failures.values():
         say(reason)
-    access = access_to(host)
+    if given and not collection.items:
+        raise AvelError("There is no video and no result to show. Name others, or none to upload videos in the page.")
     address = host or "127.0.0.1"
+    access = access_to(host)
     listener = _listen(address, port)
-    port = listener.getsockname()[1]
-    library = Library(collection)
-    app = make_app(library, access, settings)
+    services = Services(collection, default_cache(), settings=settings, limits=limits, say=say)
     shown = f"[{address}]" if ":" in address else address
-    say(f"http://{shown}:{port}/" + (f"?token={access.token}" if access.needs_link else ""))
-    config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+    link = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.needs_link else "")
+    say(f"{len(collection.items)} videos. Open {link} in a browser; Ctrl-C ends it.")
+    config = uvicorn.Config(
+        make_app(services, access),
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 

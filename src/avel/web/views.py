@@ -1,9 +1,16 @@
-"""What a page shows of a video besides the video itself: pictures, sound, heat, scores."""
+"""What a page shows of a video besides the video itself: pictures, sound, heat, scores.
+
+What reads the video gives bytes, and is called in a process of its own (`avel.web.worker`).
+"""
 
 import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import av
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -14,108 +21,185 @@ from avel.media.container import choose_tracks, open_media
 from avel.media.demux import Demuxer
 from avel.media.pictures import Orientation, Scaler, display_size
 from avel.media.reader import MediaReader
+from avel.media.types import Picture
 from avel.outputs import heat, timeline
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 FRAME_WIDTH, FRAME_HEIGHT = 160, 90
 """Of a thumbnail and of each frame of a strip; other shapes lie on black."""
 JPEG_QUALITY = 80
-SAMPLE_RATE = 8000
+WHOLE_SECONDS = 60.0
+"""A video up to this long is decoded for its strip; of longer ones key frames are sought."""
+
+SAMPLE_RATE = 16000
 MAX_PEAKS = 200_000
-MAP_SIDE = 160
 PEAK_DECIMALS = 3
 
+SPECTRUM_SAMPLES = 1024
+COLUMNS_PER_SECOND = 50
+MAX_SPECTRUM_COLUMNS = 8000
+SPECTRUM_ROWS = 128
+LOWEST_HERTZ, HIGHEST_HERTZ = 60.0, SAMPLE_RATE / 2
+FLOOR_DECIBELS = -90.0
+SPECTRUM_COLORS = [(0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191)]
+"""RGB from quiet to loud; they grow lighter evenly."""
 
-def thumbnail(video: Path) -> bytes:
+MAP_SIDE = 160
+ScoreKind = Literal["audio_scores", "visual_scores", "scores"]
+
+
+def thumbnail(video: str) -> bytes:
     """A picture of a video, from its first third, as JPEG.
 
     Raises:
         MediaError: if it has none that can be read.
     """
     with open_media(video) as source:
-        stream, _, _ = choose_tracks(source, str(video))
-        if stream is None:
-            raise MediaError(f"{video}: has no picture.")
-        duration = float(source.duration or 0) / 1_000_000
-        if duration > 1 and source.seekable if hasattr(source, "seekable") else duration > 1:
-            source.seek(int((duration / 3) * 1_000_000) + (source.start_time or 0))
-        for packet in source.demux(stream):
-            for frame in packet.decode():
-                size = display_size(frame.width, frame.height, stream.sample_aspect_ratio, Orientation.of(frame))
-                return jpeg(_letterboxed(frame, size))
-    raise MediaError(f"{video}: no picture of it can be decoded.")
+        stream = _pictures_of(source, video)
+        seconds = float(source.duration or 0) / av.time_base
+        picture = next(_near(source, stream, [seconds / 3]), None)
+    if picture is None:
+        picture = next((p for p in _in_order(video, [0.0]) if p is not None), None)
+    if picture is None:
+        raise MediaError(f"{video}: no picture of it can be decoded.")
+    return _jpeg(picture)
 
 
-def _letterboxed(frame: Any, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    ratio = min(FRAME_WIDTH / size[0], FRAME_HEIGHT / size[1])
-    width, height = (max(2, round(side * ratio / 2) * 2) for side in size)
-    picture = Scaler((width, height))(frame, Orientation.of(frame))
+def strip(video: str, count: int, duration_seconds: float) -> bytes:
+    """Frames at the middles of equal parts of a video, side by side, as JPEG; black where there is none.
+
+    Raises:
+        MediaError: if the video cannot be read, or has no picture.
+    """
+    moments = [(n + 0.5) * duration_seconds / count for n in range(count)]
+    board = np.zeros((FRAME_HEIGHT, FRAME_WIDTH * count, 3), np.uint8)
+    with open_media(video) as source:
+        stream = _pictures_of(source, video)
+        if duration_seconds <= WHOLE_SECONDS:
+            found: Iterable[Picture | None] = _in_order(video, moments)
+        else:
+            found = _near(source, stream, moments)
+        for place, picture in enumerate(found):
+            if picture is not None:
+                board[:, place * FRAME_WIDTH : (place + 1) * FRAME_WIDTH] = picture
+    return _jpeg(board)
+
+
+def _pictures_of(source: "InputContainer", video: str) -> "VideoStream":
+    stream, _, _ = choose_tracks(source, video)
+    if stream is None:
+        raise MediaError(f"{video}: has no picture.")
+    return stream
+
+
+def _in_order(video: str, moments: Sequence[float]) -> Iterator[Picture | None]:
+    """The pictures that are on screen at some moments, in one pass."""
+    with open_media(video) as source:
+        stream = _pictures_of(source, video)
+        stream.thread_type = "AUTO"
+        shown: VideoFrame | None = None
+        place = 0
+        for frame, seconds in Demuxer(source, stream, None, video).pictures():
+            while place < len(moments) and shown is not None and seconds > moments[place]:
+                yield _letterboxed(shown, stream)
+                place += 1
+            if place == len(moments):
+                return
+            shown = frame
+        for _ in range(place, len(moments)):
+            yield _letterboxed(shown, stream) if shown is not None else None
+
+
+def _near(source: "InputContainer", stream: "VideoStream", moments: Iterable[float]) -> Iterator[Picture | None]:
+    """The key frames before some moments, each sought by itself; ``None`` where none can be decoded."""
+    stream.codec_context.skip_frame = "NONKEY"
+    base = float(stream.time_base) if stream.time_base else 1.0
+    for moment in moments:
+        picture = None
+        try:
+            source.seek((stream.start_time or 0) + int(moment / base), stream=stream)
+            frame = next((f for packet in source.demux(stream) for f in stream.codec_context.decode(packet)), None)
+            if frame is not None:
+                picture = _letterboxed(frame, stream)
+        except (av.FFmpegError, OSError, ValueError):
+            pass  # there is a place for a picture, and none to put there
+        yield picture
+
+
+def _letterboxed(frame: "VideoFrame", stream: "VideoStream") -> Picture:
+    orientation = Orientation.of(frame)
+    shown = display_size(frame.width, frame.height, stream.sample_aspect_ratio, orientation)
+    ratio = min(FRAME_WIDTH / shown[0], FRAME_HEIGHT / shown[1])
+    width, height = (max(2, round(side * ratio / 2) * 2) for side in shown)
     board = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
     top, left = (FRAME_HEIGHT - height) // 2, (FRAME_WIDTH - width) // 2
-    board[top : top + height, left : left + width] = picture
+    board[top : top + height, left : left + width] = Scaler((width, height))(frame, orientation)
     return board
 
 
-def jpeg(picture: npt.NDArray[np.uint8]) -> bytes:
-    """(H, W, 3) RGB as JPEG."""
+def _jpeg(picture: Picture) -> bytes:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "JPEG", quality=JPEG_QUALITY)
     return out.getvalue()
 
 
-def strip(video: Path, count: int, duration_seconds: float) -> bytes:
-    """Frames at the middles of equal parts of a video, side by side, as JPEG.
-
-    Raises:
-        MediaError: if the video cannot be read.
-    """
-    board = np.zeros((FRAME_HEIGHT, FRAME_WIDTH * count, 3), np.uint8)
-    moments = [(n + 0.5) * duration_seconds / count for n in range(count)]
-    with open_media(video) as source:
-        stream, _, _ = choose_tracks(source, str(video))
-        if stream is None:
-            raise MediaError(f"{video}: has no picture.")
-        shown = None
-        place = 0
-        for frame, seconds in Demuxer(source, stream, None, str(video)).pictures():
-            while place < count and shown is not None and seconds > moments[place]:
-                _put(board, place, shown, stream)
-                place += 1
-            if place == count:
-                break
-            shown = frame
-        for rest in range(place, count):
-            if shown is not None:
-                _put(board, rest, shown, stream)
-    return jpeg(board)
-
-
-def _put(board: npt.NDArray[np.uint8], place: int, frame: Any, stream: Any) -> None:
-    size = display_size(frame.width, frame.height, stream.sample_aspect_ratio, Orientation.of(frame))
-    board[:, place * FRAME_WIDTH : (place + 1) * FRAME_WIDTH] = _letterboxed(frame, size)
-
-
-def peaks(video: Path, per_second: float, audio_track: int | None = None) -> dict[str, Any]:
-    """Least and greatest sample of each of many equal parts of a video, in [-1, 1]; 0 where there is no sound.
+def peaks(video: str, per_second: int, audio_track: int | None = None) -> bytes:
+    """Least and greatest sample of each of many equal parts of a video, in [-1, 1]; 0 where there is no sound. JSON.
 
     Raises:
         MediaError: if the video cannot be read.
     """
     low: list[float] = []
     high: list[float] = []
+    edges = np.round(np.linspace(0, SAMPLE_RATE, per_second, endpoint=False)).astype(np.int64)
     with MediaReader(video, sample_rate=SAMPLE_RATE, audio_track=audio_track) as reader:
-        parts = max(round(per_second), 1)
         for segment in reader:
-            held = segment.end_seconds - segment.start_seconds
-            samples = np.zeros(SAMPLE_RATE // parts * parts, np.float32)
-            length = min(len(samples), len(segment.waveform))
-            samples[:length] = segment.waveform[:length]
-            table = samples.reshape(parts, -1)
-            kept = max(round(held * parts), 1)
-            low += table.min(axis=1)[:kept].round(PEAK_DECIMALS).tolist()
-            high += table.max(axis=1)[:kept].round(PEAK_DECIMALS).tolist()
-            if len(low) > MAX_PEAKS:
+            kept = max(math.ceil((segment.end_seconds - segment.start_seconds) * per_second - 1e-6), 1)
+            waveform = segment.waveform
+            if not len(waveform):
+                waveform = np.zeros(SAMPLE_RATE, np.float32)
+            low += np.minimum.reduceat(waveform, edges)[:kept].astype(np.float64).round(PEAK_DECIMALS).tolist()
+            high += np.maximum.reduceat(waveform, edges)[:kept].astype(np.float64).round(PEAK_DECIMALS).tolist()
+            if len(low) >= MAX_PEAKS:
                 break
-    return {"per_second": parts, "minimum": low, "maximum": high}
+    return json.dumps({"per_second": per_second, "minimum": low, "maximum": high}, separators=(",", ":")).encode()
+
+
+def spectrogram(video: str, duration_seconds: float, audio_track: int | None = None) -> bytes:
+    """How loud each frequency is over the whole video, from `LOWEST_HERTZ` at the bottom on a logarithmic scale. PNG.
+
+    Raises:
+        MediaError: if the video cannot be read.
+    """
+    each = max(math.ceil(duration_seconds * COLUMNS_PER_SECOND / MAX_SPECTRUM_COLUMNS), 1)
+    hop = SAMPLE_RATE // COLUMNS_PER_SECOND
+    window = np.hanning(SPECTRUM_SAMPLES).astype(np.float32)
+    hertz = np.geomspace(LOWEST_HERTZ, HIGHEST_HERTZ, SPECTRUM_ROWS + 1)
+    bins = np.minimum((hertz * SPECTRUM_SAMPLES / SAMPLE_RATE).astype(np.int64), SPECTRUM_SAMPLES // 2)[:-1]
+    columns: list[npt.NDArray[np.float32]] = []
+    held = np.zeros(SPECTRUM_SAMPLES // 2, np.float32)
+    total = 0.0
+    with MediaReader(video, sample_rate=SAMPLE_RATE, audio_track=audio_track) as reader:
+        for segment in reader:
+            waveform = segment.waveform if len(segment.waveform) else np.zeros(SAMPLE_RATE, np.float32)
+            held = np.concatenate([held, waveform])
+            total = segment.end_seconds
+            parts = np.lib.stride_tricks.sliding_window_view(held, SPECTRUM_SAMPLES)[::hop]
+            held = held[len(parts) * hop :]
+            power = np.abs(np.fft.rfft(parts * window, axis=1)).astype(np.float32) / (SPECTRUM_SAMPLES / 4)
+            columns.append(np.maximum.reduceat(power, bins, axis=1))
+    loud = np.concatenate(columns)[: max(math.ceil(total * COLUMNS_PER_SECOND), 1)]
+    loud = np.maximum.reduceat(loud, np.arange(0, len(loud), each), axis=0)
+    shares = 1 - 20 * np.log10(np.maximum(loud, 1e-9)) / FLOOR_DECIBELS
+    places = np.linspace(0, 1, len(SPECTRUM_COLORS))
+    picture = np.stack([np.interp(shares, places, [c[i] for c in SPECTRUM_COLORS]) for i in range(3)], axis=-1)
+    out = io.BytesIO()
+    Image.fromarray(picture.astype(np.uint8).transpose(1, 0, 2)[::-1]).save(out, "PNG")
+    return out.getvalue()
 
 
 def heat_map(result: Localization, segment: int) -> bytes | None:
@@ -133,22 +217,20 @@ def heat_map(result: Localization, segment: int) -> bytes | None:
 
 
 def scores(result: Localization, category: str) -> dict[str, Any]:
-    """Scores of a category over time: one value a segment, ``None`` where sound or picture could not be read."""
+    """Scores of a category over time: one value a segment, ``None`` where sound or picture could not be read.
+
+    Results list the highest scores of a segment alone; others are 0.
+    """
     tells = timeline.tells_modalities(result)
 
-    def curve(kind: str) -> list[float | None] | None:
+    def curve(kind: ScoreKind) -> list[float | None] | None:
         if kind != "scores" and not tells:
             return None
         values: list[float | None] = []
         for segment in result.segments:
-            valid = segment.valid
-            readable = {
-                "audio_scores": valid.audio,
-                "visual_scores": valid.visual,
-                "scores": valid.audio and valid.visual,
-            }[kind]
-            of = getattr(segment, kind) or {}
-            values.append(round(float(of.get(category, 0.0)), 4) if readable else None)
+            audio, visual = segment.valid.audio, segment.valid.visual
+            is_read = {"audio_scores": audio, "visual_scores": visual, "scores": audio and visual}[kind]
+            values.append(round(float((getattr(segment, kind) or {}).get(category, 0.0)), 4) if is_read else None)
         return values
 
     return {
@@ -158,3 +240,14 @@ def scores(result: Localization, category: str) -> dict[str, Any]:
         "visual": curve("visual_scores"),
         "combined": curve("scores"),
     }
+
+
+def export(result: Localization, name: str, path: Path) -> None:
+    """Write a result to a file in some format.
+
+    Raises:
+        AvelError: if it cannot be written, or the format cannot show it.
+    """
+    from avel.outputs import write
+
+    write(result, path, name)

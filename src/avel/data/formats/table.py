@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from avel.data.annotations import SPLITS, AnnotationSet, Split, VideoLabels
+from avel.data.annotations import SPLITS, Annotation, AnnotationSet, Split, VideoLabels
 from avel.data.formats.label_file import LabelFile, ReadOptions, read_text
 from avel.data.formats.subtitles import timestamp
 from avel.events import BACKGROUND, MODALITIES, Event, Localization, by_start
@@ -54,6 +54,7 @@ SPLIT_NAMES: Mapping[str, Split] = {
 }
 
 CLOCK_COLUMNS = ("video", "category", "start", "end", "score", "modality")
+LABEL_COLUMNS = ("video", "start_seconds", "end_seconds", "category", "modality")
 RESULT_COLUMNS = ("video", "category", "start_seconds", "end_seconds", "score", "modality")
 
 _EXPECTED = "video,start,end,category"
@@ -191,6 +192,23 @@ def text(result: Localization) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(RESULT_COLUMNS)
     writer.writerows(result_rows(result.video, result.events))
+    return out.getvalue()
+
+
+def labels_text(events: Iterable[Annotation], without_event: Iterable[str] = ()) -> str:
+    """Labels as `read` reads them: one line for each event, and one for each video that has none.
+
+    Args:
+        events: in the order wanted.
+        without_event: videos that were looked at and have no event.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(LABEL_COLUMNS)
+    for e in events:
+        times = (f"{value:.4f}".rstrip("0").rstrip(".") for value in (e.start_seconds, e.end_seconds))
+        writer.writerow((_inert(e.video), *times, _inert(e.category), e.modality or ""))
+    writer.writerows((_inert(video), "", "", "", "") for video in without_event)
     return out.getvalue()
 
 

@@ -1,0 +1,48 @@
+"""What changes, told to every open page (server-sent events)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+MOST_WAITING = 1000
+"""News that wait for a page; of more, the oldest are dropped."""
+
+
+class News:
+    """Tells pages of changes; from any thread."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[dict[str, str] | None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Begin; called in the server's event loop."""
+        self._loop = asyncio.get_running_loop()
+
+    def tell(self, event: str, data: dict[str, Any]) -> None:
+        """Tell all pages."""
+        if self._loop is not None and not self._loop.is_closed() and self._queues:
+            message = {"event": event, "data": json.dumps(data)}
+            self._loop.call_soon_threadsafe(self._put, message)
+
+    def _put(self, message: dict[str, str] | None) -> None:
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(message)
+
+    async def listen(self) -> AsyncIterator[dict[str, str]]:
+        """What is told from now on, until everything ends."""
+        queue: asyncio.Queue[dict[str, str] | None] = asyncio.Queue(MOST_WAITING)
+        self._queues.add(queue)
+        try:
+            while (message := await queue.get()) is not None:
+                yield message
+        finally:
+            self._queues.discard(queue)
+
+    def close(self) -> None:
+        """End all streams; called in the server's event loop."""
+        self._put(None)
+        self._loop = None

@@ -1,0 +1,146 @@
+"""Videos that come through the page, kept in a private folder that is removed at the end."""
+
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from avel.documents import control_characters
+from avel.errors import AvelError
+from avel.features.discovery import MEDIA_SUFFIXES
+from avel.files import writing
+from avel.web.collection import CollectionItem
+
+MAX_NAME_BYTES = 200
+FREE_BYTES = 1 << 30
+"""Room that is left on the disk."""
+
+
+class UploadError(AvelError):
+    """A video is not taken; the message says why.
+
+    Args:
+        message: a sentence.
+        status: of HTTP.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """What is taken.
+
+    Attributes:
+        max_bytes: of one video.
+        max_seconds: of one video.
+        max_videos: in all, until the server ends.
+        suffixes: of their names.
+    """
+
+    max_bytes: int = 4 << 30
+    max_seconds: float = 4 * 3600.0
+    max_videos: int = 1000
+    suffixes: tuple[str, ...] = MEDIA_SUFFIXES
+
+
+class Uploads:
+    """The folder of the videos that came through the page.
+
+    Args:
+        limits: what is taken.
+
+    Attributes:
+        folder: private to this user; it is made now.
+    """
+
+    def __init__(self, limits: UploadLimits) -> None:
+        self.limits = limits
+        self.folder = Path(tempfile.mkdtemp(prefix="avel-serve-"))
+        self._lock = threading.Lock()
+        self._count = 0
+
+    async def receive(self, name: str, declared_bytes: int | None, chunks: AsyncIterable[bytes]) -> CollectionItem:
+        """Take a file in, as far as its name and size allow; whether it is a video is not looked at here.
+
+        Args:
+            name: of the file, percent-encoded; it becomes no path.
+            declared_bytes: as the browser says.
+            chunks: the bytes.
+
+        Raises:
+            UploadError: if it is not taken.
+        """
+        shown = self._checked_name(name)
+        self._check_size(declared_bytes or 0)
+        if (declared_bytes or 0) + FREE_BYTES > shutil.disk_usage(self.folder).free:
+            raise UploadError(f"There is no room for {shown} on this machine's disk for temporary files.", 507)
+        with self._lock:
+            if self._count >= self.limits.max_videos:
+                raise UploadError(f"{self.limits.max_videos} videos were uploaded; start avel serve again.", 429)
+            self._count += 1
+        id_ = secrets.token_hex(8)
+        place = self.folder / id_
+        path = place / f"video{Path(shown).suffix.lower()}"
+        try:
+            with writing(path, raises=AvelError):
+                place.mkdir()
+                await self._write(path, chunks)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return CollectionItem(id_, path, id_, shown, "", self.folder / "results", is_uploaded=True)
+
+    async def _write(self, path: Path, chunks: AsyncIterable[bytes]) -> None:
+        held = 0
+        with path.open("xb") as file:
+            async for chunk in chunks:
+                held += len(chunk)
+                self._check_size(held)
+                file.write(chunk)
+        if not held:
+            raise UploadError("The file is empty.", 400)
+
+    def check_duration(self, item: CollectionItem, seconds: float | None) -> None:
+        """Refuse a video that is too long.
+
+        Raises:
+            UploadError: if it is.
+        """
+        if seconds is not None and seconds > self.limits.max_seconds:
+            raise UploadError(
+                f"{item.shown} lasts {seconds / 60:.0f} minutes; at most {self.limits.max_seconds / 60:.0f} are taken "
+                "here. Open it by its name: avel serve VIDEO.",
+                413,
+            )
+
+    def discard(self, item: CollectionItem) -> None:
+        """Remove a video that was not taken after all."""
+        if item.path is not None:
+            shutil.rmtree(item.path.parent, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _checked_name(self, name: str) -> str:
+        shown = unquote(name, errors="replace").replace("\\", "/").rpartition("/")[2].strip()
+        if not shown or control_characters(shown) or len(shown.encode()) > MAX_NAME_BYTES:
+            raise UploadError("The name of the file is missing, too long, or holds control characters.", 400)
+        if Path(shown).suffix.lower() not in self.limits.suffixes:
+            raise UploadError(f"{shown} is no video by its name. Names end in {', '.join(self.limits.suffixes)}.", 415)
+        return shown
+
+    def _check_size(self, size: int) -> None:
+        if size > self.limits.max_bytes:
+            raise UploadError(
+                f"The file is larger than the {self.limits.max_bytes / (1 << 20):.0f} MiB that are taken here. "
+                "Open it by its name: avel serve VIDEO.",
+                413,
+            )
