@@ -46,4 +46,6 @@ def test_markup_has_no_script_and_no_style_of_its_own():
 def test_text_from_outside_never_becomes_markup():
     for path in (WEB / "src").glob("*.ts"):
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|DOMParser", text), path.name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|DOMParser", text), (
+            path.name
+        )

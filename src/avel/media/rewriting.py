@@ -34,7 +34,7 @@ OUTSIDE_SECONDS = 1.0
 
 _BT709 = 1  # ITU-T H.273, of primaries, transfer and matrix
 
-Draw = Callable[[Picture, float], None]
+DrawOn = Callable[[Picture, float], None]
 """Changes a picture (H, W, 3) RGB that is on screen from some second on."""
 
 
@@ -113,7 +113,7 @@ def rewrite(
     encoding: Encoding = MP4,
     audio_track: int | None = None,
     end_seconds: float | None = None,
-    draw: Draw | None = None,
+    draw: DrawOn | None = None,
     chapters: "Sequence[Chapter]" = (),
     progress: Callable[[float], None] | None = None,
 ) -> None:
@@ -166,7 +166,7 @@ def rewrite(
 class _PictureWriter:
     """Draws on frames and encodes them, each at its time."""
 
-    def __init__(self, target: "OutputContainer", look: PictureLook, encoding: Encoding, draw: Draw | None) -> None:
+    def __init__(self, target: "OutputContainer", look: PictureLook, encoding: Encoding, draw: DrawOn | None) -> None:
         self.target = target
         self.draw = draw
         self.scaler = Scaler((look.width, look.height))
