@@ -253,6 +253,19 @@ def _share(interval: Sequence[float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:.2f} ({interval[1]:.2f} to {interval[2]:.2f})"
 
 
+def phrases() -> str:
+    """How often words for categories are understood."""
+    found = _benchmark("phrases.json")["kept_apart"]
+    given = found["refused, right name given"]
+    return (
+        f"Of {found['phrases']} phrases that were kept apart when this was made, {found['right']} are understood, "
+        f"{found['wrong']} misunderstood and {given + found['refused']} refused, {given} of these with a right name "
+        f"in the error. Of {found['phrases that mean nothing']} that mean no sound, such as *daylight*, "
+        f"{found['taken for something']} is taken for one. avel's developers wrote them; `benchmarks/phrases.json` has "
+        "them all."
+    )
+
+
 def speed() -> str:
     """How long the default localizer takes, from the benchmark's result file."""
     result = _benchmark("localize_speed.json")
@@ -338,6 +351,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "formats": formats,
     "measurements": measurements,
     "reliability": reliability,
+    "phrases": phrases,
     "speed": speed,
     "composed": composed,
     "composed_longer": composed_longer,

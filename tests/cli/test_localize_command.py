@@ -87,6 +87,14 @@ def test_a_file_of_categories_that_is_not_there(tmp_path):
 
 
 @needs_weights
+def test_categories_in_words_are_told_before_the_events(hello):
+    done = invoke("localize", hello, "--categories", "man speaking, helicopter", "--audio-tagger", "embedded")
+    assert done.exit_code == 0, done.output
+    assert "notice: helicopter: heard as Helicopter 1.00; nothing to see it by" in done.stderr
+    assert "\tman speaking\taudio-visual\t" in done.stdout
+
+
+@needs_weights
 def test_one_video_prints_its_events(hello):
     result = run("localize", hello)
     assert result.returncode == 0, result.stderr

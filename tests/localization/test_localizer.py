@@ -194,6 +194,25 @@ def test_own_categories(hello, tmp_path, weight_file):
     assert event.end_seconds <= 6
 
 
+def test_categories_in_ones_own_words(hello):
+    localizer = avel.Localizer(audio_tagger="embedded", categories=["typing", "man speaking", "helicopter"])
+    assert localizer.notices[0] == "typing: heard as Typing 1.00; seen as Typing"
+    assert localizer.notices[2] == "helicopter: heard as Helicopter 1.00; nothing to see it by"
+    result = localizer(hello)
+    assert ("man speaking", "audio-visual") in {(event.category, event.modality) for event in result.events}
+    assert result.model["categories"] == ["typing", "man speaking", "helicopter"]
+    assert result.model["notes"]["helicopter"].startswith("Heard as Helicopter 1.00; nothing to see it by.")
+    assert "helicopter" in result.model["cannot_see"]
+
+
+def test_words_and_categories_together():
+    siren = Category("rain", ("Siren",), (), audio_threshold=0.2, visual_threshold=0.2)
+    with pytest.raises(CategoriesError, match="'rain' is there twice; names must differ"):
+        avel.Localizer(categories=["rain", siren])
+    with pytest.raises(CategoriesError, match="No event category is named"):
+        avel.Localizer(categories=" , ")
+
+
 def test_own_category_with_a_class_that_no_tagger_has():
     moon = Category("Moon", ("Moonlight",), (), audio_threshold=0.2, visual_threshold=0.2)
     with pytest.raises(CategoriesError, match="no class 'Moonlight'"):

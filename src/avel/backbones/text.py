@@ -1,10 +1,11 @@
 """Short English texts to embeddings in which texts of like meaning lie close to each other.
 
 bge-small-en-v1.5 (Xiao et al., "C-Pack", SIGIR 2024, arXiv:2309.07597; MIT): a BERT of 12 layers whose first output,
-scaled to length 1, is the embedding. It tells which class names of a tagger a phrase means: each of 12 phrases has the
-AudioSet class that it means as its nearest, with a cosine of 0.87 or more. ImageNet's names have no such cut.
+scaled to length 1, is the embedding. It tells which class names of a tagger a phrase means (`avel.data.phrases`).
 """
 
+import hashlib
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ import numpy as np
 from avel.backbones import weights
 from avel.backbones.base import Floats
 from avel.backbones.engine import EngineOptions, from_graph
-from avel.errors import WeightsError
+from avel.errors import OutputError, WeightsError
+from avel.files import replacing
 
 if TYPE_CHECKING:
     from avel.runtimes import openvino
@@ -23,6 +25,8 @@ TOKENIZER = "bge-small-en-tokenizer"
 DIMS = 384
 MAX_TOKENS = 32
 """Of a text, with those that mark its start and end; what is longer is cut."""
+
+_log = logging.getLogger(__name__)
 
 
 class TextEmbedder:
@@ -58,6 +62,31 @@ class TextEmbedder:
         encoded = self._tokenizer.encode_batch(list(texts))
         tokens = np.array([one.ids for one in encoded], np.int64).reshape(-1, MAX_TOKENS)
         (embeddings,) = self._network(tokens)
+        return embeddings
+
+    def kept(self, texts: Sequence[str]) -> Floats:
+        """As calling it, for texts that are the same at every start: kept in the cache folder, where that can be done.
+
+        The file may be deleted at any time.
+        """
+        said = "\0".join([*map(str, self.record.values()), *texts])
+        digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+        file = weights.cache_folder().parent / "texts" / f"{WEIGHTS}-{digest}.npy"
+        try:
+            found = np.load(file, allow_pickle=False)
+            if found.shape == (len(texts), DIMS) and found.dtype == np.float32 and np.isfinite(found).all():
+                return found
+            _log.warning("%s is not what was kept there and is made again", file)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, EOFError) as error:
+            _log.warning("%s cannot be read and is made again: %s", file, error)
+        embeddings = self(texts)
+        try:
+            with replacing(file) as temporary, temporary.open("wb") as opened:
+                np.save(opened, embeddings)
+        except OutputError as error:
+            _log.info("%s is not kept: %s", file, error)
         return embeddings
 
 

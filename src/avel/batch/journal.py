@@ -164,8 +164,8 @@ def _said(value: Any) -> Any:
     """A setting, and of a file what is in it; of the folder of a run, its checkpoint."""
     if isinstance(value, str | os.PathLike):
         path = Path(value)
-        file = path / "checkpoint.safetensors" if path.is_dir() else path
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # of words that are too long for a name of a file
+            file = path / "checkpoint.safetensors" if path.is_dir() else path
             if file.is_file():
                 return content_digest(file)
         return str(value)

@@ -93,8 +93,10 @@ def localize(
     categories: Annotated[
         str | None,
         typer.Option(
-            help="The event categories to look for: everyday, ave (the 28 of AVE), or a TOML file of your own; for "
-            "agreement only, since a checkpoint has its own. [default: everyday]"
+            metavar="TABLE|FILE|WORDS",
+            help="The event categories to look for: everyday, ave (the 28 of AVE), a TOML file of your own, or English "
+            "words, separated by commas, such as 'chainsaw, puppy barking'; for agreement only, since a checkpoint has "
+            "its own. [default: everyday]",
         ),
     ] = None,
     segment_seconds: Annotated[

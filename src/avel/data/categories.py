@@ -4,6 +4,7 @@ The built-in tables are ``everyday_categories.toml`` and AVE's 28 in ``ave_categ
 format; a user's own file has the same format.
 """
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -109,6 +110,14 @@ def load_categories(path: str | Path) -> tuple[Category, ...]:
         raise CategoriesError(f"{path}: cannot be read ({error.strerror}). Give a TOML file of categories.") from error
     except UnicodeDecodeError as error:
         raise CategoriesError(f"{path}: not UTF-8 text. A file of categories is TOML text.") from error
+
+
+def is_file_of_categories(text: str) -> bool:
+    """Whether a user who names this means a file, as something that is there or is called like one, and not words."""
+    with contextlib.suppress(OSError, ValueError):  # of words too long for a name, or that no file can have
+        if Path(text).is_file():
+            return True
+    return text.endswith(".toml")
 
 
 def class_indices(names: Sequence[str], labels: Sequence[str], category: str) -> list[int]:

@@ -16,9 +16,11 @@ from avel.data.categories import (
     Category,
     built_in_categories,
     everyday_categories,
+    is_file_of_categories,
     load_categories,
 )
-from avel.errors import MediaError
+from avel.data.phrases import phrase_categories, split_phrases
+from avel.errors import CategoriesError, MediaError
 from avel.events import BACKGROUND, Localization, Segment, segment_bounds
 from avel.features.extract import Extraction, SecondsProgress
 from avel.features.jobs import Backbones, Loader, load_backbones
@@ -43,8 +45,9 @@ class Localizer:
 
     Args:
         model: ``"agreement"``, which needs no training; or a checkpoint of ``avel train``, or the folder of its run.
-        categories: of agreement, what to look for: ``"everyday"`` or ``"ave"`` (the 28 of AVE), a TOML file, or
-            categories; ``"everyday"`` when ``None``.
+        categories: of agreement, what to look for: ``"everyday"`` or ``"ave"`` (the 28 of AVE); a TOML file; words such
+            as ``"chainsaw, puppy barking"``, or a list of them, whose meaning `notices` tells (`avel.data.phrases`); or
+            categories. ``"everyday"`` when ``None``.
         segment_seconds: of agreement, length of a segment; 1 s when ``None``.
         precision: ``"float32"``, ``"float16"`` or ``"int8"``, of the backbones. When ``None``, float16 for agreement,
             and what a checkpoint was trained with.
@@ -67,10 +70,10 @@ class Localizer:
         notices: what a user should know of this localizer before reading its results.
 
     Raises:
-        CategoriesError: if the categories cannot be read or name classes that the taggers lack.
+        CategoriesError: if the categories cannot be read or understood, or name classes that the taggers lack.
         FeaturesError: if the features that a checkpoint needs cannot be made here.
         ModelError: if a checkpoint cannot be read, or does not say what features it needs.
-        WeightsError: if a backbone's weights are not available.
+        WeightsError: if the weights of a backbone, or of what understands words, are not available.
         ValueError: if a setting is not one of the above.
     """
 
@@ -78,7 +81,7 @@ class Localizer:
         self,
         model: str | Path = DEFAULT_MODEL,
         *,
-        categories: str | Path | Sequence[Category] | None = None,
+        categories: str | Path | Sequence[str | Category] | None = None,
         segment_seconds: float | None = None,
         precision: str | None = None,
         device: str = "auto",
@@ -92,6 +95,7 @@ class Localizer:
     ) -> None:
         options = EngineOptions(device=device, precision=precision or "float16", threads=threads)
         self.system: System
+        self._meanings: tuple[str, ...] = ()
         if str(model) == DEFAULT_MODEL:
             seconds = 1.0 if segment_seconds is None else segment_seconds
             if not SHORTEST_SEGMENT_SECONDS <= seconds <= LONGEST_SEGMENT_SECONDS:
@@ -99,9 +103,8 @@ class Localizer:
                     f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, "
                     f"got {seconds}."
                 )
-            self.system = AgreementSystem(
-                _categories(categories), seconds, options, audio_tagger or "auto", refine=refine is not False
-            )
+            wanted, self._meanings = _categories(categories)
+            self.system = AgreementSystem(wanted, seconds, options, audio_tagger or "auto", refine=refine is not False)
         else:
             from avel.localization.checkpoint_system import CheckpointSystem
 
@@ -136,7 +139,7 @@ class Localizer:
     @property
     def notices(self) -> Sequence[str]:
         """What a user should know of this localizer before reading its results."""
-        return self.system.notices
+        return (*self._meanings, *self.system.notices)
 
     @property
     def visual(self) -> Sequence[VisualBackbone]:
@@ -370,11 +373,26 @@ def _gated(attention: npt.NDArray[np.float32] | None, segments: Sequence[Segment
     return attention * gates[:, None, None]
 
 
-def _categories(categories: str | Path | Sequence[Category] | None) -> tuple[Category, ...]:
+def _categories(
+    categories: str | Path | Sequence[str | Category] | None,
+) -> tuple[tuple[Category, ...], tuple[str, ...]]:
+    """The categories that are wanted, and what was understood where they are a user's words."""
     if categories is None:
-        return everyday_categories()
-    if isinstance(categories, str | Path):
-        if str(categories) in BUILT_IN_TABLES:
-            return built_in_categories(str(categories))
-        return load_categories(categories)
-    return tuple(categories)
+        return everyday_categories(), ()
+    if isinstance(categories, str):
+        if categories in BUILT_IN_TABLES:
+            return built_in_categories(categories), ()
+        if is_file_of_categories(categories):
+            return load_categories(categories), ()
+        categories = split_phrases(categories)
+    if isinstance(categories, Path):
+        return load_categories(categories), ()
+    phrases = [category for category in categories if isinstance(category, str)]
+    understood = phrase_categories(phrases) if phrases or not categories else []
+    made = (meaning.category for meaning in understood if meaning.category is not None)
+    found = tuple(next(made) if isinstance(category, str) else category for category in categories)
+    names = [category.name for category in found]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise CategoriesError(f"The event category {repeated!r} is there twice; names must differ.")
+    return found, tuple(map(str, understood))
