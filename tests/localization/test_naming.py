@@ -16,22 +16,24 @@ CATEGORIES = (
     Category("Woman", ("p",), ("f",), 0.2, 0.2, family="Voice", audio_requires=("high",)),
     Category("Voice", ("p",), ("f",), 0.2, 0.2, visual_evidence="proxy"),
     Category("Cough", ("k",), ("f",), 0.2, 0.2, visual_evidence="proxy"),
+    Category("Chop", ("chop",), (), 0.2, 0.2, audio_like=("bounce",), actions=("chops",)),
+    Category("Ball", ("bounce",), ("b",), 0.2, 0.2),
 )
-SIGHTS = tuple(map(frozenset, ([1, 2], [1], [2], [3], [], [9], [9], [9], [9])))
+SIGHTS = tuple(map(frozenset, ([1, 2], [1], [2], [3], [], [9], [9], [9], [9], [10], [11])))
 NUMBERS = {category.name: number for number, category in enumerate(CATEGORIES)}
 
 
-def named(audio, visual=None, *, edges=None, steps=STEPS):
+def named(audio, visual=None, *, alike=None, done=None, in_time=None, edges=None, steps=STEPS):
     """Events of odds that hold from one step to another, as {name: (odds, start, end)}."""
     tables = []
-    for given in (audio, visual or {}):
+    for given in ({**audio, **(alike or {})}, audio, {**(visual or {}), **(done or {})}, visual, done, in_time):
         odds = np.zeros((steps, len(CATEGORIES)), np.float32)
-        for name, (value, start, end) in given.items():
+        for name, (value, start, end) in (given or {}).items():
             odds[start:end, NUMBERS[name]] = value
         tables.append(odds)
     rise = np.zeros(steps, np.float32) if edges is None else edges[0]
     fall = np.zeros(steps, np.float32) if edges is None else edges[1]
-    found = StepOdds(tables[0], tables[0], tables[1], tables[1], rise, fall, 0.1, steps / 10)
+    found = StepOdds(*tables, rise, fall, 0.1, steps / 10)
     events = Naming(CATEGORIES, SIGHTS)(found, Decoding(keep=0.25))
     return {(event.category, event.modality) for event in events}, events
 
@@ -77,6 +79,27 @@ def test_a_rival_has_to_be_fully_heard_and_seen():
     assert weak == {("Voice", "audio-visual"), ("Drum", "visual")}
     assert ("Drum", "audio-visual") in named({**strong, "Drum": (2, 0, 40)}, {**strong, "Drum": (2, 0, 40)})[0]
     assert ("Drum", "audio-visual") in named({"Drum": (0.9, 0, 40)}, {"Drum": (9, 0, 40)})[0]
+
+
+def test_what_only_goes_with_a_sound_does_not_say_which_it_is():
+    for heard, events in ((0.9, set()), (1.1, {("Cough", "audio-visual")})):
+        assert named({"Cough": (heard, 0, 40)}, {"Cough": (9, 0, 40)})[0] == events
+    assert named({"Cough": (0.9, 0, 40)}, done={"Cough": (9, 0, 40)})[0] == {("Cough", "audio-visual")}
+
+
+def test_synchrony_makes_an_event_audio_visual_and_no_name_surer():
+    for heard, events in ((2.9, set()), (3.1, {("Drum", "audio-visual")})):  # p = 0.58 and 0.62
+        assert named({"Drum": (heard, 0, 40)}, in_time={"Drum": (9, 0, 40)})[0] == events
+
+
+def test_one_sound_has_one_name_of_the_category_that_is_seen():
+    ball = {"Ball": (4, 0, 40)}
+    alike = {"Chop": (2, 0, 40)}
+    chops = {"Chop": (3, 0, 40)}
+    assert named(ball, alike=alike, done=chops, in_time=ball)[0] == {("Chop", "audio-visual")}
+    assert named(ball, alike=alike, done=chops)[0] == {("Chop", "audio-visual")}
+    assert named(ball, alike=alike, in_time=ball)[0] == {("Ball", "audio-visual")}
+    assert named(ball, ball, alike=alike, done=chops)[0] == {("Ball", "audio-visual")}
 
 
 def test_what_nothing_confirms_needs_a_probability_of_its_own():

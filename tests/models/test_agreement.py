@@ -58,6 +58,14 @@ def test_what_is_only_alike_counts_half_and_is_not_heard_alone():
     assert found.heard_odds.item() == found.seen_odds.item() == 0
 
 
+def test_what_sounds_like_it_and_is_heard_as_clearly_is_not_it():
+    dog = category("Dog", ["Bark"], ["beagle"], audio_unlike=("Howl",))
+    model = Agreement([dog], VISUAL, AUDIO)
+    for howl, heard in ((0.59, 0.6), (0.6, 0.0)):
+        found = model(np.zeros((1, 1, 4), np.float32), np.float32([[0.6, howl, 0.0, 0.0]]), np.array([True]))
+        assert found.heard_odds.item() == pytest.approx(heard / 0.2)
+
+
 def test_the_surer_of_things_and_actions_counts():
     dog = category("Dog", ["Bark"], ["beagle"], actions=("training dog",), action_threshold=0.5)
     model = Agreement([dog], VISUAL, AUDIO, action_labels=("training dog", "yawning"))

@@ -26,7 +26,7 @@ MAX_CATEGORIES = 1000
 GROUP_MARK = "@"
 """Before the name of a group of classes, where a class name could stand."""
 
-_CLASS_LISTS = ("audio", "audio_like", "audio_requires", "visual", "visual_like", "actions")
+_CLASS_LISTS = ("audio", "audio_like", "audio_requires", "audio_unlike", "visual", "visual_like", "actions")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Category:
         audio: classes of the audio tagger; any one of them is enough.
         audio_like: classes of the audio tagger that count half, and only where the category is seen too.
         audio_requires: classes of the audio tagger of which each must be there too.
+        audio_unlike: classes of the audio tagger that sound like it and are none of the categories: where one of them
+            is heard as clearly, this category is not.
         visual: classes of the visual tagger; their probabilities add up. ``"A..B"`` is all classes from A to B.
         visual_like: classes of the visual tagger that count half.
         actions: classes of Kinetics, what people do; their probabilities add up.
@@ -59,6 +61,7 @@ class Category:
     visual_threshold: float
     audio_like: tuple[str, ...] = ()
     audio_requires: tuple[str, ...] = ()
+    audio_unlike: tuple[str, ...] = ()
     visual_like: tuple[str, ...] = ()
     action_threshold: float = 0.25
     actions: tuple[str, ...] = ()
@@ -270,7 +273,7 @@ def _category(row: dict[str, Any], groups: Mapping[str, Sequence[str]], origin: 
             )
         if key in ("in_time", "mixed") and not isinstance(value, bool):
             raise CategoriesError(f"{origin}: {key} of category {name!r} must be true or false, found {value!r}.")
-    if not any(row.get(key) for key in _CLASS_LISTS if key != "audio_requires"):
+    if not any(row.get(key) for key in _CLASS_LISTS if key not in ("audio_requires", "audio_unlike")):
         raise CategoriesError(f"{origin}: category {name!r} names no class in audio or visual, so nothing can find it.")
     row = {"audio": [], "visual": [], **row}
     lists = {key: _expanded(row.get(key, ()), groups, name, origin) for key in _CLASS_LISTS}

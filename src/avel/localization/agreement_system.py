@@ -214,18 +214,19 @@ class AgreementSystem(System):
         heard = {name: of_steps.reshape(-1, len(self.categories))[:count] for name, of_steps in heard.items()}
         seen = {
             name: np.repeat(predictions[name] * visual_valid[:, None], self._steps, axis=0)[:count]
-            for name in ("visual_odds", "seen_odds")
+            for name in ("visual_odds", "seen_odds", "done_odds")
         }
+        in_time = np.zeros((count, len(self.categories)), np.float32)
         if witness is not None and scores.in_time is not None:
-            # It says that what is heard is seen, but not what it is: it makes the name no surer than hearing does.
-            in_time = np.repeat(witness.confidence / np.maximum(1 - witness.confidence, 1e-3), self._steps)[:count]
-            confirmed = np.where(scores.in_time, np.minimum(heard["heard_odds"], in_time[:, None]), 0)
-            seen["visual_odds"] = np.maximum(seen["visual_odds"], confirmed)
+            moving = np.repeat(witness.confidence / np.maximum(1 - witness.confidence, 1e-3), self._steps)[:count]
+            in_time[:, scores.in_time] = moving[:, None]
         found = StepOdds(
             audio=heard["audio_odds"],
             heard=heard["heard_odds"],
             visual=seen["visual_odds"],
             seen=seen["seen_odds"],
+            done=seen["done_odds"],
+            in_time=in_time,
             rise=None if edges is None else edges[..., 0].ravel()[:count],
             fall=None if edges is None else edges[..., 1].ravel()[:count],
             step_seconds=step_seconds,

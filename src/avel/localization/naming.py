@@ -1,12 +1,18 @@
 """From what is heard and seen to events with one name each.
 
 Taggers name one sound several times over: a goat that bleats is also an animal, livestock, a sheep and a screaming
-child. What they say is sorted by three rules:
+child. What they say is sorted by some rules:
 
 - **Families.** Categories of one family (`Category.family`) share an event. It is called after the member that holds
   over most of it and is clearly heard above its siblings, and after the family where there is none.
+- **One sound, one name.** Of two categories whose lists say that the tagger takes the sound of one for the other's, the
+  one that is seen by its own classes has it, whatever it is heard as; where both or neither are, the one that is heard
+  more clearly by its own.
 - **Rivals.** Where two families claim the same time, the stronger one comes first. The other one stays if it is fully
   heard and seen by itself, and, where both are seen by the same things (one face), if it is heard about as clearly.
+- **Names come from classes.** A face, a kitchen or a thing that is alike says that a source is in view, and synchrony
+  that it moves with the sound; neither says what the sound is. So an event needs a moment at which its name is heard by
+  itself: at its threshold where something goes with it, at `ALONE` where synchrony is the only witness.
 - **Alone.** A category that is only heard, or only seen, has nothing to confirm it: it needs a probability of `ALONE`,
   and is left out where something else is heard more clearly.
 """
@@ -63,6 +69,8 @@ class StepOdds:
         heard: odds without those.
         visual: odds of what is seen.
         seen: odds by what things are alone.
+        done: odds by what people do alone.
+        in_time: odds that the sound is made by what moves in the picture; 0 where synchrony cannot confirm a category.
         rise: (N,) how much louder it becomes at the start of a step; ``None`` where edges are not looked for.
         fall: (N,) how much quieter.
         step_seconds: length of a step.
@@ -73,6 +81,8 @@ class StepOdds:
     heard: Odds
     visual: Odds
     seen: Odds
+    done: Odds
+    in_time: Odds
     rise: npt.NDArray[np.float32] | None
     fall: npt.NDArray[np.float32] | None
     step_seconds: float
@@ -93,6 +103,7 @@ class _Candidate:
         strength: mean of the better half of its odds.
         weakest: the greatest, over its steps, of the smaller modality's odds.
         probability: of its sound, the greatest.
+        shown: odds of what is seen, the greatest.
     """
 
     category: int
@@ -104,6 +115,12 @@ class _Candidate:
     strength: float
     weakest: float
     probability: float
+    shown: float
+
+    @property
+    def clarity(self) -> tuple[bool, float]:
+        """Greater for the one of two names of a sound that is its own: the one that is seen, or heard more clearly."""
+        return self.shown >= 1, self.probability
 
     def share_covered_by(self, other: "_Candidate") -> float:
         """Share of it that another one covers."""
@@ -155,14 +172,42 @@ class Naming:
         candidates: list[_Candidate] = []
         for root, tree in self._trees():
             audio, visual = found.audio[:, tree], found.visual[:, tree]
-            weakest = np.minimum(audio, visual)
-            candidates += self._candidates(found, decoding, root, tree, agreement(audio, visual), weakest)
+            is_class = np.array([self._categories[number].visual_evidence == "class" for number in tree])
+            itself = np.maximum(np.where(is_class, found.seen[:, tree], 0), found.done[:, tree])
+            in_time = np.minimum(self._alone(found.heard, tree), found.in_time[:, tree])
+            agreed = np.maximum(agreement(audio, visual), in_time)
+            named = np.maximum(agreement(audio, itself), np.minimum(agreed, audio))
+            weakest = np.maximum(np.minimum(audio, visual), in_time)
+            candidates += self._candidates(found, decoding, root, tree, agreed, weakest, named)
+        candidates = [c for c in candidates if not self._is_anothers(c, candidates)]
         chosen: list[_Candidate] = []
         for candidate in sorted(candidates, key=lambda c: -c.strength):
             rivals = self._rivals(candidate, chosen)
             if all(candidate.weakest >= FULLY and self._as_clear(candidate, rival) for rival in rivals):
                 chosen.append(candidate)
         return chosen
+
+    def _is_anothers(self, candidate: _Candidate, others: Iterable[_Candidate]) -> bool:
+        """Whether the sound of an event has another name that is its own."""
+        return any(
+            self._sound_alike(candidate.category, rival.category) and rival.clarity > candidate.clarity
+            for rival in self._rivals(candidate, others)
+        )
+
+    def _sound_alike(self, one: int, other: int) -> bool:
+        """Whether the tagger takes the sound of one for the other's, as their lists say."""
+        own, alike = zip(*map(self._sounds, (one, other)), strict=True)
+        return own[0] <= alike[1] or own[1] <= alike[0]
+
+    def _sounds(self, number: int) -> tuple[frozenset[str], frozenset[str]]:
+        """Classes by which a category is heard, and those with the ones that are only alike."""
+        category = self._categories[number]
+        return frozenset(category.audio or category.audio_like), frozenset((*category.audio, *category.audio_like))
+
+    def _alone(self, odds: Odds, tree: Sequence[int]) -> Odds:
+        """(N, len(tree)) odds of what is heard where `ALONE` is the least threshold."""
+        thresholds = np.array([self._categories[number].audio_threshold for number in tree], np.float32)
+        return odds[:, tree] * np.minimum(1, thresholds / ALONE)
 
     def _as_clear(self, candidate: _Candidate, rival: _Candidate) -> bool:
         """Whether both may be there at once: seen by other things, or heard about as clearly."""
@@ -175,12 +220,11 @@ class Naming:
             tree = [number for number in tree if self._categories[number].audio]
             if not tree or root not in tree:
                 continue
-            thresholds = np.array([self._categories[number].audio_threshold for number in tree], np.float32)
-            odds = found.heard[:, tree] * np.minimum(1, thresholds / ALONE)
+            odds = self._alone(found.heard, tree)
             for candidate in chosen:
                 if root in (candidate.root, self._mixed.get(candidate.root)):
                     odds[candidate.span.start : candidate.span.end] = 0
-            candidates += self._candidates(found, decoding, root, tree, odds, odds)
+            candidates += self._candidates(found, decoding, root, tree, odds, odds, odds)
         mixed = set(self._mixed.values())
         alone: list[_Candidate] = []
         for candidate in sorted(candidates, key=lambda c: (c.root in mixed, -c.probability)):
@@ -189,6 +233,8 @@ class Naming:
             if too_short and found.rise is not None:
                 continue
             if any(self._mixed.get(rival.root) == candidate.root for rival in rivals):
+                continue
+            if self._is_anothers(candidate, chosen):
                 continue
             if all(candidate.probability >= AS_CLEARLY * rival.probability for rival in rivals):
                 alone.append(candidate)
@@ -205,7 +251,7 @@ class Naming:
             for candidate in chosen:
                 if candidate.root == root or self._sights[candidate.category] & self._sights[root]:
                     odds[candidate.span.start : candidate.span.end] = 0
-            candidates += self._candidates(found, decoding, root, tree, odds, odds, by_sound=False)
+            candidates += self._candidates(found, decoding, root, tree, odds, odds, odds, by_sound=False)
         alone: list[_Candidate] = []
         for candidate in sorted(candidates, key=lambda c: -c.strength):
             if not any(self._sights[candidate.root] & self._sights[r.root] for r in self._rivals(candidate, alone)):
@@ -231,6 +277,7 @@ class Naming:
         tree: list[int],
         odds: Odds,
         weakest: Odds,
+        named: Odds,
         *,
         by_sound: bool = True,
     ) -> list[_Candidate]:
@@ -241,21 +288,25 @@ class Naming:
             decoding: thresholds.
             root: the family.
             tree: itself and its members.
-            odds: (N, len(tree)), what decides.
+            odds: (N, len(tree)), what decides how long an event is.
             weakest: (N, len(tree)), of the smaller modality.
+            named: (N, len(tree)), what decides whether it is one, and its score.
             by_sound: whether the edges of the sound are those of the event.
         """
-        if odds.max() < decoding.threshold / (1 - min(decoding.threshold, 0.999)):
+        least_odds = decoding.threshold / (1 - min(decoding.threshold, 0.999))
+        if named.max() < least_odds:
             return []
         column = {number: index for index, number in enumerate(tree)}
         thresholds = np.array([self._categories[number].audio_threshold for number in tree], np.float32)
         probability = found.heard[:, tree] * thresholds
-        whole, least, heard = (array.copy() for array in (odds, weakest, probability))
+        whole, least, heard, sure, shown = (
+            array.copy() for array in (odds, weakest, probability, named, found.visual[:, tree])
+        )
         for number in reversed(tree[1:]):  # members before their families
             parent = column.get(self._parent[number])
             if parent is None:
                 continue
-            for array in (whole, least, heard):
+            for array in (whole, least, heard, sure, shown):
                 np.maximum(array[:, parent], array[:, column[number]], out=array[:, parent])
         scores = whole / (1 + whole)
         refined = found.rise is not None
@@ -263,10 +314,14 @@ class Naming:
         shortest = round(SHORTEST_SECONDS / found.step_seconds) if refined else 1
         candidates = []
         for span in spans(scores[:, column[root]], decoding, max_gap=longest_pause):
-            if span.end - span.start < shortest:
+            peaks = sure[span.start : span.end].max(axis=0)
+            if span.end - span.start < shortest or peaks[column[root]] < least_odds:
                 continue
             name = self._name(root, column, whole[span.start : span.end], decoding)
+            while peaks[column[name]] < least_odds:
+                name = self._parent[name]
             of_name = whole[span.start : span.end, column[name]]
+            peak = float(peaks[column[name]])
             better = np.sort(of_name)[-max(1, len(of_name) // 2) :]
             start, end = _edges(found, span) if by_sound else _bounds(found, span)
             candidates.append(
@@ -276,10 +331,11 @@ class Naming:
                     span=span,
                     start_seconds=start,
                     end_seconds=end,
-                    score=float(of_name.max() / (1 + of_name.max())),
+                    score=peak / (1 + peak),
                     strength=float(better.mean()),
                     weakest=float(least[span.start : span.end, column[name]].max()),
                     probability=float(heard[span.start : span.end, column[name]].max()),
+                    shown=float(shown[span.start : span.end, column[name]].max()),
                 )
             )
         return candidates

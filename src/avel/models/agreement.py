@@ -89,6 +89,7 @@ class Agreed:
         heard_odds: (T, S, C - 1), classes that are only alike left out.
         visual_odds: (T, C - 1) of what is seen.
         seen_odds: (T, C - 1), classes that are only alike and actions left out.
+        done_odds: (T, C - 1) by actions alone.
     """
 
     events: Probabilities
@@ -98,6 +99,7 @@ class Agreed:
     heard_odds: Odds
     visual_odds: Odds
     seen_odds: Odds
+    done_odds: Odds
 
 
 class Agreement:
@@ -142,9 +144,9 @@ class Agreement:
     ) -> None:
         self.categories = tuple(category.name for category in categories)
         self.smooth_steps = smooth_steps
-        self._heard, self._alike, self._required = (
+        self._heard, self._alike, self._required, self._unlike = (
             [class_indices(getattr(category, key), audio_labels, category.name) for category in categories]
-            for key in ("audio", "audio_like", "audio_requires")
+            for key in ("audio", "audio_like", "audio_requires", "audio_unlike")
         )
         seen = np.zeros((len(visual_labels), len(categories)), np.float32)
         done = np.zeros((len(action_labels), len(categories)), np.float32)
@@ -177,7 +179,7 @@ class Agreement:
         if audio.ndim == 2:
             audio = audio[:, None]
         inside = valid[:, None]
-        seen_odds, visual_odds = self._visual_odds(visual, inside)
+        seen_odds, done_odds, visual_odds = self._visual_odds(visual, inside)
         heard_odds, audio_odds = self._audio_odds(audio, inside)
         agreed = agreement(audio_odds, visual_odds[:, None]).max(axis=1)
         heard = heard_odds.max(axis=1)
@@ -189,17 +191,19 @@ class Agreement:
             heard_odds=heard_odds,
             visual_odds=visual_odds,
             seen_odds=seen_odds,
+            done_odds=done_odds,
         )
 
-    def _visual_odds(self, visual: Probabilities, inside: npt.NDArray[np.bool_]) -> tuple[Odds, Odds]:
-        """Odds by what things are alone, and with what is alike and what people do, (T, C - 1) each."""
+    def _visual_odds(self, visual: Probabilities, inside: npt.NDArray[np.bool_]) -> tuple[Odds, Odds, Odds]:
+        """Odds by what things are, by what people do, and by both and what is alike, (T, C - 1) each."""
         things, actions = visual[..., : len(self.seen)], visual[..., len(self.seen) :]
         seen_odds = _odds(things, self._itself, self._chance_of_itself, self._visual_thresholds, inside)
         odds = _odds(things, self.seen, self._chance, self._visual_thresholds, inside)
         if not len(self.done):
-            return seen_odds, odds
+            return seen_odds, np.zeros_like(odds), odds
         chance = self.done.sum(axis=0) / np.float32(len(self.done))
-        return seen_odds, np.maximum(odds, _odds(actions, self.done, chance, self._action_thresholds, inside))
+        done_odds = _odds(actions, self.done, chance, self._action_thresholds, inside)
+        return seen_odds, done_odds, np.maximum(odds, done_odds)
 
     def _audio_odds(self, audio: Probabilities, inside: npt.NDArray[np.bool_]) -> tuple[Odds, Odds]:
         """Odds without and with what is alike, (T, S, C - 1) each."""
@@ -223,4 +227,7 @@ class Agreement:
         probability = audio[..., classes[category]].max(axis=-1)
         for index in self._required[category]:
             probability = np.minimum(probability, audio[..., index])
+        if self._unlike[category]:
+            other = audio[..., self._unlike[category]].max(axis=-1)
+            probability = np.where(other >= probability, np.float32(0), probability)
         return np.asarray(probability)
