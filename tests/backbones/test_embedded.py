@@ -78,6 +78,17 @@ def test_engines_agree(event_clips: Path) -> None:
     assert np.linalg.norm(converted - exact) <= 1e-4 * np.linalg.norm(exact)
 
 
+def test_the_network_is_the_one_that_was_trained() -> None:
+    trained = TaggerNetwork(521).eval()
+    trained.load_state_dict({name: tensor.float() for name, tensor in load_file(FILE).items()})
+    patches = np.random.default_rng(0).normal(size=(3, 96, 64)).astype(np.float32)
+    with torch.no_grad():
+        logits, embeddings = trained(torch.from_numpy(patches))
+    for output, expected in (("scores", logits.sigmoid()), ("embedding", embeddings)):
+        (found,) = Embedded(EngineOptions(device="cpu", precision="float32"), output=output)._network(patches)  # type: ignore[arg-type]
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("level", [0.0, 1e-5])
 def test_silence_is_no_event(tagger: Embedded, level: float) -> None:
     silence = level * np.random.default_rng(0).standard_normal((2, 16000)).astype(np.float32)
@@ -155,5 +166,7 @@ def test_other_tensors_are_refused(tmp_path: Path, tagger: Embedded, monkeypatch
     tensors = load_file(FILE)
     del tensors["head.bias"]
     path = write(tmp_path / "less.safetensors", tensors, classes=list(tagger.labels), log_mel={}, training="none")
-    with pytest.raises(WeightsError, match=r"less\.safetensors does not hold this tagger's tensors"):
+    with pytest.raises(
+        WeightsError, match=r"less\.safetensors does not .* tensors: head\.bias is missing, not \(521,\)"
+    ):
         Embedded(path=path)(np.zeros((1, 16000), np.float32))

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 from avel.backbones import weights
 from avel.backbones.engine import EngineOptions
-from avel.backbones.speaker_gender import BANDS, FRAMES, PATCH_SAMPLES, WEIGHTS, SpeakerGender, _network, patches
+from avel.backbones.speaker_gender import BANDS, FRAMES, PATCH_SAMPLES, WEIGHTS, SpeakerGender, normalized, patches
 from avel.errors import WeightsError
 
 
@@ -35,7 +34,7 @@ def test_the_network_is_the_published_one(weight_file):
     """Layer by layer from the file, in Keras' order of axes."""
     weight_file(WEIGHTS)
     tensors = weights.load_tensors(WEIGHTS)
-    by_name = {(name.split("/")[1], name.split("/")[-1]): t.numpy() for name, t in tensors.items()}
+    by_name = {(name.split("/")[1], name.split("/")[-1]): t for name, t in tensors.items()}
     patch = np.random.default_rng(1).normal(size=(FRAMES, BANDS)).astype(np.float32)
 
     def normalized(x, number):
@@ -59,8 +58,8 @@ def test_the_network_is_the_published_one(weight_file):
     for number in range(1, 6):
         x = x @ by_name[f"dense_{number}", "kernel:0"] + by_name[f"dense_{number}", "bias:0"]
         x = normalized(x, number + 5) if number < 5 else x
-    found = _network(tensors)(torch.from_numpy(patch)[None])[0].detach().numpy()
-    np.testing.assert_allclose(found, x, rtol=1e-3, atol=1e-3)
+    (found,) = SpeakerGender(EngineOptions(device="cpu", precision="float32"))._network(patch[None])
+    np.testing.assert_allclose(found[0], x, rtol=1e-3, atol=1e-3)
 
 
 def test_short_or_silent_sound_says_nothing(weight_file):
@@ -73,4 +72,4 @@ def test_short_or_silent_sound_says_nothing(weight_file):
 
 def test_other_tensors_are_refused():
     with pytest.raises(WeightsError, match="are not laid out as that network's: .* is missing"):
-        _network({"model_weights/conv2d_1/conv2d_1_2/kernel:0": torch.zeros(3, 3, 1, 64)})
+        normalized({"model_weights/conv2d_1/conv2d_1_2/kernel:0": np.zeros((3, 3, 1, 64), np.float32)})

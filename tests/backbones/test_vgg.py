@@ -13,26 +13,26 @@ from avel.errors import WeightsError
 
 
 @pytest.fixture(scope="module")
-def tensors() -> dict[str, torch.Tensor]:
+def tensors() -> dict[str, np.ndarray]:
     try:
         return weights.load_tensors("vgg19")
     except WeightsError:
         pytest.skip("the weights vgg19 are not here and cannot be fetched")
 
 
-def slow_pool5(pictures: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+def slow_pool5(pictures: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
     """Pool5 of (N, H, W, 3) pictures in float64: products of matrices, and nothing of PyTorch's layers."""
     x = pictures.astype(np.float64) / 255
-    first = tensors["0.weight"].numpy().astype(np.float64)[:, :, 0, 0]
-    x = x @ first.T + tensors["0.bias"].numpy()
+    first = tensors["0.weight"].astype(np.float64)[:, :, 0, 0]
+    x = x @ first.T + tensors["0.bias"]
     places = iter([2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42, 45, 48, 51])
     for count in (2, 2, 4, 4, 4):
         for _ in range(count):
             place = next(places)
-            kernel = tensors[f"{place}.weight"].numpy().astype(np.float64)
+            kernel = tensors[f"{place}.weight"].astype(np.float64)
             height, width = x.shape[1:3]
             padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-            x = tensors[f"{place}.bias"].numpy() + sum(
+            x = tensors[f"{place}.bias"] + sum(
                 padded[:, row : row + height, column : column + width] @ kernel[:, :, row, column].T
                 for row in range(3)
                 for column in range(3)
@@ -48,7 +48,7 @@ def relative(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="module")
-def known(tensors: dict[str, torch.Tensor], clip_pictures: Callable[..., Any]) -> tuple[np.ndarray, np.ndarray]:
+def known(tensors: dict[str, np.ndarray], clip_pictures: Callable[..., Any]) -> tuple[np.ndarray, np.ndarray]:
     """A segment of one frame and its features."""
     pictures = clip_pictures("dog_bark_02754", 1, 1)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_engines_agree_with_the_plain_module(
 
 
 def test_a_crop_through_the_module_is_the_slow_version(
-    tensors: dict[str, torch.Tensor], clip_pictures: Callable[..., Any]
+    tensors: dict[str, np.ndarray], clip_pictures: Callable[..., Any]
 ) -> None:
     crop = clip_pictures("dog_bark_avsync", 1, 1)[0, :, 64:96, 32:96]
     with torch.no_grad():
@@ -110,7 +110,7 @@ def test_int8_is_near_float(clip_pictures: Callable[..., Any]) -> None:
     assert min(cosines) > 0.997
 
 
-def test_equalizing_changes_no_bit(tensors: dict[str, torch.Tensor], clip_pictures: Callable[..., Any]) -> None:
+def test_equalizing_changes_no_bit(tensors: dict[str, np.ndarray], clip_pictures: Callable[..., Any]) -> None:
     crop = torch.from_numpy(clip_pictures("dog_bark_avsync", 1, 1)[0, :, :64, :64].copy())
     network = vgg._pool5("vgg19").eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -131,13 +131,14 @@ def test_the_original_weights_are_read_as_keras_stores_them(monkeypatch: pytest.
             stored[f"{layer}/{layer}_W_1:0"] = kernel
             stored[f"{layer}/{layer}_b_1:0"] = torch.randn(width, generator=generator)
             channels = width
+    stored = {name: tensor.numpy() for name, tensor in stored.items()}
     monkeypatch.setattr(weights, "load_tensors", lambda name: stored)
     picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
 
-    named = {"0.weight": torch.eye(3)[:, :, None, None], "0.bias": torch.zeros(3)}
+    named = {"0.weight": np.eye(3)[:, :, None, None], "0.bias": np.zeros(3)}
     places = iter([2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42, 45, 48, 51])
     for layer, place in zip(dict.fromkeys(name.split("/")[0] for name in stored), places, strict=True):
-        named[f"{place}.weight"] = stored[f"{layer}/{layer}_W_1:0"].permute(3, 2, 0, 1)
+        named[f"{place}.weight"] = stored[f"{layer}/{layer}_W_1:0"].transpose(3, 2, 0, 1)
         named[f"{place}.bias"] = stored[f"{layer}/{layer}_b_1:0"]
     caffe = picture[..., ::-1].astype(np.float64) - (103.939, 116.779, 123.68)
     with torch.no_grad():

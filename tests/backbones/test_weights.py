@@ -1,5 +1,6 @@
 """Weight files are fetched here from servers and package indexes that the tests themselves run."""
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import zipfile
@@ -18,11 +20,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from avel.backbones import weights
 from avel.backbones.weights import (
@@ -35,6 +40,7 @@ from avel.backbones.weights import (
     entries,
     tensors,
 )
+from avel.backbones.weights.checkpoint_file import read_checkpoint
 from avel.errors import WeightsError
 
 CONTENT = bytes(range(256)) * 300
@@ -649,39 +655,41 @@ def test_fetch_shows_its_progress_on_stderr(
 # Tensors
 
 
-def checkpoint() -> tuple[dict[str, torch.Tensor], bytes]:
+def checkpoint(archive: bool = True) -> tuple[dict[str, np.ndarray], bytes]:
+    """Tensors of several types and strides, and the file that PyTorch writes of them, an archive or the older kind."""
     tensors = {
         "weight": torch.arange(24.0).reshape(2, 3, 4).transpose(0, 1),
+        "part": torch.arange(24.0).reshape(2, 3, 4)[1:, ::2, 1],
         "half": torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16),
         "steps": torch.tensor(7),
         "none": torch.zeros(0, 3),
     }
     tensors["tied"] = tensors["half"]
     buffer = io.BytesIO()
-    torch.save(tensors, buffer)
-    return tensors, buffer.getvalue()
+    torch.save(tensors, buffer, _use_new_zipfile_serialization=archive)
+    return {n: (t.float() if n in ("half", "tied") else t).numpy() for n, t in tensors.items()}, buffer.getvalue()
 
 
-def assert_same(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+def assert_same(tensors: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     assert tensors.keys() == expected.keys()
     for name, tensor in tensors.items():
-        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=0)
+        assert tensor.dtype == expected[name].dtype
+        np.testing.assert_array_equal(tensor, expected[name])
 
 
-@pytest.fixture
-def checkpointed(catalogued: Catalogue, weights_dir: Path) -> dict[str, torch.Tensor]:
-    tensors, content = checkpoint()
+@pytest.fixture(params=[True, False], ids=["archive", "pickles"])
+def checkpointed(request: pytest.FixtureRequest, catalogued: Catalogue, weights_dir: Path) -> dict[str, np.ndarray]:
+    tensors, content = checkpoint(request.param)
     catalogued(UrlSource("http://127.0.0.1:9/tiny.pth"), content=content, file_name="tiny.pth")
     (weights_dir / "tiny.pth").write_bytes(content)
     return tensors
 
 
 def test_a_checkpoint_is_converted_once(
-    checkpointed: dict[str, torch.Tensor], weights_dir: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+    checkpointed: dict[str, np.ndarray], weights_dir: Path, cache_folder: Path
 ) -> None:
     assert_same(weights.load_tensors("tiny"), checkpointed)
     assert (cache_folder / "tiny.safetensors").exists()
-    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the checkpoint was read again"))
     (weights_dir / "tiny.pth").unlink()
     assert_same(weights.load_tensors("tiny"), checkpointed)
 
@@ -702,7 +710,7 @@ def empty(file: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [damage, cut, empty])
 def test_a_damaged_conversion_is_made_again(
-    spoil: Callable[[Path], None], checkpointed: dict[str, torch.Tensor], cache_folder: Path
+    spoil: Callable[[Path], None], checkpointed: dict[str, np.ndarray], cache_folder: Path
 ) -> None:
     weights.load_tensors("tiny")
     converted = cache_folder / "tiny.safetensors"
@@ -715,14 +723,14 @@ def test_a_damaged_conversion_is_made_again(
 
 
 def test_a_conversion_of_another_file_is_made_again(
-    checkpointed: dict[str, torch.Tensor], catalogued: Catalogue, weights_dir: Path
+    checkpointed: dict[str, np.ndarray], catalogued: Catalogue, weights_dir: Path
 ) -> None:
     weights.load_tensors("tiny")
     buffer = io.BytesIO()
     torch.save({"weight": torch.ones(2)}, buffer)
     catalogued(content=buffer.getvalue(), file_name="tiny.pth")
     (weights_dir / "tiny.pth").write_bytes(buffer.getvalue())
-    assert_same(weights.load_tensors("tiny"), {"weight": torch.ones(2)})
+    assert_same(weights.load_tensors("tiny"), {"weight": np.ones(2, np.float32)})
 
 
 class Mischief:
@@ -734,12 +742,12 @@ class Mischief:
 
 
 def test_a_checkpoint_with_another_digest_is_never_opened(
-    checkpointed: dict[str, torch.Tensor], weights_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpointed: dict[str, np.ndarray], weights_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = (weights_dir / "tiny.pth").read_bytes()
     bad = pickle.dumps(Mischief(tmp_path / "ran"))
     (weights_dir / "tiny.pth").write_bytes(bad.ljust(len(good), b"\0"))
-    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the checkpoint was read"))
+    monkeypatch.setitem(tensors._READERS, ".pth", lambda _: pytest.fail("the checkpoint was read"))
     with pytest.warns(UserWarning, match="its sha256 is"), pytest.raises(WeightsError, match="are not available"):
         weights.load_tensors("tiny", offline=True)
     assert not (tmp_path / "ran").exists()
@@ -752,13 +760,52 @@ def test_code_in_a_checkpoint_of_the_catalogue_does_not_run_either(
     torch.save({"weight": Mischief(tmp_path / "ran")}, buffer)
     catalogued(content=buffer.getvalue(), file_name="tiny.pth")
     (weights_dir / "tiny.pth").write_bytes(buffer.getvalue())
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(WeightsError, match=r"tiny.pth does not hold tensors alone: it names "):
         weights.load_tensors("tiny")
     assert not (tmp_path / "ran").exists()
 
 
+def altered(content: bytes, pickled: Callable[[bytes], bytes]) -> bytes:
+    """An archive with another pickle."""
+    into = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(into, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, pickled(old.read(name)) if name.endswith("data.pkl") else old.read(name))
+    return into.getvalue()
+
+
+def test_a_tensor_that_reaches_beyond_its_numbers_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.zeros(77)}, buffer)
+    file = tmp_path / "tiny.pth"
+    file.write_bytes(altered(buffer.getvalue(), lambda text: text.replace(b"K\x4d\x85", b"K\x4e\x85")))
+    with pytest.raises(WeightsError, match="tiny.pth does not hold tensors alone: a tensor in it reaches beyond"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize("what", [[1, 2], {"weight": 3}, {"weight": {"weight": torch.zeros(1)}}])
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_checkpoint_of_anything_but_tensors_is_refused(what: Any, archive: bool, tmp_path: Path) -> None:
+    torch.save(what, tmp_path / "tiny.pth", _use_new_zipfile_serialization=archive)
+    with pytest.raises(WeightsError, match="tiny.pth does not hold tensors alone: it holds something else. Give the"):
+        read_checkpoint(tmp_path / "tiny.pth")
+
+
+@pytest.mark.parametrize("archive", [True, False])
+@given(data=st.data())
+def test_a_damaged_checkpoint_is_read_as_it_is_or_refused(archive: bool, data: st.DataObject) -> None:
+    content = bytearray(checkpoint(archive)[1])
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tiny.pth"
+        file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        with contextlib.suppress(WeightsError):
+            read_checkpoint(file)
+
+
 def test_tensors_can_be_used_where_the_cache_cannot_be_written(
-    checkpointed: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpointed: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("AVEL_CACHE_DIR", str(tmp_path / "file"))
@@ -776,8 +823,8 @@ def test_a_keras_file_is_converted_with_its_names_and_axes(
         file.create_group("input_1")
     catalogued(content=(weights_dir / "tiny.h5").read_bytes(), file_name="tiny.h5")
     expected = {
-        "block1_conv1/block1_conv1_W_1:0": torch.from_numpy(kernel),
-        "block1_conv1/block1_conv1_b_1:0": torch.from_numpy(kernel[0, 0, 0]),
+        "block1_conv1/block1_conv1_W_1:0": kernel,
+        "block1_conv1/block1_conv1_b_1:0": kernel[0, 0, 0],
     }
     assert_same(weights.load_tensors("tiny"), expected)
     (weights_dir / "tiny.h5").unlink()

@@ -13,17 +13,15 @@ segments of real clips, for three quarters of the time.
 
 from functools import cache, partial
 from importlib import resources
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avel.backbones import weights
 from avel.backbones.base import Floats, Pictures, VisualBackbone
-from avel.backbones.engine import EngineOptions, from_torch
+from avel.backbones.efficientnet_network import normalized, probabilities
+from avel.backbones.engine import EngineOptions, from_frozen
+from avel.backbones.operations import FrozenNetwork, Tensors
 from avel.media.types import PictureFormat
-
-if TYPE_CHECKING:
-    import torch
 
 # Width and depth relative to Lite0, and side of the square picture it was trained with.
 _SCALES = {
@@ -69,9 +67,8 @@ class EfficientNetLite(VisualBackbone):
             max(1, round(_FRAMES_PER_SECOND * segment_seconds)) if frames_per_segment is None else frames_per_segment
         )
         self.pictures = PictureFormat(frames, side, side)
-        self._network = from_torch(
-            partial(_network, name),
-            (side, side, 3),
+        self._network = from_frozen(
+            network(name),
             name=name,
             digest=weights.digest(name),
             options=options or EngineOptions(),
@@ -81,8 +78,8 @@ class EfficientNetLite(VisualBackbone):
     def __call__(self, pictures: Pictures) -> Floats:
         """See `VisualBackbone`: (T, F, H, W, 3) to (T, 1, 1000) probabilities."""
         segments, frames = pictures.shape[:2]
-        (probabilities,) = self._network(pictures.reshape(-1, *pictures.shape[2:]))
-        return probabilities.reshape(segments, frames, -1).mean(axis=1, keepdims=True, dtype=np.float32)
+        (found,) = self._network(pictures.reshape(-1, *pictures.shape[2:]))
+        return found.reshape(segments, frames, -1).mean(axis=1, keepdims=True, dtype=np.float32)
 
 
 @cache
@@ -92,10 +89,12 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def _network(name: str) -> "torch.nn.Module":
-    from avel.backbones.efficientnet_network import EfficientNetLiteNetwork
+def network(name: str) -> FrozenNetwork:
+    """One of the networks, from pictures (B, H, W, 3) to probabilities (B, 1000)."""
+    width, depth, side = _SCALES[name]
+    define = partial(probabilities, width=width, depth=depth)
+    return FrozenNetwork(define, partial(_tensors, name), (side, side, 3))
 
-    width, depth, _ = _SCALES[name]
-    network = EfficientNetLiteNetwork(width, depth)
-    network.load_state_dict(weights.load_tensors(name))
-    return network
+
+def _tensors(name: str) -> Tensors:
+    return normalized(weights.load_tensors(name))

@@ -1,13 +1,14 @@
 """The network of `efficientnet`; it opens no file.
 
-EfficientNet-Lite (Tan and Le, arXiv:1905.11946, in the form of TensorFlow's TPU models). Attributes are called as in
-the published checkpoints.
+EfficientNet-Lite (Tan and Le, arXiv:1905.11946, in the form of TensorFlow's TPU models). Layers are called as in the
+published checkpoints.
 """
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from torch import Tensor, nn
-from torch.nn.functional import pad, relu6
+from avel.backbones.operations import Operations, Tensors, V, folded
 
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -19,83 +20,79 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 """Blocks, kernel, stride, expansion, channels of each stage: Table 1 of the paper."""
-STEM, HEAD = 32, 1280
-CLASSES = 1000
+STEM = 32
+NORMALIZED = {"_conv_stem": "_bn0", "_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
+"""Which normalization follows a convolution, beside it; `_bn1` where it is none of these."""
 
 
-class PaddedConvolution(nn.Conv2d):
-    """A convolution that pads as TensorFlow does: the odd row or column of zeros comes last."""
+class InvertedResidual(NamedTuple):
+    """A block that widens, convolves each channel, and narrows again (Sandler et al., arXiv:1801.04381).
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+    Attributes:
+        inputs: channels that come.
+        outputs: channels that go.
+        stride: of the convolution of each channel.
+        expansion: how many times as wide it is between.
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
-        (top, bottom), (left, right) = (same_padding(side, self.kernel_size[0], self.stride[0]) for side in x.shape[2:])
-        return super().forward(pad(x, (left, right, top, bottom)))
-
-
-class InvertedResidual(nn.Module):
-    """A block that widens, convolves each channel, and narrows again (Sandler et al., arXiv:1801.04381)."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        self.expands = expansion > 1
-        self.adds_input = stride == 1 and inputs == outputs
-        inner = inputs * expansion
-        if self.expands:
-            self._expand_conv = PaddedConvolution(inputs, inner)
-            self._bn0 = _normalization(inner)
-        self._depthwise_conv = PaddedConvolution(inner, inner, kernel, stride, groups=inner)
-        self._bn1 = _normalization(inner)
-        self._project_conv = PaddedConvolution(inner, outputs)
-        self._bn2 = _normalization(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H', W')."""
-        y = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
-        return x + y if self.adds_input else y
+    inputs: int
+    outputs: int
+    stride: int
+    expansion: int
 
 
-class EfficientNetLiteNetwork(nn.Module):
-    """Pictures to probabilities of the ImageNet classes.
+def blocks(width: float, depth: float) -> Iterator[InvertedResidual]:
+    """All blocks in order.
 
     Args:
         width: channels relative to Lite0.
         depth: blocks relative to Lite0.
     """
-
-    def __init__(self, width: float, depth: float) -> None:
-        super().__init__()
-        self._conv_stem = PaddedConvolution(3, STEM, 3, 2)
-        self._bn0 = _normalization(STEM)
-        blocks, inputs = [], STEM
-        for stage, (count, kernel, stride, expansion, channels) in enumerate(STAGES):
-            outputs = scaled_channels(channels, width)
-            for index in range(count if stage in (0, len(STAGES) - 1) else math.ceil(count * depth)):
-                blocks.append(InvertedResidual(inputs, outputs, kernel, stride if index == 0 else 1, expansion))
-                inputs = outputs
-        self._blocks = nn.ModuleList(blocks)
-        self._conv_head = PaddedConvolution(inputs, HEAD)
-        self._bn1 = _normalization(HEAD)
-        self._fc = nn.Linear(HEAD, CLASSES)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 RGB to (N, 1000) probabilities."""
-        x = (pictures.permute(0, 3, 1, 2).to(self._fc.weight.dtype) - 127) / 128
-        x = relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks:
-            x = block(x)
-        x = relu6(self._bn1(self._conv_head(x)))
-        return self._fc(x.mean((2, 3))).softmax(dim=1)
+    inputs = STEM
+    for stage, (count, _, stride, expansion, channels) in enumerate(STAGES):
+        outputs = scaled_channels(channels, width)
+        for index in range(count if stage in (0, len(STAGES) - 1) else math.ceil(count * depth)):
+            yield InvertedResidual(inputs, outputs, stride if index == 0 else 1, expansion)
+            inputs = outputs
 
 
-def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after an axis of ``side``, of which a convolution leaves ceil(side / stride)."""
-    total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
-    return total // 2, total - total // 2
+def probabilities(ops: Operations[V], pictures: V, *, width: float, depth: float) -> V:
+    """(B, H, W, 3) uint8 RGB to (B, 1000) probabilities of the ImageNet classes.
+
+    Args:
+        ops: with tensors as of `normalized`.
+        pictures: see above.
+        width: channels relative to Lite0.
+        depth: blocks relative to Lite0.
+    """
+    x = ops.transpose(ops.scaled(pictures, 127, 128), (0, 3, 1, 2))
+    x = ops.relu(ops.convolution(x, "_conv_stem", stride=2), 6)
+    for number, block in enumerate(blocks(width, depth)):
+        before, name = x, f"_blocks.{number}"
+        if block.expansion > 1:
+            x = ops.relu(ops.convolution(x, f"{name}._expand_conv"), 6)
+        x = ops.convolution(x, f"{name}._depthwise_conv", stride=block.stride, each=True)
+        x = ops.convolution(ops.relu(x, 6), f"{name}._project_conv")
+        if block.stride == 1 and block.inputs == block.outputs:
+            x = ops.add(before, x)
+    x = ops.relu(ops.convolution(x, "_conv_head"), 6)
+    return ops.softmax(ops.linear(ops.mean(x, (2, 3)), "_fc"))
+
+
+def normalized(stored: Tensors) -> Tensors:
+    """The checkpoint's tensors with every normalization folded into the convolution before it."""
+    tensors = {}
+    for name, kernel in stored.items():
+        layer, _, kind = name.rpartition(".")
+        place, _, own = layer.rpartition(".")
+        if kind != "weight" or "_conv" not in own:
+            continue
+        normalization = ".".join(filter(None, (place, NORMALIZED.get(own, "_bn1"))))
+        mean, variance, shift, scale = (
+            stored[f"{normalization}.{part}"] for part in ("running_mean", "running_var", "bias", "weight")
+        )
+        tensors[name], tensors[f"{layer}.bias"] = folded(kernel, mean, variance, shift, scale)
+    return tensors | {name: stored[name] for name in ("_fc.weight", "_fc.bias")}
 
 
 def scaled_channels(channels: int, width: float) -> int:
@@ -103,7 +100,3 @@ def scaled_channels(channels: int, width: float) -> int:
     wanted = channels * width
     nearest = max(8, int(wanted + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * wanted else nearest
-
-
-def _normalization(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3)

@@ -8,24 +8,50 @@ Front end, classes and their order are YAMNet's. How it was made and what it hea
 import hashlib
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from avel.backbones.audio_windows import around_steps, cover, steps_in
 from avel.backbones.base import AudioBackbone, Floats
-from avel.backbones.engine import EngineOptions, from_torch
+from avel.backbones.engine import EngineOptions, from_frozen
 from avel.backbones.logmel import LogMel
+from avel.backbones.operations import FrozenNetwork, Operations, Tensors, V
 from avel.documents import parse_json
 from avel.errors import WeightsError
 from avel.files import SafetensorsError, open_safetensors, safetensors_header
 
-if TYPE_CHECKING:
-    import torch
-
 FILE_NAME = "embedded_audio_tagger.safetensors"
 FRAMES = 96
 _MAX_FILE_BYTES = 5_000_000
+EMBEDDING_DIMS = 1024
+
+
+class _Layer(NamedTuple):
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int
+    is_separable: bool
+
+    def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Of its tensors."""
+        kernel = (self.kernel, self.kernel)
+        if not self.is_separable:
+            convolutions = {"": (self.outputs, self.inputs, *kernel)}
+        else:
+            convolutions = {".each": (self.inputs, 1, *kernel), ".across": (self.outputs, self.inputs, 1, 1)}
+        weights = {f"{name}{part}.convolution.weight": shape for part, shape in convolutions.items()}
+        return weights | {key.replace(".weight", ".bias"): shape[:1] for key, shape in weights.items()}
+
+
+_BODY = (
+    *(_Layer(1, 24, 3, 2, False), _Layer(24, 64, 3, 2, False), _Layer(64, 160, 3, 2, True)),
+    *[_Layer(160, 160, 3, 1, True)] * 2,
+    _Layer(160, 384, 3, 2, True),
+    *[_Layer(384, 384, 3, 1, True)] * 3,
+    *(_Layer(384, 768, 3, 2, True), _Layer(768, EMBEDDING_DIMS, 1, 1, False)),
+)
 
 
 class Embedded(AudioBackbone):
@@ -66,14 +92,12 @@ class Embedded(AudioBackbone):
         if output == "scores":
             self.name, self.dims, self.labels = "embedded", len(classes), classes
         else:
-            self.name, self.dims, self.labels = "embedded-embedding", 1024, None
-        self._network = from_torch(
-            partial(_network, file, len(classes), output),
-            (FRAMES, self._log_mel.bands),
+            self.name, self.dims, self.labels = "embedded-embedding", EMBEDDING_DIMS, None
+        self._network = from_frozen(
+            network(file, self._log_mel.bands, len(classes), output),
             name=self.name,
             digest="sha256:" + hashlib.sha256(data).hexdigest(),
             options=options or EngineOptions(),
-            dtype=np.float32,
         )
         if hop_seconds is not None:
             self.steps = steps_in(segment_seconds, hop_seconds)
@@ -128,13 +152,47 @@ def _description(file: Path) -> dict[str, Any]:
     )
 
 
-def _network(file: Path, classes: int, output: str) -> "torch.nn.Module":
-    from avel.backbones.embedded_network import EmbeddingOutput, ScoresOutput, TaggerNetwork
+def network(file: Path, bands: int, classes: int, output: str) -> FrozenNetwork:
+    """The network, from log-mel patches (B, 96, 64) to scores (B, classes) or embeddings (B, 1024).
 
-    network = TaggerNetwork(classes)
+    The one that was trained is `avel.backbones.embedded_network.TaggerNetwork`; the shipped weights have its
+    normalizations multiplied into the convolutions.
+    """
+    define = partial(_outputs, bands=bands, output=output)
+    return FrozenNetwork(define, partial(_tensors, file, classes), (FRAMES, bands), np.float32)
+
+
+def _outputs(ops: Operations[V], patches: V, *, bands: int, output: str) -> V:
+    x = ops.reshape(patches, (1, FRAMES, bands))
+    for number, layer in enumerate(_BODY):
+        before, name, padding = x, f"body.{number}", layer.kernel // 2
+        if not layer.is_separable:
+            x = ops.relu(ops.convolution(x, f"{name}.convolution", stride=layer.stride, padding=padding))
+            continue
+        x = ops.convolution(x, f"{name}.each.convolution", stride=layer.stride, padding=padding, each=True)
+        x = ops.relu(ops.convolution(ops.relu(x), f"{name}.across.convolution"))
+        if layer.inputs == layer.outputs and layer.stride == 1:
+            x = ops.add(before, x)
+    embedding = ops.mean(x, (2, 3))
+    return ops.sigmoid(ops.linear(embedding, "head")) if output == "scores" else embedding
+
+
+def _tensors(file: Path, classes: int) -> Tensors:
+    expected = {
+        name: shape for number, layer in enumerate(_BODY) for name, shape in layer.shapes(f"body.{number}").items()
+    }
+    expected |= {"head.weight": (classes, EMBEDDING_DIMS), "head.bias": (classes,)}
     try:
-        with open_safetensors(file, "pt") as opened:
-            network.load_state_dict({name: opened.get_tensor(name).float() for name in opened.keys()})  # noqa: SIM118
-    except (OSError, SafetensorsError, RuntimeError) as error:
+        with open_safetensors(file, "numpy") as opened:
+            tensors = {name: opened.get_tensor(name).astype(np.float32) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorsError) as error:
         raise WeightsError(f"{file} does not hold this tagger's tensors: {error}") from error
-    return ScoresOutput(network) if output == "scores" else EmbeddingOutput(network)
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        name = wrong[0]
+        raise WeightsError(
+            f"{file} does not hold this tagger's tensors: {name} is {found.get(name, 'missing')}, not "
+            f"{expected.get(name, 'in it')}. Make the file with: python -m shipped_weights.audio_tagger"
+        )
+    return tensors

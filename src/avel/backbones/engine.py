@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.backbones import weights
+from avel.backbones.operations import FrozenNetwork
 from avel.backbones.quantization import to_floating_point
 from avel.errors import ModelError, OutputError
 from avel.files import new_folder
@@ -155,6 +156,43 @@ class Network(ABC):
     def _run(self, batch: Array) -> tuple[Array, ...]: ...
 
 
+def from_frozen(network: FrozenNetwork, *, name: str, digest: str, options: EngineOptions) -> Network:
+    """A network that is written for every engine; on OpenVINO it needs no PyTorch.
+
+    Precision ``int8`` runs as ``float16``.
+
+    Args:
+        network: what it computes. Its weights are asked for only when no converted graph is in the cache.
+        name: for records, messages and the cache.
+        digest: of the weights. The cache knows a network by it, by `name`, and by the source files of `network` and of
+            its operations.
+        options: device, precision, threads.
+
+    Raises:
+        ModelError: if CUDA is asked for where there is none.
+    """
+    device = _torch_device(options)
+    if device is not None:
+        return _TorchNetwork(
+            lambda: _frozen_module(network), device, network.item_shape, network.dtype, name, digest, options
+        )
+
+    def make() -> "openvino.Model":
+        from avel.backbones.openvino_operations import graph
+
+        return graph(network, name)
+
+    text = "".join(_source_text(source) for source in (network.define, network.tensors, FrozenNetwork))
+    text += Path(__file__).with_name("openvino_operations.py").read_text("utf-8")
+    return _OpenVinoNetwork(_cached((name, digest, str(network.item_shape), text), make), name, digest, options)
+
+
+def _frozen_module(network: FrozenNetwork) -> "torch.nn.Module":
+    from avel.backbones.torch_operations import FrozenModule
+
+    return FrozenModule(network)
+
+
 def from_torch(
     make_module: "Callable[[], torch.nn.Module]",
     item_shape: tuple[int, ...],
@@ -183,10 +221,9 @@ def from_torch(
     Raises:
         ModelError: if CUDA is asked for where there is none, or ``int8`` without NNCF.
     """
-    if _wants_cuda(options):
-        return _TorchNetwork(make_module, "cuda", item_shape, dtype, name, digest, options)
-    if options.device == "torch-cpu":
-        return _TorchNetwork(make_module, "cpu", item_shape, dtype, name, digest, options)
+    device = _torch_device(options)
+    if device is not None:
+        return _TorchNetwork(make_module, device, item_shape, dtype, name, digest, options)
 
     key: tuple[str, ...] = (name, digest, str(item_shape), str(np.dtype(dtype)), _source_text(make_module))
     if options.precision != "int8" or calibration is None:
@@ -355,8 +392,10 @@ class _TorchNetwork(Network):
             torch.set_num_threads(options.threads)
         half = options.precision == "float16" and (device == "cuda" or _torch_cpu_has_float16())
         self._device, self._float = device, torch.float16 if half else torch.float32
-        module = make_module().eval().requires_grad_(False).to(device, self._float)
-        self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+        self._module = make_module().eval().requires_grad_(False).to(device, self._float)
+        for tensor in (*self._module.parameters(), *self._module.buffers()):
+            if tensor.dim() == 4:
+                tensor.data = tensor.contiguous(memory_format=torch.channels_last)
         super().__init__(
             item_shape,
             dtype,
@@ -396,15 +435,16 @@ def _source_text(function: Callable[..., Any]) -> str:
         return ""
 
 
-def _wants_cuda(options: EngineOptions) -> bool:
-    if options.device == "cuda":
-        if not _has_cuda():
-            raise ModelError(
-                "Device 'cuda' was asked for, but PyTorch finds no CUDA device here. Use device 'cpu', or install the "
-                "NVIDIA driver and a build of PyTorch with CUDA."
-            )
-        return True
-    return options.device == "auto" and options.precision != "int8" and _has_cuda()
+def _torch_device(options: EngineOptions) -> Literal["cuda", "cpu"] | None:
+    """Where PyTorch is to run a network; ``None`` where OpenVINO is to run it."""
+    if options.device == "cuda" and not _has_cuda():
+        raise ModelError(
+            "Device 'cuda' was asked for, but PyTorch finds no CUDA device here. Use device 'cpu', or install the "
+            "NVIDIA driver and a build of PyTorch with CUDA."
+        )
+    if options.device == "cuda" or (options.device == "auto" and options.precision != "int8" and _has_cuda()):
+        return "cuda"
+    return "cpu" if options.device == "torch-cpu" else None
 
 
 @cache

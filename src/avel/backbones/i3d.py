@@ -13,19 +13,16 @@ Precision ``int8`` runs as ``float16``: quantized after training, its answers ar
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from avel.backbones import weights
 from avel.backbones.base import Floats, Pictures, VisualBackbone
-from avel.backbones.engine import EngineOptions, from_torch
+from avel.backbones.engine import EngineOptions, from_frozen
+from avel.backbones.i3d_network import normalized, probabilities
+from avel.backbones.operations import FrozenNetwork, Tensors
 from avel.media.types import PictureFormat
-
-if TYPE_CHECKING:
-    import torch
-
-    from avel.backbones.i3d_network import I3dNetwork, Unit3d
 
 WEIGHTS = "i3d-kinetics400"
 FRAMES = 16
@@ -57,9 +54,8 @@ class I3d(VisualBackbone):
         count = min(max(round(FRAMES * segment_seconds / WINDOW_SECONDS), 1), FRAMES)
         self.pictures = PictureFormat(count, SIDE, SIDE)
         self.window_segments = max(1, round(WINDOW_SECONDS / segment_seconds))
-        self._network = from_torch(
-            _network,
-            (FRAMES, SIDE, SIDE, 3),
+        self._network = from_frozen(
+            NETWORK,
             name=self.name,
             digest=weights.digest(WEIGHTS),
             options=options or EngineOptions(),
@@ -73,13 +69,13 @@ class I3d(VisualBackbone):
     def __call__(self, pictures: Pictures) -> Floats:
         """See `VisualBackbone`: (T, F, 224, 224, 3) of segments in a row to (T, 1, 400) probabilities."""
         count = len(pictures)
-        probabilities = np.empty((count, 1, self.dims), np.float32)
+        features = np.empty((count, 1, self.dims), np.float32)
         for start, end in self._windows(count):
             row = pictures[start:end].reshape(-1, *pictures.shape[2:])
             chosen = np.linspace(0, len(row) - 1, FRAMES).round().astype(np.int64)
             (found,) = self._network(row[chosen][np.newaxis])
-            probabilities[start:end] = found
-        return probabilities
+            features[start:end] = found
+        return features
 
     def _windows(self, count: int) -> Iterator[tuple[int, int]]:
         for start in range(0, count, self.window_segments):
@@ -94,37 +90,9 @@ def kinetics_classes() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def _network() -> "torch.nn.Module":
-    from avel.backbones.i3d_network import I3dNetwork
-
-    network = I3dNetwork()
-    tensors = weights.load_tensors(WEIGHTS)
-    for name, unit in _units(network).items():
-        kernel = tensors[f"params|{name}|Conv_0|kernel"]  # (T, H, W, inputs, outputs)
-        unit.convolution.load_state_dict({"weight": kernel.permute(4, 3, 0, 1, 2)})
-        mean, variance = (tensors[f"batch_stats|{name}|BatchNorm_0|{part}"].flatten() for part in ("mean", "var"))
-        shift = {"running_mean": mean, "running_var": variance, "bias": tensors[f"params|{name}|BatchNorm_0|bias"]}
-        unit.normalization.load_state_dict(shift, strict=False)  # its scale stays 1
-    last = "params|Logits/Conv3d_0c_1x1|Conv_0"
-    kernel = tensors[f"{last}|kernel"].reshape(network.logits.in_features, -1)
-    network.logits.load_state_dict({"weight": kernel.T, "bias": tensors[f"{last}|bias"]})
-    return network
+def _tensors() -> Tensors:
+    return normalized(weights.load_tensors(WEIGHTS))
 
 
-def _units(network: "I3dNetwork") -> "dict[str, Unit3d]":
-    """By their names in the checkpoint."""
-    units = {
-        "Conv3d_1a_7x7": network.conv_1a,
-        "Conv3d_2b_1x1": network.conv_2b,
-        "Conv3d_2c_3x3": network.conv_2c,
-    }
-    for name, module in network.inception_modules():
-        units |= {
-            f"{name}|Branch_0/Conv3d_0a_1x1": module.branch_0,
-            f"{name}|Branch_1/Conv3d_0a_1x1": module.branch_1_reduce,
-            f"{name}|Branch_1/Conv3d_0b_3x3": module.branch_1,
-            f"{name}|Branch_2/Conv3d_0a_1x1": module.branch_2_reduce,
-            f"{name}|Branch_2/Conv3d_0b_3x3": module.branch_2,
-            f"{name}|Branch_3/Conv3d_0b_1x1": module.branch_3,
-        }
-    return units
+NETWORK = FrozenNetwork(probabilities, _tensors, (FRAMES, SIDE, SIDE, 3))
+"""From pictures (B, `FRAMES`, `SIDE`, `SIDE`, 3) to probabilities (B, 400)."""

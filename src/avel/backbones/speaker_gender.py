@@ -10,8 +10,6 @@ of which lacks the last bin of its falling side. A patch is standardized by its 
 """
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +17,9 @@ from scipy.fft import rfft
 
 from avel.backbones import weights
 from avel.backbones.base import Floats
-from avel.backbones.engine import EngineOptions, from_torch
+from avel.backbones.engine import EngineOptions, from_frozen
+from avel.backbones.operations import FrozenNetwork, Operations, Tensors, V, folded
 from avel.errors import WeightsError
-
-if TYPE_CHECKING:
-    import torch
 
 WEIGHTS = "speaker-gender"
 SAMPLE_RATE = 16000
@@ -37,6 +33,8 @@ _PRE_EMPHASIS = 0.97
 _LOWEST_HZ, _HIGHEST_HZ = 100.0, 8000.0
 _EPSILON = 1e-3
 _WIDTHS = (64, 64, 128, 128, 256)
+_POOLINGS = {2: (1, 2), 4: (2, 2), 5: (28, 1)}
+"""After which convolution, and its window."""
 _HIDDEN = 512
 
 
@@ -51,14 +49,7 @@ class SpeakerGender:
     """
 
     def __init__(self, options: EngineOptions) -> None:
-        self._network = from_torch(
-            _module,
-            (FRAMES, BANDS),
-            name=WEIGHTS,
-            digest=weights.digest(WEIGHTS),
-            options=options,
-            dtype=np.float32,
-        )
+        self._network = from_frozen(NETWORK, name=WEIGHTS, digest=weights.digest(WEIGHTS), options=options)
         self.record = self._network.record
 
     def __call__(self, waveforms: Floats) -> Floats:
@@ -121,66 +112,63 @@ def _mel(hertz: float) -> float:
 _TRIANGLES = _triangles()
 
 
-def _module() -> "torch.nn.Module":
-    return _network(weights.load_tensors(WEIGHTS))
+def _answers(ops: Operations[V], patches: V) -> V:
+    """(B, `FRAMES`, `BANDS`) patches to (B, 2) logits of a woman's and a man's voice."""
+    x = ops.reshape(patches, (1, FRAMES, BANDS))
+    for number in range(1, len(_WIDTHS) + 1):
+        x = ops.relu(ops.convolution(x, f"conv2d_{number}", padding=0))
+        if number in _POOLINGS:
+            x = ops.max_pool(x, _POOLINGS[number], _POOLINGS[number], padding=0)
+    x = ops.reshape(x, (_WIDTHS[-1],))
+    for number in range(1, 5):
+        x = ops.relu(ops.linear(x, f"dense_{number}"))
+    return ops.linear(x, "dense_5")
 
 
-def _network(tensors: "Mapping[str, torch.Tensor]") -> "torch.nn.Module":
-    """The network, from tensors named and laid out as Keras has them.
+def normalized(stored: Tensors) -> Tensors:
+    """Tensors as `Operations` takes them, from those named and laid out as Keras has them.
+
+    Every normalization is folded into the layer before it.
 
     Raises:
         WeightsError: if a tensor is missing or has another shape.
     """
-    import torch
-    from torch import Tensor, nn
+    by_name = {"/".join((name.split("/")[1], name.split("/")[-1])): t for name, t in stored.items() if "/" in name}
 
-    by_name = {"/".join((name.split("/")[1], name.split("/")[-1])): t for name, t in tensors.items() if "/" in name}
-
-    def tensor(layer: str, part: str, *shape: int) -> Tensor:
+    def tensor(layer: str, part: str, *shape: int) -> npt.NDArray[np.float32]:
         found = by_name.get(f"{layer}/{part}:0")
-        if found is None or tuple(found.shape) != shape:
-            was = "missing" if found is None else tuple(found.shape)
+        if found is None or found.shape != shape:
+            was = "missing" if found is None else found.shape
             raise WeightsError(
                 f"The weights {WEIGHTS!r} are not laid out as that network's: {layer}/{part} is {was}, not {shape}. "
                 "Allowed is keras_male_female_cnn.hdf5 of inaSpeechSegmenter 0.6."
             )
         return found
 
-    def normalization(number: int, width: int) -> tuple[Tensor, Tensor]:
-        """Scale and shift of a batch normalization."""
-        gamma, beta, mean, variance = (
-            tensor(f"batch_normalization_{number}", part, width)
-            for part in ("gamma", "beta", "moving_mean", "moving_variance")
+    tensors = {}
+    inputs = (1, *_WIDTHS[:-1], _WIDTHS[-1], *[_HIDDEN] * 3)
+    kernels = [
+        *(("conv2d", number, (3, 3, inputs[number - 1], width)) for number, width in enumerate(_WIDTHS, start=1)),
+        *(("dense", number, (inputs[len(_WIDTHS) + number - 1], _HIDDEN)) for number in range(1, 5)),
+    ]
+    for count, (kind, number, shape) in enumerate(kernels, start=1):
+        layer = f"{kind}_{number}"
+        mean, variance, shift, scale = (
+            tensor(f"batch_normalization_{count}", part, shape[-1])
+            for part in ("moving_mean", "moving_variance", "beta", "gamma")
         )
-        scale = gamma / torch.sqrt(variance + _EPSILON)
-        return scale, beta - mean * scale
+        kernel, bias = tensor(layer, "kernel", *shape), tensor(layer, "bias", shape[-1])
+        kernel = np.moveaxis(kernel, (-1, -2), (0, 1))  # outputs and inputs come first
+        weight = folded(kernel, mean, variance, shift, scale, epsilon=_EPSILON, bias=bias)
+        tensors[f"{layer}.weight"], tensors[f"{layer}.bias"] = weight
+    tensors["dense_5.weight"] = tensor("dense_5", "kernel", _HIDDEN, 2).T
+    tensors["dense_5.bias"] = tensor("dense_5", "bias", 2)
+    return tensors
 
-    def convolution(number: int, channels: int, width: int) -> nn.Module:
-        layer = nn.Conv2d(channels, width, 3)
-        scale, shift = normalization(number, width)
-        kernel = tensor(f"conv2d_{number}", "kernel", 3, 3, channels, width).permute(3, 2, 0, 1)
-        layer.weight.data = kernel * scale[:, None, None, None]
-        layer.bias = nn.Parameter(tensor(f"conv2d_{number}", "bias", width) * scale + shift)
-        return layer
 
-    def dense(number: int, inputs: int, outputs: int) -> nn.Linear:
-        layer = nn.Linear(inputs, outputs)
-        layer.weight.data = tensor(f"dense_{number}", "kernel", inputs, outputs).T.contiguous()
-        layer.bias.data = tensor(f"dense_{number}", "bias", outputs)
-        if number <= 4:
-            scale, shift = normalization(len(_WIDTHS) + number, outputs)
-            layer.weight.data = layer.weight.data * scale[:, None]
-            layer.bias.data = layer.bias.data * scale + shift
-        return layer
+def _tensors() -> Tensors:
+    return normalized(weights.load_tensors(WEIGHTS))
 
-    poolings = {2: (1, 2), 4: (2, 2), 5: (28, 1)}
-    layers: list[nn.Module] = [nn.Unflatten(1, (1, FRAMES))]
-    for number, (channels, width) in enumerate(zip((1, *_WIDTHS[:-1]), _WIDTHS, strict=True), start=1):
-        layers += [convolution(number, channels, width), nn.ReLU()]
-        if number in poolings:
-            layers.append(nn.MaxPool2d(poolings[number]))
-    layers.append(nn.Flatten())
-    for number, inputs in enumerate((_WIDTHS[-1], *[_HIDDEN] * 3), start=1):
-        layers += [dense(number, inputs, _HIDDEN), nn.ReLU()]
-    layers.append(dense(5, _HIDDEN, 2))
-    return nn.Sequential(*layers)
+
+NETWORK = FrozenNetwork(_answers, _tensors, (FRAMES, BANDS), np.float32)
+"""From patches (B, `FRAMES`, `BANDS`) to logits (B, 2)."""

@@ -112,7 +112,7 @@ def _tensors(weights_name: str) -> "list[tuple[torch.Tensor, torch.Tensor]]":
     """Weight and bias of every convolution in order, the 1 x 1 one first; weights (out, in, height, width)."""
     import torch
 
-    stored = weights.load_tensors(weights_name)
+    stored = {name: torch.from_numpy(array) for name, array in weights.load_tensors(weights_name).items()}
     if weights_name == "vgg19":  # named "0.weight", "2.weight", ... by their places among layers
         places = sorted({int(name.split(".")[0]) for name in stored})
         return [(stored[f"{place}.weight"], stored[f"{place}.bias"]) for place in places]

@@ -102,7 +102,9 @@ def patches(waveforms: Floats) -> Floats:
 
 
 def _module() -> "torch.nn.Module":
-    return _network(weights.load_tensors("vggish"))
+    import torch
+
+    return _network({name: torch.from_numpy(array) for name, array in weights.load_tensors("vggish").items()})
 
 
 def _network(tensors: "Mapping[str, torch.Tensor]") -> "torch.nn.Module":

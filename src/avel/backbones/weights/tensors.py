@@ -1,4 +1,4 @@
-"""Tensors of weight files: converted once to safetensors, which can be mapped into memory and cannot hold code."""
+"""Tensors of weight files: converted once to safetensors, which cannot hold code; PyTorch is not needed."""
 
 import hashlib
 import pickle
@@ -6,21 +6,23 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from avel.backbones.weights.cache import cache_folder, locked, path_of, replacing_locked
+from avel.backbones.weights.checkpoint_file import read_checkpoint
 from avel.backbones.weights.entries import WeightFile, lookup
 from avel.errors import WeightsError
 from avel.files import SafetensorsError, open_safetensors
 
-if TYPE_CHECKING:
-    import torch
+Arrays = dict[str, npt.NDArray[Any]]
+"""By name."""
 
 
-def load_tensors(name: str, *, offline: bool = False) -> "dict[str, torch.Tensor]":
-    """Tensors of a PyTorch checkpoint, a Keras HDF5 file or a pickle of NumPy arrays, mapped into memory.
+def load_tensors(name: str, *, offline: bool = False) -> Arrays:
+    """Tensors of a PyTorch checkpoint, a Keras HDF5 file or a pickle of NumPy arrays.
 
     The first call converts the file to safetensors in the cache; later calls read only that, after comparing it with
     digests of the file that it was made from and of its own tensors.
@@ -31,7 +33,7 @@ def load_tensors(name: str, *, offline: bool = False) -> "dict[str, torch.Tensor
 
     Returns:
         Name of each tensor as the file has it (``"group/dataset"`` in HDF5, ``"key|key"`` in a pickle) to the tensor,
-        with the file's axes.
+        with the file's axes; what is bfloat16, which NumPy lacks, as float32.
 
     Raises:
         ValueError: if the catalogue has no such name, or the file is of another kind.
@@ -54,22 +56,14 @@ def load_tensors(name: str, *, offline: bool = False) -> "dict[str, torch.Tensor
     return tensors
 
 
-def _read_checkpoint(file: Path) -> "dict[str, torch.Tensor]":
-    import torch
-
-    tensors = torch.load(file, map_location="cpu", weights_only=True)
-    return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
-
-
-def _read_keras(file: Path) -> "dict[str, torch.Tensor]":
+def _read_keras(file: Path) -> Arrays:
     import h5py
-    import torch
 
-    tensors = {}
+    tensors: Arrays = {}
 
     def take(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            tensors[name] = torch.from_numpy(item[()])
+            tensors[name] = np.asarray(item[()])
 
     with h5py.File(file, "r") as opened:
         opened.visititems(take)
@@ -92,16 +86,15 @@ class _ArraysOnly(pickle.Unpickler):
         return self._NAMES[module, name]
 
 
-def _read_arrays(file: Path) -> "dict[str, torch.Tensor]":
+def _read_arrays(file: Path) -> Arrays:
     """Of nested dictionaries; the keys that lead to a tensor are joined by bars."""
-    import torch
 
-    def flat(item: Any, name: str) -> "Iterator[tuple[str, torch.Tensor]]":
+    def flat(item: Any, name: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         if isinstance(item, dict):
             for key, value in item.items():
                 yield from flat(value, f"{name}|{key}" if name else key)
         else:
-            yield name, torch.from_numpy(item.copy())
+            yield name, item.copy()
 
     with file.open("rb") as opened:
         try:
@@ -110,13 +103,13 @@ def _read_arrays(file: Path) -> "dict[str, torch.Tensor]":
             raise WeightsError(f"{file} does not hold arrays alone: {error}.") from error
 
 
-_READERS = {".pth": _read_checkpoint, ".h5": _read_keras, ".hdf5": _read_keras, ".ckpt": _read_arrays}
+_READERS = {".pth": read_checkpoint, ".h5": _read_keras, ".hdf5": _read_keras, ".ckpt": _read_arrays}
 
 
-def _read_converted(file: Path, entry: WeightFile) -> "dict[str, torch.Tensor] | None":
+def _read_converted(file: Path, entry: WeightFile) -> Arrays | None:
     """Tensors of a converted file; ``None`` if there is none, or if it is damaged or made from another file."""
     try:
-        with open_safetensors(file, "pt") as opened:
+        with open_safetensors(file, "numpy") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorsError):
@@ -125,19 +118,17 @@ def _read_converted(file: Path, entry: WeightFile) -> "dict[str, torch.Tensor] |
     return tensors if intact else None
 
 
-def _write_converted(file: Path, entry: WeightFile, tensors: "dict[str, torch.Tensor]") -> None:
-    from safetensors.torch import save
+def _write_converted(file: Path, entry: WeightFile, tensors: Arrays) -> None:
+    from safetensors.numpy import save
 
     content = save(tensors, {"source": entry.digest, "tensors": _tensors_digest(tensors)})
     with locked(file, entry), replacing_locked(file, entry) as part:
         part.write_bytes(content)
 
 
-def _tensors_digest(tensors: "dict[str, torch.Tensor]") -> str:
-    import torch
-
+def _tensors_digest(tensors: Arrays) -> str:
     found = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        found.update(f"{name} torch.{tensor.dtype} {tensor.shape}\n".encode())  # as older conversions have it
+        found.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
     return f"sha256:{found.hexdigest()}"
