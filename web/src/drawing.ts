@@ -4,6 +4,7 @@ import type { Events } from "./editing.ts";
 import { BAND, bandTop, scoreY, steps, type Box, type Geometry, type LaneBox, type Limit, type Step } from "./geometry.ts";
 import type { EventSpan, Modality, Scores, SegmentSpan } from "./types.ts";
 import { endOf, ticks, toX, type Viewport } from "./viewport.ts";
+import { limitWord } from "./thresholds.ts";
 import type { Waveform } from "./waveform.ts";
 import { clock } from "./words.ts";
 
@@ -35,6 +36,10 @@ export function themeOf(element: Element): Theme {
 
 export function colorOf(theme: Theme, modality: Modality): string {
   return modality === "audio-visual" ? theme.both : modality === "audio" ? theme.heard : theme.seen;
+}
+
+function limitColor(theme: Theme, limit: Limit): string {
+  return limit === "combined" ? theme.both : colorOf(theme, limit);
 }
 
 export interface Strip {
@@ -278,8 +283,11 @@ export class Painter {
     context.strokeRect(0.5, Math.round(box.top) + 0.5, view.width - 1, box.height);
     const scores = scene.scores.get(lane.category);
     if (scores === undefined) return;
+    // A model that does not tell the two apart has one line.
+    const alone = scores.audio === null && scores.visual === null;
     const lines = [
       { values: scores.combined, color: theme.both, dash: [], width: 1, filled: true },
+      { values: alone ? scores.combined : null, color: theme.both, dash: [], width: 2, filled: false },
       { values: scores.audio, color: theme.heard, dash: [], width: 2, filled: false },
       { values: scores.visual, color: theme.seen, dash: [6, 3], width: 2, filled: false },
     ];
@@ -316,7 +324,7 @@ export class Painter {
     context.lineWidth = 1.5;
     context.setLineDash([2, 3]);
     for (const [limit, value] of limits) {
-      context.strokeStyle = limit === "audio" ? theme.heard : theme.seen;
+      context.strokeStyle = limitColor(theme, limit);
       context.beginPath();
       context.moveTo(0, scoreY(box, value));
       context.lineTo(view.width, scoreY(box, value));
@@ -329,11 +337,11 @@ export class Painter {
   #limit(view: Viewport, box: Box, limit: Limit, value: number): void {
     const { context, theme } = this;
     const y = scoreY(box, value);
-    context.strokeStyle = limit === "audio" ? theme.heard : theme.seen;
-    const text = `${limit === "audio" ? "heard" : "seen"} ≥ ${value.toFixed(2)}`;
+    context.strokeStyle = limitColor(theme, limit);
+    const text = `${limitWord(limit)} ≥ ${value.toFixed(2)}`;
     context.font = `600 10.5px ${theme.font}`;
     const width = context.measureText(text).width + 10;
-    const x = limit === "audio" ? view.width - width - 4 : view.width - 2 * width - 12;
+    const x = limit === "visual" ? view.width - 2 * width - 12 : view.width - width - 4;
     const top = Math.min(Math.max(y - 8, box.top), box.top + box.height - 16);
     rounded(context, x, top, width, 16, 8);
     context.fillStyle = theme.page;

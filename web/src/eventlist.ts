@@ -57,11 +57,11 @@ function option(event: EventSpan): HTMLElement {
       id: optionId(event.id),
       "data-id": event.id,
       "aria-selected": "false",
-      "aria-label": described(event),
     },
-    h("i", { class: `swatch ${event.modality}`, title: MODALITY_WORDS[event.modality] }),
-    h("span", { class: "what" }, event.category),
-    h("span", { class: "when" }, `${clock(event.start_seconds)} – ${clock(event.end_seconds)}`),
-    h("span", { class: "score" }, event.score === null ? "by hand" : event.score.toFixed(2)),
+    h("i", { class: `swatch ${event.modality}`, title: MODALITY_WORDS[event.modality], "aria-hidden": "true" }),
+    h("span", { class: "what", "aria-hidden": "true" }, event.category),
+    h("span", { class: "when", "aria-hidden": "true" }, `${clock(event.start_seconds)} – ${clock(event.end_seconds)}`),
+    h("span", { class: "score", "aria-hidden": "true" }, event.score === null ? "by hand" : event.score.toFixed(2)),
+    h("span", { class: "hidden" }, described(event)),
   );
 }

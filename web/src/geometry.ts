@@ -82,7 +82,8 @@ export function scoreAt(curves: Box, y: number): number {
   return Math.min(0.99, Math.max(0.01, 1 - (y - curves.top) / curves.height));
 }
 
-export type Limit = "audio" | "visual";
+/** A threshold of what is heard, of what is seen, or of both where a model does not tell them apart. */
+export type Limit = "audio" | "visual" | "combined";
 
 export type Hit =
   | { readonly kind: "edge"; readonly event: EventSpan; readonly side: "start" | "end" }

@@ -356,6 +356,8 @@ export class LibraryView {
           "section",
           { class: "found", "aria-label": "Videos" },
           h("div", { class: "listhead" }, this.#count, order),
+          session.source === "uploads" &&
+            h("p", { class: "soft" }, "Uploaded videos and their events are removed when avel serve ends; export what you want to keep."),
           this.#uploads.element,
           this.#rail,
         ),

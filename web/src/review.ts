@@ -214,6 +214,7 @@ class Head {
   #redo: HTMLButtonElement;
   #reviewed: HTMLButtonElement;
   #export: HTMLDetailsElement;
+  #goes: HTMLElement;
 
   constructor(api: Api, id: string, told: { undo(): void; redo(): void; reviewed(): void; next(): void }) {
     this.#undo = h("button", { class: "icon", "aria-label": "Undo", onclick: told.undo }, "↶");
@@ -222,7 +223,8 @@ class Head {
     const links = api.session.formats.map(({ name, title, suffix }) =>
       h("li", {}, h("a", { href: api.exportUrl(id, name), download: true }, title, h("small", {}, `.${suffix.replace(/^\./, "")}`))),
     );
-    this.#export = h("details", { class: "menu" }, h("summary", {}, "Export"), h("ul", {}, ...links));
+    this.#goes = h("p", { class: "soft", hidden: true }, "This video was uploaded. It and its events are removed when avel serve ends.");
+    this.#export = h("details", { class: "menu" }, h("summary", {}, "Export"), h("div", {}, this.#goes, h("ul", {}, ...links)));
     closesItself(this.#export);
     this.element = h(
       "header",
@@ -248,6 +250,7 @@ class Head {
   video(video: VideoSummary): void {
     write(this.#title, video.name);
     set(this.#title, "title", video.folder ? `${video.folder}/${video.name}` : video.name);
+    this.#goes.hidden = video.uploaded !== true;
     const now = badge(video);
     this.#badge.replaceWith(now);
     this.#badge = now;

@@ -6,16 +6,25 @@ import type { Limit } from "./geometry.ts";
 import type { Thresholds } from "./types.ts";
 import { counted } from "./words.ts";
 
-export const LIMITS: readonly Limit[] = ["audio", "visual"];
+const WORDS: Readonly<Record<Limit, string>> = { audio: "heard", visual: "seen", combined: "heard and seen" };
 
-/** The localizer's thresholds for a category. */
+export function limitWord(limit: Limit): string {
+  return WORDS[limit];
+}
+
+/** The localizer's thresholds for a category. One of both together counts where there is none of each alone. */
 export function limitsOf(thresholds: Thresholds, category: string): Map<Limit, number> {
+  const valueOf = (name: string): number | undefined => {
+    const given = thresholds[name];
+    return typeof given === "number" ? given : (given?.[category] ?? given?.["default"]);
+  };
   const found = new Map<Limit, number>();
-  for (const limit of LIMITS) {
-    const given = thresholds[limit];
-    const value = typeof given === "number" ? given : (given?.[category] ?? given?.["default"]);
-    if (typeof value === "number") found.set(limit, value);
+  for (const limit of ["audio", "visual"] as const) {
+    const value = valueOf(limit);
+    if (value !== undefined) found.set(limit, value);
   }
+  const both = valueOf("av");
+  if (found.size === 0 && both !== undefined) found.set("combined", both);
   return found;
 }
 
@@ -31,12 +40,12 @@ export class ThresholdPanel {
     this.#use = h("button", { class: "small", onclick: use, title: "Put the events that these thresholds give in place of those that are there" }, "Use");
     this.#back = h("button", { class: "small", onclick: back, title: "The thresholds as they were" }, "Put back");
     this.element = h("section", { class: "thresholds", "aria-labelledby": "thresholds-title" }, this.#title);
-    for (const limit of LIMITS) {
+    for (const limit of Object.keys(WORDS) as Limit[]) {
       const input = h("input", { type: "range", min: 0.01, max: 0.99, step: 0.01, id: `threshold-${limit}` });
       const value = h("output", { for: input.id });
       input.addEventListener("input", () => moved(limit, input.valueAsNumber));
-      const word = h("label", { for: input.id }, limit === "audio" ? "heard from" : "seen from");
-      const row = h("div", { class: "row" }, h("i", { class: `swatch ${limit}` }), word, input, value);
+      const word = h("label", { for: input.id }, `${limitWord(limit)} from`);
+      const row = h("div", { class: "row" }, h("i", { class: `swatch ${limit === "combined" ? "audio-visual" : limit}` }), word, input, value);
       this.#rows.set(limit, { row, input, value });
       this.element.append(row);
     }

@@ -44,6 +44,8 @@ export interface VideoSummary {
   readonly event_count: number;
   readonly lowest_score: number | null;
   readonly corrected: boolean;
+  /** It came through the page, and goes with the server. */
+  readonly uploaded?: boolean;
   readonly thumbnail_url: string;
 }
 

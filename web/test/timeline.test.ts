@@ -119,5 +119,6 @@ test("thresholds are read in each of their forms", () => {
   assert.deepEqual([...limitsOf({ audio: 0.5, visual: 0.4, av: 0.3 }, "Bark")], [["audio", 0.5], ["visual", 0.4]]);
   assert.deepEqual([...limitsOf({ audio: { default: 0.5, Bark: 0.2 } }, "Bark")], [["audio", 0.2]]);
   assert.deepEqual([...limitsOf({ audio: { default: 0.5, Bark: 0.2 }, visual: null }, "Dog")], [["audio", 0.5]]);
+  assert.deepEqual([...limitsOf({ av: 0.5 }, "Dog")], [["combined", 0.5]]);
   assert.deepEqual([...limitsOf({}, "Dog")], []);
 });

@@ -1,0 +1,127 @@
+"""The real server in a process of its own, and a real browser that opens its page."""
+
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from hand_made_results import make_result
+from page_actions import until
+
+from avel.outputs import write_all
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SECONDS = 30
+
+
+class Server:
+    """``avel serve``, which can be killed and started again at the same address."""
+
+    def __init__(self, *arguments):
+        self.arguments = [str(one) for one in arguments]
+        self.port = 0
+        self.start()
+
+    def start(self):
+        command = [sys.executable, "-m", "avel", "serve", *self.arguments, "--port", str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        lines = queue.Queue()
+        threading.Thread(target=lambda: [lines.put(line) for line in self.process.stdout], daemon=True).start()
+        said = ""
+        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/", said)):
+            try:
+                said += lines.get(timeout=SECONDS)
+            except queue.Empty:
+                raise AssertionError(f"avel serve did not start: {said}") from None
+        self.port = int(found[1])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def address(self, path="/"):
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a window."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        pytest.skip("no playwright here (pip install playwright)")
+    if CHROMIUM is None:
+        pytest.skip("no chromium here (Debian: apt install chromium)")
+    with sync_playwright() as playwright:
+        rights = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*rights, "--autoplay-policy=no-user-gesture-required"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def served(event_clips, tmp_path_factory, chromium):
+    """Results of a few real clips, as if a localizer had found them."""
+    folder = tmp_path_factory.mktemp("served")
+    found = {
+        "dog_bark_02677.mp4": (6.0, [("Bark", 1.0, 3.0, "audio-visual", 0.8), ("Music", 0.0, 2.0, "audio", 0.6)]),
+        "speech_friday_cc0.mp4": (6.0, [("Speech", 0.0, 2.0, "audio-visual", 0.9), ("Dog", 4.0, 5.0, "visual", 0.55)]),
+        "dog_bark_avsync.mp4": (4.0, [("Bark", 0.0, 1.0, "audio-visual", 0.7), ("Bark", 2.0, 3.0, "audio-visual", 0.7)]),
+    }
+    for name, (seconds, events) in found.items():
+        shutil.copy(event_clips / name, folder)
+        write_all(make_result(folder / name, seconds, events), folder / "results", ["json"])
+    server = Server(folder / "results")
+    yield server
+    if server.process.poll() is None:
+        server.stop()
+
+
+@pytest.fixture
+def tab(chromium):
+    """Open a page at an address; at the end, none of them may have complained."""
+    contexts, complaints = [], []
+
+    def opened(address, **how):
+        context = chromium.new_context(viewport={"width": 1280, "height": 1100}, accept_downloads=True, **how)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: "Content Security" in said.text and complaints.append(said.text))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def review(served, tab):
+    """Open the review of a clip, with its picture and its sound there."""
+
+    def opened(name, **how):
+        page = tab(served.address(), **how)
+        page.get_by_role("link", name=re.compile(re.escape(name))).click()
+        page.get_by_role("listbox").wait_for()
+        until(page, "document.querySelector('video').readyState >= 2")
+        return page
+
+    return opened
