@@ -6,7 +6,7 @@ import type { State, VideoPage, VideoSummary } from "./types.ts";
 import { Uploads } from "./uploads.ts";
 import { badge, STATE_WORDS, stateText } from "./videostate.ts";
 import { layout, visible, type Layout } from "./virtual.ts";
-import { clock, counted } from "./words.ts";
+import { bytes, clock, counted, timeOf } from "./words.ts";
 
 const PAGE = 200;
 const GAP = 14;
@@ -44,6 +44,7 @@ export class LibraryView {
   #categoryQuery = h("input", { type: "search", placeholder: "Find a category", "aria-label": "Find a category" });
   #search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", id: "search" });
   #uploads: Uploads;
+  #empty = h("div", { class: "empty", hidden: true });
   #cleanup = new AbortController();
   #timer = 0;
   #frame = 0;
@@ -147,9 +148,10 @@ export class LibraryView {
       this.#total === 0
         ? filtered
           ? "No video fits."
-          : "No videos yet. Drop some here, or choose them with Add videos."
+          : "No videos yet."
         : counted(this.#total, "video"),
     );
+    this.#empty.hidden = this.#total > 0 || filtered;
     this.#showFilters();
     this.#schedule();
   }
@@ -317,6 +319,13 @@ export class LibraryView {
       this.#uploads.add(file.files ?? []);
       file.value = "";
     });
+    if (session.upload.max_bytes > 0) {
+      this.#empty.append(
+        h("p", {}, "Drop videos here"),
+        h("button", { class: "primary", onclick: () => file.click() }, "Choose videos"),
+        h("p", { class: "soft" }, `Up to ${bytes(session.upload.max_bytes)} and ${timeOf(session.upload.max_seconds)} each. They stay on this machine.`),
+      );
+    }
     const next = h("button", {}, "Review next");
     next.addEventListener("click", async () => {
       const id = await this.api.next(null).catch(() => null);
@@ -359,6 +368,7 @@ export class LibraryView {
           session.source === "uploads" &&
             h("p", { class: "soft" }, "Uploaded videos and their events are removed when avel serve ends; export what you want to keep."),
           this.#uploads.element,
+          this.#empty,
           this.#rail,
         ),
       ),

@@ -37,6 +37,13 @@ export function timeLeft(seconds: number): string {
   return `about ${(seconds / 3600).toFixed(1)} h left`;
 }
 
+/** A length of time in its largest unit: "4 hours". */
+export function timeOf(seconds: number): string {
+  const round = (value: number): number => Math.round(value * 10) / 10;
+  if (seconds >= 3600) return counted(round(seconds / 3600), "hour");
+  return seconds >= 60 ? counted(round(seconds / 60), "minute") : counted(round(seconds), "second");
+}
+
 export function bytes(count: number): string {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let value = count;

@@ -3,7 +3,7 @@ import test from "node:test";
 import { actionOf, GROUPS, isSingle } from "../src/keys.ts";
 import { refusal } from "../src/uploads.ts";
 import { layout, visible } from "../src/virtual.ts";
-import { bytes, clock, counted, described, spoken, timeLeft } from "../src/words.ts";
+import { bytes, clock, counted, described, spoken, timeLeft, timeOf } from "../src/words.ts";
 
 const key = (name: string, held = ""): Parameters<typeof actionOf>[0] => ({
   key: name,
@@ -35,6 +35,8 @@ test("how long it takes is said roughly", () => {
 });
 
 test("sizes and counts", () => {
+  assert.equal(timeOf(14400), "4 hours");
+  assert.equal(timeOf(90), "1.5 minutes");
   assert.equal(bytes(999), "999 bytes");
   assert.equal(bytes(1_500_000), "1.5 MB");
   assert.equal(counted(1, "event"), "1 event");

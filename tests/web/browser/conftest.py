@@ -1,59 +1,17 @@
-"""The real server in a process of its own, and a real browser that opens its page."""
+"""A real browser that opens the page of the real server."""
 
 import os
-import queue
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 
 import pytest
+from browser_server import Server
 from hand_made_results import make_result
 from page_actions import until
 
 from avel.outputs import write_all
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SECONDS = 30
-
-
-class Server:
-    """``avel serve``, which can be killed and started again at the same address."""
-
-    def __init__(self, *arguments):
-        self.arguments = [str(one) for one in arguments]
-        self.port = 0
-        self.start()
-
-    def start(self):
-        command = [sys.executable, "-m", "avel", "serve", *self.arguments, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        lines = queue.Queue()
-        threading.Thread(target=lambda: [lines.put(line) for line in self.process.stdout], daemon=True).start()
-        said = ""
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/", said)):
-            try:
-                said += lines.get(timeout=SECONDS)
-            except queue.Empty:
-                raise AssertionError(f"avel serve did not start: {said}") from None
-        self.port = int(found[1])
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
-
-    def address(self, path="/"):
-        return f"http://127.0.0.1:{self.port}{path}"
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +39,10 @@ def served(event_clips, tmp_path_factory, chromium):
     found = {
         "dog_bark_02677.mp4": (6.0, [("Bark", 1.0, 3.0, "audio-visual", 0.8), ("Music", 0.0, 2.0, "audio", 0.6)]),
         "speech_friday_cc0.mp4": (6.0, [("Speech", 0.0, 2.0, "audio-visual", 0.9), ("Dog", 4.0, 5.0, "visual", 0.55)]),
-        "dog_bark_avsync.mp4": (4.0, [("Bark", 0.0, 1.0, "audio-visual", 0.7), ("Bark", 2.0, 3.0, "audio-visual", 0.7)]),
+        "dog_bark_avsync.mp4": (
+            4.0,
+            [("Bark", 0.0, 1.0, "audio-visual", 0.7), ("Bark", 2.0, 3.0, "audio-visual", 0.7)],
+        ),
     }
     for name, (seconds, events) in found.items():
         shutil.copy(event_clips / name, folder)

@@ -1,0 +1,37 @@
+"""Uploads, progress and states in the library, with the real localizer, in a real browser."""
+
+import re
+
+import pytest
+from browser_server import Server
+from page_actions import option, until
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def empty(chromium, localizer_weights):
+    """A server that waits for uploads."""
+    server = Server()
+    yield server
+    server.stop()
+
+
+def test_an_uploaded_video_is_localized_and_a_broken_one_says_why(empty, tab, event_clips, tmp_path):
+    (tmp_path / "<b>broken.mp4").write_bytes((event_clips / "dog_bark_avsync.mp4").read_bytes()[:3000])
+    (tmp_path / "notes.txt").write_text("no video")
+    page = tab(empty.address())
+    page.get_by_text("No videos yet.").wait_for()
+    files = [event_clips / "dog_bark_avsync.mp4", tmp_path / "<b>broken.mp4", tmp_path / "notes.txt"]
+    page.locator("input[type=file]").set_input_files(files)
+    page.get_by_role("region", name="Uploads").get_by_text(".txt is not a kind of video").wait_for()
+    broken = page.get_by_text("<b>broken.mp4")
+    broken.first.wait_for()
+    page.locator(".badge.done, .badge.running, .badge.queued").first.wait_for()
+    card = page.get_by_role("listitem").filter(has_text="dog_bark_avsync.mp4").filter(has=page.locator(".badge.done"))
+    card.wait_for(timeout=90_000)
+    assert "event" in card.inner_text()
+    card.get_by_role("link").click()
+    option(page).first.wait_for()
+    assert page.get_by_role("option", name=re.compile("Dog|Bark")).count() >= 1
+    until(page, "document.querySelector('video').readyState >= 2")
