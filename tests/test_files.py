@@ -17,8 +17,10 @@ from avel.files import (
     SafetensorsError,
     new_folder,
     open_safetensors,
+    put,
     replacing,
     safetensors_header,
+    workshop,
     write_bytes,
     write_text,
 )
@@ -157,6 +159,23 @@ def test_a_folder_that_another_process_made_meanwhile_stays(tmp_path: Path) -> N
         (tmp_path / "a" / "file").write_text("theirs")
     assert (tmp_path / "a" / "file").read_text() == "theirs"
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_files_come_one_by_one_and_replace_none(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    (tmp_path / "new").mkdir()
+    with workshop(folder) as temporary:
+        for content in ("one", "two", "one", "two"):
+            (temporary / "made").write_text(content)
+            put(temporary / "made", folder / "a.txt")
+        (temporary / "half").write_text("hal")
+    assert {file.name: file.read_text() for file in folder.iterdir()} == {"a.txt": "one", "a-2.txt": "two"}
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match=f"Cannot write {tmp_path}/file: a part of its path is a file"),
+        workshop(tmp_path / "file"),
+    ):
+        pass
 
 
 # Safetensors ----------------------------------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ there before stays until the new file is complete. What the operating system ref
 
 import contextlib
 import errno
+import filecmp
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,77 @@ def new_folder(path: Path, *, raises: type[AvelError] = OutputError, advice: str
             _bring_folder_to_disk(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def workshop(folder: Path, *, raises: type[AvelError] = OutputError, advice: str = "") -> Iterator[Path]:
+    """A temporary folder inside ``folder``, for files that come into ``folder`` one by one; see `put`.
+
+    Missing folders are made. What is left in it at the end of the block is removed.
+
+    Raises:
+        AvelError: of the kind ``raises``, if the operating system refuses.
+    """
+    temporary = _beside(folder / "x")
+    try:
+        with writing(folder, raises=raises, advice=advice):
+            temporary.mkdir(parents=True)
+        with _made_by_caller(folder, temporary, raises, advice):
+            yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put(made: Path, path: Path, *, raises: type[AvelError] = OutputError, advice: str = "") -> Path:
+    """Give a finished file its name, without replacing another one: where that is taken, a number is added to it.
+
+    A file that is there already, byte by byte the same, stays, and is not there twice.
+
+    Args:
+        made: the file, on the file system of ``path``.
+        path: the name wanted.
+        raises: the exception for what goes wrong.
+        advice: what to do then, as a sentence; what usually helps when empty.
+
+    Returns:
+        The name that the file has.
+
+    Raises:
+        AvelError: of the kind ``raises``, if the operating system refuses.
+    """
+    with writing(path, raises=raises, advice=advice):
+        _bring_to_disk(made)
+        candidate, number = path, 1
+        while os.path.lexists(candidate):
+            if candidate.is_file() and filecmp.cmp(made, candidate, shallow=False):
+                made.unlink()
+                return candidate
+            number += 1
+            candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        made.rename(candidate)
+        _bring_folder_to_disk(path.parent)
+    return candidate
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Names of which no two are the same, even where upper and lower case are.
+
+    Of equal names all but the first get a number: ``clip``, ``clip-2``, ``clip-3``.
+    """
+    given = list(names)
+    wanted = {name.casefold() for name in given}
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one of each name, so that thousands of one name are not tried again
+    unique = []
+    for stem in given:
+        name, number = stem, numbers.get(stem.casefold(), 1)
+        while name.casefold() in taken or (number > 1 and name.casefold() in wanted):
+            number += 1
+            name = f"{stem}-{number}"
+        numbers[stem.casefold()] = number
+        taken.add(name.casefold())
+        unique.append(name)
+    return unique
 
 
 def write_text(path: Path, text: str, *, raises: type[AvelError] = OutputError, advice: str = "") -> None:

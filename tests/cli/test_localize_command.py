@@ -60,6 +60,9 @@ def test_version():
         (["-", "-"], "Standard input (-) holds one video; it is there twice."),
         (["a.mp4", "-o", "x.sttr"], "x.sttr: no format has the suffix .sttr. A file's suffix is one of .json, .csv"),
         (["a.mp4", "--format", "coco", "-o", "out", "--model", "none"], "Unknown model 'none'"),
+        (["a.mp4", "-o", "out", "--pad", "1"], "--pad is of clips. Add --clips."),
+        (["a.mp4", "-o", "out", "--clips", "--pad", "-1"], "pad_seconds must be 0 or more, got -1.0."),
+        (["a.mp4", "--clips"], "give a folder with -o for others"),
         ([], "There is no video to localize. Name files or folders, or give --list."),
         (["a.mp4", "--engine", "local", "--workers", "2"], "Several workers, or a scheduler, need --engine dask."),
         (["a.mp4", "--workers", "2", "--scheduler", "tcp://a:1"], "give either --workers or --scheduler"),
@@ -415,6 +418,30 @@ def test_a_folder_is_mirrored_and_what_is_done_is_not_done_again(trained, folder
     assert third.exit_code == 0
     assert "2 videos localized, 0 done before" in said(invoke(*arguments, "--force"))
     assert "2 videos localized, 0 done before" in said(invoke(*arguments, "--format", "csv"))
+
+
+def test_clips_are_written_beside_the_other_results(trained, folder, tmp_path):
+    path, _ = trained
+    out = tmp_path / "out"
+    arguments = ("localize", folder / "one.mkv", "--model", path, "-o", out, "--clips", "--pad", "0.2")
+    first = invoke(*arguments)
+    assert first.exit_code == 0, first.output
+    assert first.stdout.splitlines() == [str(out / "one.json"), str(out / "one.clips")]
+    events = json.loads((out / "one.json").read_text())["events"]
+    assert events
+    before = {clip: clip.stat() for clip in (out / "one.clips").iterdir()}
+    assert len(before) == len(events)
+    assert invoke(*arguments).stdout == ""  # all is done
+    assert invoke(*arguments, "--force").exit_code == 0
+    assert {clip: clip.stat() for clip in (out / "one.clips").iterdir()} == before
+
+
+def test_what_a_copy_lacks_is_said(trained, folder, tmp_path):
+    path, _ = trained
+    once = invoke("localize", folder / "one.mkv", "--model", path, "-o", tmp_path / "a.chapters.mkv")
+    assert once.exit_code == 0, once.output
+    again = invoke("localize", tmp_path / "a.chapters.mkv", "--model", path, "-o", tmp_path / "b.chapters.mkv")
+    assert "chapters that the video has are not in the copy" in said(again)
 
 
 def test_results_below_the_videos_are_no_videos(trained, folder, tmp_path):

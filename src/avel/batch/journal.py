@@ -109,7 +109,7 @@ class ResultJournal:
 
     def done(self, path: str, settings: str, name: str, files: Sequence[Path]) -> JournalEntry | None:
         """The entry of a video that need not be done again; ``None`` if it has to be."""
-        if not all(file.is_file() for file in files):
+        if not all(file.exists() for file in files):
             return None
         before = self._latest.get(absolute_text(path))
         try:

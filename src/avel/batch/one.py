@@ -59,7 +59,7 @@ def localize_one(
         with run, nullcontext(_ignore) if watch is None else watch(run) as progress:
             _read(run, destination, index, progress, warnings)
         result = run.result()
-        paths = destination.save(result, index, is_whole=not run.stopped)
+        paths = destination.save(result, index, warnings, is_whole=not run.stopped)
     except AvelError as error:
         return VideoOutcome(video, "failed", str(error), warnings=tuple(warnings))
     except Exception as error:  # whatever a file does to a library, the others go on

@@ -72,7 +72,8 @@ def localize(
             "--format",
             help="The formats to write, separated by commas: json, jsonl, csv, csv-clock (with times as HH:MM:SS.mmm), "
             "srt, vtt, elan, audacity, label-studio, textgrid, raven, coco, youtube (chapters), azure (Video Indexer's "
-            "shape), otio, fcpxml, edl, html, png, mp4. [default: json, or what the suffix of OUTPUT says]",
+            "shape), otio, fcpxml, edl, html, png, mp4, chapters-mp4 or chapters-mkv (the video with chapters), "
+            "clips. [default: json, or what the suffix of OUTPUT says]",
         ),
     ] = None,
     frames_per_second: Annotated[
@@ -83,6 +84,18 @@ def localize(
             "the project. [default: for the sound, which counts seconds]",
         ),
     ] = None,
+    clips: Annotated[
+        bool,
+        typer.Option(
+            "--clips",
+            help="Write a clip of the video for each event, with its sound, into a folder NAME.clips beside the other "
+            "results. Nothing that is in it is overwritten.",
+        ),
+    ] = False,
+    pad: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="How much of the video each clip has before and after its event."),
+    ] = 0.0,
     model: Annotated[
         str,
         typer.Option(
@@ -228,6 +241,7 @@ def localize(
     with usage_errors(), _standard_input(videos or []) as paths:
         from avel.batch.run import VideoBatch
         from avel.batch.videos import find_items
+        from avel.outputs import WriteOptions
         from avel.outputs.destination import Destination
 
         if not videos and not lists:
@@ -237,9 +251,12 @@ def localize(
         named, files = _listed(lists or [])
         items, failures = find_items([*paths, *named], files, shown=shown, output=folder)
         wanted = [name.strip() for name in formats.split(",")] if formats else []
+        if clips:
+            wanted = [*(wanted or ["json"]), "clips"]
         from avel.localization.selection import Selection
 
-        destination = Destination([item.name for item in items], output, wanted, frames_per_second=frames_per_second)
+        options = WriteOptions(frames_per_second, pad)
+        destination = Destination([item.name for item in items], output, wanted, options)
         settings = {
             "model": model,
             "categories": categories,
@@ -316,7 +333,7 @@ def _say_configuration(batch: "VideoBatch") -> None:
     labels = [label for p in paths if p.name.endswith(ending) and p.is_file() for label in label_studio.labels_in(p)]
     if labels:
         say("Label Studio needs this labelling configuration (Settings, Labeling Interface, Code):")
-        config = label_studio.config(labels, frames_per_second=batch.destination.frames_per_second)
+        config = label_studio.config(labels, frames_per_second=batch.destination.options.frames_per_second)
         say(escape(config.rstrip("\n")))
 
 
@@ -425,7 +442,7 @@ def _print_result(result: "Localization", destination: "Destination", *, is_one_
     elif destination.kind == "text":
         from avel.outputs import render
 
-        print(render(result, destination.formats[0], frames_per_second=destination.frames_per_second), end="")
+        print(render(result, destination.formats[0], destination.options), end="")
 
 
 def _print_events(result: "Localization") -> None:

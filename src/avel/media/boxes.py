@@ -105,7 +105,7 @@ class EditList:
         Returns:
             Half-open spans in that unit, each duration rounded to it as libav does.
         """
-        return [(start, end) for start, end, media_time in self._later_edits(time_base) if media_time == EMPTY]
+        return [(start, end) for start, end, media_time in self.later_edits(time_base) if media_time == EMPTY]
 
     def restarts(self, time_base: Fraction) -> list[tuple[int, int]]:
         """When the edits behind the first shown one begin, and at which of the track's own times; without empty ones.
@@ -113,17 +113,23 @@ class EditList:
         Args:
             time_base: as for `empty_spans`.
         """
-        return [(start, media_time) for start, _, media_time in self._later_edits(time_base) if media_time != EMPTY]
+        return [(start, media_time) for start, _, media_time in self.later_edits(time_base) if media_time != EMPTY]
 
-    def _later_edits(self, time_base: Fraction) -> Iterator[tuple[int, int, int]]:
-        """Start, end and media time of the edits behind the first shown one; none that last no time."""
+    def later_edits(self, time_base: Fraction) -> list[tuple[int, int, int]]:
+        """Start, end and media time of the edits behind the first shown one; none that last no time.
+
+        Args:
+            time_base: as for `empty_spans`.
+        """
         time, has_begun = 0, False
+        later = []
         for duration, media_time in self.edits:
             end = time + int(Fraction(duration, self.units_per_second) / time_base + Fraction(1, 2))
             if has_begun and end > time:
-                yield time, end, media_time
+                later.append((time, end, media_time))
             has_begun = has_begun or media_time != EMPTY
             time = end
+        return later
 
 
 def edit_lists(file: BinaryIO) -> dict[int, EditList]:

@@ -102,6 +102,7 @@ class Demuxer:
         self._clocks = {stream.type: FrameClock() for stream in self._streams}
         edits = {stream.type: edit_list(path, stream) for stream in self._streams}
         self._empty = {stream.type: edits[stream.type].empty_spans(stream.time_base) for stream in self._streams}
+        self._is_cut = any(edits[s.type].later_edits(s.time_base) for s in self._streams if s.time_base)
         self._empty_edges = {kind: [edge for span in spans for edge in span] for kind, spans in self._empty.items()}
         self._restarts: list[tuple[int, int]] = []
         if audio is not None and audio.time_base and audio.codec_context.name == "aac":
@@ -128,6 +129,15 @@ class Demuxer:
                 end = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - (self._zero or 0.0)
                 return end > self._clocks["video"].expected + TOGETHER_SECONDS
         return end > self.reached_seconds + TOGETHER_SECONDS
+
+    @property
+    def zero_seconds(self) -> float:
+        """The file's own time at which the timeline starts."""
+        return self._zero or 0.0
+
+    def is_one_piece(self) -> bool:
+        """Whether the tracks are laid out without cuts, so that the times in the file are those of the timeline."""
+        return not self._is_cut
 
     def empty_spans(self, kind: str) -> list[tuple[float, float]]:
         """Spans of the timeline, in seconds, in which the file says that nothing of a track is shown or played."""

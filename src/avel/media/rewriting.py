@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace
 
 from avel.errors import MediaError
@@ -142,8 +143,8 @@ def rewrite(
         stream, audio, _ = choose_tracks(source, video, audio_track)
         if chapters:
             target.set_chapters(list(chapters))
-        pictures = _PictureWriter(target, look, encoding, draw) if look is not None and stream is not None else None
-        sound = _SoundWriter(target, reader, encoding, progress) if audio else None
+        pictures = PictureWriter(target, look, encoding, draw) if look is not None and stream is not None else None
+        sound = _TimelineSound(SoundWriter(target, encoding), reader, progress) if audio else None
         if pictures is not None and stream is not None:
             stream.thread_type = "AUTO"
             for frame, seconds in Demuxer(source, stream, audio, video).pictures():
@@ -163,10 +164,19 @@ def rewrite(
             sound.finish()
 
 
-class _PictureWriter:
-    """Draws on frames and encodes them, each at its time."""
+class PictureWriter:
+    """Draws on frames and encodes them, each at its time.
 
-    def __init__(self, target: "OutputContainer", look: PictureLook, encoding: Encoding, draw: DrawOn | None) -> None:
+    Args:
+        target: the file, which gets a track for them.
+        look: of the pictures.
+        encoding: how to write.
+        draw: is given every picture before it is written.
+    """
+
+    def __init__(
+        self, target: "OutputContainer", look: PictureLook, encoding: Encoding, draw: DrawOn | None = None
+    ) -> None:
         self.target = target
         self.draw = draw
         self.scaler = Scaler((look.width, look.height))
@@ -183,6 +193,7 @@ class _PictureWriter:
         context.color_range = ColorRange.MPEG
 
     def add(self, frame: "VideoFrame", seconds: float) -> None:
+        """Encode a frame, unless it is no later than the last one."""
         pts = round(seconds / TIME_BASE)
         if pts <= self.last_pts:
             return
@@ -206,27 +217,52 @@ class _PictureWriter:
         self.target.mux(self.stream.encode(None))
 
 
-class _SoundWriter:
+class SoundWriter:
+    """Encodes samples at `SAMPLE_RATE`, one after the other.
+
+    Args:
+        target: the file, which gets a track for them.
+        encoding: how to write.
+        channels: 1 or 2.
+
+    Attributes:
+        samples: how many were encoded.
+    """
+
+    def __init__(self, target: "OutputContainer", encoding: Encoding, channels: int = 1) -> None:
+        self.target = target
+        self.channels = channels
+        self.samples = 0
+        self._layout = "mono" if channels == 1 else "stereo"
+        stream = target.add_stream(encoding.sound_codec, rate=SAMPLE_RATE, layout=self._layout)
+        self.stream = cast("AudioStream", stream)
+        self.stream.bit_rate = SOUND_BIT_RATE * channels
+
+    def add(self, samples: npt.NDArray[np.float32]) -> None:
+        """Encode the next samples, (channels, S), full scale at 1."""
+        if not samples.shape[1]:
+            return
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self._layout)
+        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self.samples, Fraction(1, SAMPLE_RATE)
+        self.samples += frame.samples
+        self.target.mux(self.stream.encode(frame))
+
+    def finish(self) -> None:
+        """Encode what is held back."""
+        self.target.mux(self.stream.encode(None))
+
+
+class _TimelineSound:
     """Encodes the sound as the media reader places it on the timeline: silence where there is none, never shifted."""
 
-    def __init__(
-        self,
-        target: "OutputContainer",
-        reader: MediaReader,
-        encoding: Encoding,
-        progress: Callable[[float], None] | None,
-    ) -> None:
-        self.target = target
+    def __init__(self, writer: SoundWriter, reader: MediaReader, progress: Callable[[float], None] | None) -> None:
+        self.writer = writer
         self.segments: Iterator[MediaSegment] = reader
-        self.samples = 0
         self.progress = progress
-        stream = target.add_stream(encoding.sound_codec, rate=SAMPLE_RATE, layout="mono")
-        self.stream = cast("AudioStream", stream)
-        self.stream.bit_rate = SOUND_BIT_RATE
 
     def add_until(self, seconds: float) -> None:
         """Encode what comes before a moment, so that picture and sound lie together in the file."""
-        while self.samples < seconds * SAMPLE_RATE:
+        while self.writer.samples < seconds * SAMPLE_RATE:
             try:
                 segment = next(self.segments, None)
             except MediaError:  # nothing of the sound can be decoded; the picture is worth having
@@ -234,16 +270,13 @@ class _SoundWriter:
             if segment is None:
                 return
             held = round((segment.end_seconds - segment.start_seconds) * SAMPLE_RATE)
-            frame = av.AudioFrame.from_ndarray(segment.waveform[None, :held], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self.samples, Fraction(1, SAMPLE_RATE)
-            self.samples += frame.samples
-            self.target.mux(self.stream.encode(frame))
+            self.writer.add(segment.waveform[None, :held])
             if self.progress is not None:
                 self.progress(segment.end_seconds)
 
     def finish(self) -> None:
         self.add_until(math.inf)
-        self.target.mux(self.stream.encode(None))
+        self.writer.finish()
 
 
 def _even(pixels: float) -> int:

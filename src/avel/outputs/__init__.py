@@ -1,8 +1,9 @@
-"""Writing a result: JSON, tables, subtitles, HTML, PNG, MP4, and for annotation tools, editors and COCO's tools."""
+"""Writing a result: JSON, tables, subtitles, HTML, PNG, MP4, clips, and files for annotation tools and editors."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from avel.data.formats import (
 )
 from avel.errors import AvelError, OutputError
 from avel.events import Localization
-from avel.files import replacing, write_text
+from avel.files import replacing, unique_names, write_text
 
 if TYPE_CHECKING:
+    from avel.outputs.chaptered import Container
     from avel.outputs.editing import Adapter
     from avel.outputs.evidence import Evidence
 
@@ -30,16 +32,58 @@ __all__ = [
     "FORMATS",
     "TEXT_FORMATS",
     "Format",
+    "WriteOptions",
     "format_of",
     "render",
-    "unique_names",
     "unique_stems",
     "write",
     "write_all",
 ]
 
-Gather = Callable[[], "Evidence"]
-Writer = Callable[[Localization, Path, Gather], None]
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """What may be said of how results are written.
+
+    Attributes:
+        frames_per_second: label the timelines of videos in Label Studio, which count so many frames a second; when
+            ``None`` their sound, which counts seconds.
+        pad_seconds: how much of the video a clip of an event has before and after it.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    frames_per_second: float | None = None
+    pad_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.frames_per_second is not None and not 0 < self.frames_per_second < math.inf:
+            raise ValueError(f"frames_per_second must be above 0, got {self.frames_per_second}.")
+        if not 0 <= self.pad_seconds < math.inf:
+            raise ValueError(f"pad_seconds must be 0 or more, got {self.pad_seconds}.")
+
+
+USUAL = WriteOptions()
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What a format may use besides the result.
+
+    Attributes:
+        options: what was asked for.
+        gather: reads the video when first called, for formats that show it.
+        warnings: what a person should know of what was written; formats add to it.
+    """
+
+    options: WriteOptions
+    gather: Callable[[], "Evidence"]
+    warnings: list[str] = field(default_factory=list)
+
+
+Writer = Callable[[Localization, Path, Writing], None]
+Text = Callable[[Localization, WriteOptions], str]
 
 
 @dataclass(frozen=True)
@@ -47,59 +91,84 @@ class Format:
     """A way to write a result.
 
     Attributes:
-        suffix: of its files, without the first dot.
+        suffix: of its files, without the first dot; of a folder, for clips.
         write: writes a file.
         text: gives the result as text, where nothing but the result is needed.
         needs_attention: shows where in the picture, which only some models say.
-        timeline_text: the same as text that counts frames, of which there are so many a second.
         title: in words.
         is_one_file: writes nothing beside its file.
     """
 
     suffix: str
     write: Writer
-    text: Callable[[Localization], str] | None = None
+    text: Text | None = None
     needs_attention: bool = False
-    timeline_text: Callable[[Localization, float], str] | None = None
     title: str = ""
     is_one_file: bool = True
 
 
 def _text(suffix: str, text: Callable[[Localization], str], title: str) -> Format:
-    return Format(suffix, lambda result, path, _: write_text(path, text(result)), text, title=title)
+    return _text_with_options(suffix, lambda result, _: text(result), title)
+
+
+def _text_with_options(suffix: str, text: Text, title: str) -> Format:
+    def write(result: Localization, path: Path, writing: Writing) -> None:
+        write_text(path, text(result, writing.options))
+
+    return Format(suffix, write, text, title=title)
+
+
+def _label_studio(result: Localization, options: WriteOptions) -> str:
+    return label_studio.text(result, frames_per_second=options.frames_per_second)
 
 
 def _json(result: Localization) -> str:
     return result.to_json() + "\n"
 
 
-def _elan(result: Localization, path: Path, _: Gather) -> None:
+def _elan(result: Localization, path: Path, _: Writing) -> None:
     write_text(path, elan.text(result, folder=path.parent))
 
 
-def _html(result: Localization, path: Path, gather: Gather) -> None:
+def _html(result: Localization, path: Path, writing: Writing) -> None:
     from avel.outputs.page import page
 
-    write_text(path, page(result, gather(), folder=path.parent))
+    write_text(path, page(result, writing.gather(), folder=path.parent))
 
 
-def _png(result: Localization, path: Path, gather: Gather) -> None:
+def _png(result: Localization, path: Path, writing: Writing) -> None:
     from avel.outputs.picture import plot, save
 
-    figure = plot(result, gather())
+    figure = plot(result, writing.gather())
     with replacing(path) as temporary:
         save(figure, temporary)
 
 
-def _mp4(result: Localization, path: Path, _: Gather) -> None:
+def _mp4(result: Localization, path: Path, _: Writing) -> None:
     from avel.outputs.clip import save
 
     with replacing(path) as temporary:
         save(result, temporary)
 
 
+def _chaptered(container: "Container") -> Writer:
+    def write_copy(result: Localization, path: Path, writing: Writing) -> None:
+        from avel.outputs.chaptered import save
+
+        with replacing(path) as temporary:
+            writing.warnings.extend(save(result, temporary, container))
+
+    return write_copy
+
+
+def _clips(result: Localization, path: Path, writing: Writing) -> None:
+    from avel.outputs.event_clips import save
+
+    save(result, path, writing.options.pad_seconds)
+
+
 def _editing(adapter: "Adapter") -> Writer:
-    def write_timeline(result: Localization, path: Path, _: Gather) -> None:
+    def write_timeline(result: Localization, path: Path, _: Writing) -> None:
         from avel.outputs.editing import text
 
         write_text(path, text(result, adapter))
@@ -107,7 +176,7 @@ def _editing(adapter: "Adapter") -> Writer:
     return write_timeline
 
 
-def _coco(result: Localization, path: Path, _: Gather) -> None:
+def _coco(result: Localization, path: Path, _: Writing) -> None:
     from avel.media.reader import probe
     from avel.outputs.boxes import boxes
     from avel.outputs.frames import write_frames
@@ -129,12 +198,9 @@ FORMATS: Mapping[str, Format] = {
     "csv": _text("csv", table.text, "CSV table"),
     "srt": _text("srt", subtitles.srt_text, "SubRip subtitles"),
     "vtt": _text("vtt", subtitles.vtt_text, "WebVTT subtitles"),
-    "elan": Format("eaf", _elan, elan.text, title="ELAN document"),
+    "elan": Format("eaf", _elan, lambda result, _: elan.text(result), title="ELAN document"),
     "audacity": _text("txt", audacity.text, "Audacity label track"),
-    "label-studio": replace(
-        _text("label-studio.json", label_studio.text, "Label Studio predictions"),
-        timeline_text=lambda result, rate: label_studio.text(result, frames_per_second=rate),
-    ),
+    "label-studio": _text_with_options("label-studio.json", _label_studio, "Label Studio predictions"),
     "coco": Format("coco.json", _coco, needs_attention=True, title="COCO boxes with their frames", is_one_file=False),
     "csv-clock": _text("clock.csv", table.clock_text, "CSV table with clock times"),
     "jsonl": _text("jsonl", events_json.lines_text, "JSON lines, an event each"),
@@ -148,6 +214,9 @@ FORMATS: Mapping[str, Format] = {
     "html": Format("html", _html, title="Web page"),
     "png": Format("png", _png, title="Picture"),
     "mp4": Format("mp4", _mp4, title="Video with the events in it"),
+    "chapters-mp4": Format("chapters.mp4", _chaptered("mp4"), title="MP4 or MOV with chapters"),
+    "chapters-mkv": Format("chapters.mkv", _chaptered("matroska"), title="MKV or WebM with chapters"),
+    "clips": Format("clips", _clips, title="Clips, one for each event", is_one_file=False),
 }
 """What a result can be written as, by name."""
 
@@ -166,17 +235,17 @@ def write(
     result: Localization,
     path: str | Path,
     format: str | None = None,  # noqa: A002
-    *,
-    frames_per_second: float | None = None,
+    options: WriteOptions = USUAL,
+    warnings: list[str] | None = None,
 ) -> Path:
-    """Write a result to one file, whole or not at all; missing folders are made.
+    """Write a result to one file, whole or not at all; missing folders are made. Clips go into a folder.
 
     Args:
         result: what was found.
         path: the file.
         format: one of `FORMATS`; by the file's suffix when ``None``.
-        frames_per_second: label the timelines of videos in Label Studio, which count so many frames a second; when
-            ``None`` their sound, which counts seconds.
+        options: what else is asked for.
+        warnings: what a person should know of what was written is added here.
 
     Returns:
         The path.
@@ -189,7 +258,7 @@ def write(
     path = Path(path)
     name = format or format_of(path) or path.suffix.lower().removeprefix(".")
     _check([name])
-    _write(result, path, name, _gatherer(result), frames_per_second)
+    _write(result, path, name, _writing(result, options, warnings))
     return path
 
 
@@ -198,10 +267,10 @@ def write_all(
     folder: str | Path,
     formats: Sequence[str],
     stem: str | None = None,
-    *,
-    frames_per_second: float | None = None,
+    options: WriteOptions = USUAL,
+    warnings: list[str] | None = None,
 ) -> list[Path]:
-    """Write a result in several formats as ``folder/stem.suffix``; the video is read again at most twice.
+    """Write a result in several formats as ``folder/stem.suffix``; formats that show the video read it again.
 
     When one format fails the others are written all the same.
 
@@ -210,7 +279,8 @@ def write_all(
         folder: made when missing.
         formats: some of `FORMATS`.
         stem: of the files' names; the video's when ``None``. See `unique_stems` for several videos.
-        frames_per_second: as for `write`.
+        options: as for `write`.
+        warnings: as for `write`.
 
     Returns:
         The paths, in the order of ``formats``.
@@ -222,13 +292,13 @@ def write_all(
     """
     _check(formats)
     stem = Path(result.video).stem if stem is None else stem
-    gather = _gatherer(result)
+    writing = _writing(result, options, warnings)
     paths: list[Path] = []
     failures: list[AvelError] = []
     for name in dict.fromkeys(formats):
         path = Path(folder) / f"{stem}.{FORMATS[name].suffix}"
         try:
-            _write(result, path, name, gather, frames_per_second)
+            _write(result, path, name, writing)
             paths.append(path)
         except AvelError as error:
             failures.append(error)
@@ -239,24 +309,21 @@ def write_all(
     return paths
 
 
-def render(result: Localization, format: str, *, frames_per_second: float | None = None) -> str:  # noqa: A002
+def render(result: Localization, format: str, options: WriteOptions = USUAL) -> str:  # noqa: A002
     """A result as text, as for standard output.
 
     Args:
         result: what was found.
         format: one of `TEXT_FORMATS`.
-        frames_per_second: as for `write`.
+        options: as for `write`.
 
     Raises:
         ValueError: if there is no such text format.
     """
     text = FORMATS[format].text if format in FORMATS else None
-    timeline_text = FORMATS[format].timeline_text if format in FORMATS else None
-    if timeline_text is not None and frames_per_second is not None:
-        return timeline_text(result, frames_per_second)
     if text is None:
         raise ValueError(f"Unknown text format {format!r}. Supported text formats are {', '.join(TEXT_FORMATS)}.")
-    return text(result)
+    return text(result, options)
 
 
 def unique_stems(videos: Iterable[str | Path]) -> list[str]:
@@ -267,48 +334,24 @@ def unique_stems(videos: Iterable[str | Path]) -> list[str]:
     return unique_names(Path(video).stem or "video" for video in videos)
 
 
-def unique_names(names: Iterable[str]) -> list[str]:
-    """Names of which no two are the same, even where upper and lower case are; see `unique_stems`."""
-    given = list(names)
-    wanted = {name.casefold() for name in given}
-    taken: set[str] = set()
-    numbers: dict[str, int] = {}  # the last one of each name, so that thousands of one name are not tried again
-    unique = []
-    for stem in given:
-        name, number = stem, numbers.get(stem.casefold(), 1)
-        while name.casefold() in taken or (number > 1 and name.casefold() in wanted):
-            number += 1
-            name = f"{stem}-{number}"
-        numbers[stem.casefold()] = number
-        taken.add(name.casefold())
-        unique.append(name)
-    return unique
-
-
 def _check(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
 
 
-def _write(result: Localization, path: Path, name: str, gather: Gather, frames_per_second: float | None) -> None:
+def _write(result: Localization, path: Path, name: str, writing: Writing) -> None:
     video = Path(result.video)
     if path.exists() and video.exists() and path.samefile(video):
         raise OutputError(f"Cannot write {path}: it is the video itself. Choose another folder or name.")
-    timeline_text = FORMATS[name].timeline_text
-    if timeline_text is not None and frames_per_second is not None:
-        write_text(path, timeline_text(result, frames_per_second))
-    else:
-        FORMATS[name].write(result, path, gather)
+    FORMATS[name].write(result, path, writing)
 
 
-def _gatherer(result: Localization) -> Gather:
-    """Reads the video when first called."""
-
+def _writing(result: Localization, options: WriteOptions, warnings: list[str] | None) -> Writing:
     @functools.cache
     def gather() -> "Evidence":
         from avel.outputs import evidence
 
         return evidence.gather(result)
 
-    return gather
+    return Writing(options, gather, [] if warnings is None else warnings)

@@ -1,17 +1,13 @@
 """The video with its events burnt in and as chapters, as MP4 (H.264 and AAC)."""
 
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from avel.data.formats.chapters import chapters_of
 from avel.errors import OutputError
 from avel.events import Localization
 from avel.media.rewriting import PictureLook, picture_look, rewrite
+from avel.outputs.chaptered import marks_of
 from avel.outputs.overlay import Overlay
-
-if TYPE_CHECKING:
-    from av.container.core import Chapter
 
 
 def save(result: Localization, path: Path) -> None:
@@ -34,21 +30,8 @@ def save(result: Localization, path: Path) -> None:
         audio_track=result.model.get("audio_track"),
         end_seconds=result.duration_seconds,
         draw=Overlay(result, (look.width, look.height)).draw,
-        chapters=_chapters(result),
+        chapters=marks_of(chapters_of(result)),
     )
-
-
-def _chapters(result: Localization) -> list["Chapter"]:
-    return [
-        {
-            "id": number,
-            "start": round(1000 * one.start_seconds),
-            "end": round(1000 * one.end_seconds),
-            "time_base": Fraction(1, 1000),
-            "metadata": {"title": one.title},
-        }
-        for number, one in enumerate(chapters_of(result))
-    ]
 
 
 def _look(result: Localization) -> PictureLook:

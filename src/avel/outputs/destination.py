@@ -9,7 +9,8 @@ from typing import Literal
 from avel.data.corrections import CORRECTIONS_SUFFIX
 from avel.errors import OutputError
 from avel.events import Localization
-from avel.outputs import FORMATS, TEXT_FORMATS, format_of, unique_names, write, write_all
+from avel.files import unique_names
+from avel.outputs import FORMATS, TEXT_FORMATS, USUAL, WriteOptions, format_of, write, write_all
 
 Kind = Literal["table", "text", "file", "folder"]
 
@@ -28,15 +29,16 @@ class Destination:
         output: a folder; for one video also a file, whose suffix names the format; ``-`` for standard output; ``None``
             for a table, or for standard output when there are formats.
         formats: some of `avel.outputs.FORMATS`; JSON, or the file's, when empty.
-        frames_per_second: of Label Studio's timelines, see `avel.outputs.write`.
+        options: see `avel.outputs.write`.
 
     Attributes:
         kind: ``"table"``, ``"text"``, ``"file"`` or ``"folder"``.
         output: the file or folder, if it is one.
         formats: what is written; one for text and for a file.
+        options: how.
 
     Raises:
-        ValueError: if a format is unknown, or does not fit where it is to go.
+        ValueError: if a format is unknown or does not fit where it is to go, or an option is of no format asked for.
     """
 
     def __init__(
@@ -44,8 +46,7 @@ class Destination:
         names: Sequence[str],
         output: str | Path | None,
         formats: Sequence[str] = (),
-        *,
-        frames_per_second: float | None = None,
+        options: WriteOptions = USUAL,
     ) -> None:
         for name in formats:
             if name not in FORMATS:
@@ -60,18 +61,17 @@ class Destination:
             raise ValueError(
                 f"Standard output takes one of {', '.join(TEXT_FORMATS)}; give a folder with -o for others."
             )
-        if frames_per_second is not None and not 0 < frames_per_second < float("inf"):
-            raise ValueError(f"frames_per_second must be above 0, got {frames_per_second}.")
-        if frames_per_second is not None and "label-studio" not in self.formats:
+        if options.frames_per_second is not None and "label-studio" not in self.formats:
             raise ValueError("--frames-per-second is of Label Studio's timelines. Add --format label-studio.")
-        self.frames_per_second = frames_per_second
+        if options.pad_seconds and "clips" not in self.formats:
+            raise ValueError("--pad is of clips. Add --clips.")
+        self.options = options
         self.names = unique_names(names)
 
     @property
     def signature(self) -> tuple[str, ...]:
         """What tells whether other options would write something else."""
-        rate = self.frames_per_second
-        return tuple(self.formats) if rate is None else (*self.formats, f"{rate} frames per second")
+        return tuple(self.formats) if self.options == USUAL else (*self.formats, repr(self.options))
 
     @property
     def needs_attention(self) -> tuple[str, ...]:
@@ -102,12 +102,15 @@ class Destination:
         path = self.corrections_path(index)
         return path is not None and path.is_file()
 
-    def save(self, result: Localization, index: int, *, is_whole: bool = True) -> list[Path]:
+    def save(
+        self, result: Localization, index: int, warnings: list[str] | None = None, *, is_whole: bool = True
+    ) -> list[Path]:
         """Write the files of a result, and remove the partial one.
 
         Args:
             result: of the video at ``index``.
             index: position of the video.
+            warnings: what a person should know of what was written is added here.
             is_whole: False when the video was left early. Then only formats that need not read it again are written,
                 and the partial result where there is none among them.
 
@@ -131,9 +134,9 @@ class Destination:
         if not formats:
             return [write(result, partial)]
         if self.kind == "file":
-            paths = [write(result, self.output, frames_per_second=self.frames_per_second)]
+            paths = [write(result, self.output, options=self.options, warnings=warnings)]
         else:
-            paths = write_all(result, self.output, formats, self.names[index], frames_per_second=self.frames_per_second)
+            paths = write_all(result, self.output, formats, self.names[index], self.options, warnings)
         with contextlib.suppress(OSError):
             partial.unlink()
         return paths

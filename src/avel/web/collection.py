@@ -13,7 +13,8 @@ from avel.batch.journal import JOURNAL_FILE, ResultJournal
 from avel.batch.videos import find_items
 from avel.features.discovery import MEDIA_SUFFIXES
 from avel.features.source import absolute_text
-from avel.outputs import FORMATS, unique_names
+from avel.files import unique_names
+from avel.outputs import FORMATS
 
 SourceKind = Literal["folder", "results", "videos", "uploads"]
 

@@ -10,6 +10,8 @@ from avel.events import MODALITIES, Event, Modality
 MODALITY_WORDS: dict[Modality, str] = {"audio-visual": "seen and heard", "audio": "heard only", "visual": "seen only"}
 """What a modality is called in tools that have a place for it: a tier's name, a remark."""
 
+_FILE_NAME_BYTES = 100
+
 
 def name_of(event: Event) -> str:
     """The event's category; of an event that is only heard or only seen ``category (audio)`` or ``category (visual)``.
@@ -44,3 +46,14 @@ def category_and_modality(name: str) -> tuple[str, Modality | None]:
 def last_moment(event: Event, step_seconds: float) -> float:
     """The event's end in seconds, at least a step after its start, so that it has a length also when it is rounded."""
     return max(event.end_seconds, event.start_seconds + step_seconds)
+
+
+def in_file_name(category: str) -> str:
+    """A category as a part of a file's name that any system takes: without separators, short, with no dot at its end.
+
+    Names that systems keep for devices are for the caller to avoid, by what stands before it.
+    """
+    plain = re.sub(r'[<>:"/\\|?*]', "_", one_line(category))
+    while len(plain.encode()) > _FILE_NAME_BYTES:
+        plain = plain[:-1]
+    return plain.rstrip(" .")
