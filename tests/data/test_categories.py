@@ -7,14 +7,17 @@ from avel.backbones.i3d import kinetics_classes
 from avel.backbones.registry import audio_backbone
 from avel.data.categories import (
     MAX_FILE_BYTES,
+    Category,
     ave_categories,
     built_in_categories,
+    categories_text,
     class_indices,
     everyday_categories,
     load_categories,
 )
 from avel.errors import CategoriesError
 
+VISUAL = ("visual", "visual_threshold")
 LABELS = ("tabby, tabby cat", "tiger cat", "crane", "French horn, horn", "cornet, horn", "horn")
 
 
@@ -81,6 +84,29 @@ def test_groups_stand_for_their_classes(tmp_path):
     (category,) = load_categories(path)
     assert category.visual == ("racer", "cab", "jeep")
     assert category.aliases == ("auto",)
+
+
+@pytest.mark.parametrize("table", ["everyday", "ave"])
+def test_what_is_written_is_read_as_it_was(tmp_path, table):
+    path = tmp_path / "mine.toml"
+    path.write_text(categories_text(built_in_categories(table)), encoding="utf-8")
+    assert load_categories(path) == built_in_categories(table)
+
+
+def test_a_written_category_names_what_it_is_then_how_it_is_heard_and_seen():
+    odd = Category('a "b"', ("Bark",), ("x", "y"), 0.2, 0.3, in_time=True, family="c", actions=("z",), note="n")
+    text = categories_text([odd], {'a "b"': "why"})
+    assert text.startswith("# why\n[[categories]]\n")
+    keys = re.findall(r"^(\w+) =", text, re.MULTILINE)
+    assert keys == ["name", "family", "audio", "audio_threshold", "in_time", *VISUAL, "actions", "note"]
+    assert """name = 'a "b"'""" in text or 'name = "a \\"b\\""' in text
+
+
+def test_ways_to_see():
+    assert Category("a", ("Bark",), (), 0.2, 0.3).seen_by == ()
+    assert Category("a", (), ("x",), 0.2, 0.3).seen_by == ("itself",)
+    several = Category("a", (), ("x",), 0.2, 0.3, actions=("z",), in_time=True, visual_evidence="proxy")
+    assert several.seen_by == ("what goes with it", "actions", "motion in time with the sound")
 
 
 def test_class_by_label_by_synonym_and_by_range():

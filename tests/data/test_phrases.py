@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from avel.backbones.embedded import audioset_classes
 from avel.backbones.text import TOKENIZER, WEIGHTS, TextEmbedder
-from avel.data.categories import everyday_categories
+from avel.data.categories import categories_text, everyday_categories, load_categories
 from avel.data.phrases import meanings, phrase_categories, split_phrases, understood
 from avel.errors import CategoriesError, WeightsError
 
@@ -86,6 +86,13 @@ def test_what_nothing_shows_can_be_heard_only(no_network_for_texts):
 def test_families_are_those_of_the_table(no_network_for_texts):
     found = {m.phrase: m.category.family for m in phrase_categories(["doors", "slam", "violin", "music", "rain"])}
     assert found == {"doors": "", "slam": "doors", "violin": "music", "music": "", "rain": ""}
+
+
+def test_what_is_understood_can_be_written_corrected_and_read(no_network_for_texts, tmp_path):
+    found = [meaning.category for meaning in phrase_categories(["doors", "slam", "helicopter", "typing"])]
+    path = tmp_path / "mine.toml"
+    path.write_text(categories_text(found), encoding="utf-8")
+    assert load_categories(path) == tuple(found)
 
 
 def test_phrases_that_mean_one_thing(no_network_for_texts):

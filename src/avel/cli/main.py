@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from avel.cli import data, features, models, weights
+from avel.cli.categories import categories
 from avel.cli.console import avel_errors, standard_output
 from avel.cli.doctor import doctor
 from avel.cli.evaluate import evaluate
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(localize)
 app.command()(serve)
+app.command()(categories)
 app.command()(sync)
 app.command()(features.extract)
 app.command()(train)

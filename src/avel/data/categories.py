@@ -7,9 +7,10 @@ format; a user's own file has the same format.
 import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from avel.documents import DocumentError, control_characters, parse_toml
@@ -72,6 +73,16 @@ class Category:
     visual_evidence: VisualEvidence = "class"
     note: str = ""
 
+    @property
+    def seen_by(self) -> tuple[str, ...]:
+        """In what ways it can be seen, in a word each; none where it can only be heard."""
+        ways = {
+            "itself" if self.visual_evidence == "class" else "what goes with it": self.visual or self.visual_like,
+            "actions": self.actions,
+            "motion in time with the sound": self.in_time,
+        }
+        return tuple(way for way, is_one in ways.items() if is_one)
+
 
 def ave_categories() -> tuple[Category, ...]:
     """AVE's 28 event categories in the data set's order."""
@@ -113,6 +124,34 @@ def load_categories(path: str | Path) -> tuple[Category, ...]:
         raise CategoriesError(f"{path}: cannot be read ({error.strerror}). Give a TOML file of categories.") from error
     except UnicodeDecodeError as error:
         raise CategoriesError(f"{path}: not UTF-8 text. A file of categories is TOML text.") from error
+
+
+def categories_text(categories: Sequence[Category], comments: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Categories as a file that `load_categories` reads.
+
+    Args:
+        categories: what to write. What a field has by default is left away.
+        comments: by name, a line for a person above the category.
+    """
+    import tomli_w
+
+    parts = []
+    for category in categories:
+        values = {field.name: (getattr(category, field.name), field.default) for field in _in_reading_order()}
+        row = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, (value, default) in values.items()
+            if value not in (default, ())
+        }
+        comment = f"# {comments[category.name]}\n" if category.name in comments else ""
+        parts.append(comment + tomli_w.dumps({"categories": [row]}))
+    return "\n".join(parts)
+
+
+def _in_reading_order() -> "list[Field[Any]]":
+    """The keys of a category: what it is, how it is heard, how it is seen."""
+    kinds = ("name", "family", "aliases", "mixed", "audio", "in_time", "visual", "action", "note")
+    return sorted(fields(Category), key=lambda field: next(n for n, k in enumerate(kinds) if field.name.startswith(k)))
 
 
 def is_file_of_categories(text: str) -> bool:

@@ -79,6 +79,11 @@ class Meaning:
         return f"{self.name} {self.similarity:.2f}; {seen}"
 
 
+def more_names() -> tuple[str, ...]:
+    """AudioSet classes that the everyday table has no category for, and that a phrase may mean all the same."""
+    return tuple(name for name in audioset_classes() if name not in _entries())
+
+
 def split_phrases(text: str) -> list[str]:
     """Phrases between commas; a name that has commas itself, as ``Violin, fiddle``, stays whole."""
     parts = [part.strip() for part in text.split(",")]
@@ -152,7 +157,7 @@ def phrase_categories(phrases: Sequence[str]) -> list[Meaning]:
 def advised(faults: Sequence[str]) -> str:
     """What is wrong with some phrases, and what to do."""
     return (
-        f"{'; '.join(faults)}. Use one of these names, or other English words for a sound; "
+        f"{'; '.join(faults)}. Use one of these names, another that `avel categories` lists, or other words; "
         f"or give a TOML file, or one of the tables {', '.join(BUILT_IN_TABLES)}."
     )
 
