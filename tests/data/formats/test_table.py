@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from label_files import HEADER, spans
 
+from avel.backbones.embedded import audioset_classes
+from avel.data.audioset import is_identifier, names_by_identifier
 from avel.data.formats import read_annotations
 from avel.data.formats.table import RESULT_COLUMNS, labels_whole_videos, read_video_labels, text
 from avel.errors import AnnotationsError
@@ -305,3 +307,42 @@ def test_the_table_of_ov_avebench_labels_whole_videos(write):
     found = read_video_labels(path)
     assert found.videos == {"EpxQKLhAP0s": ("people burping",), "b": ("dog",)}
     assert found.splits == {"EpxQKLhAP0s": "train", "b": "val"}
+
+
+STRONG = "segment_id\tstart_time_seconds\tend_time_seconds\tlabel\n"
+
+
+def test_audioset_identifiers_become_names(write):
+    rows = "b0RF_30000\t0.0\t4.5\t/m/05tny_\nb0RF_30000\t1\t2\t/m/05zppz\nx_0\t1\t2\t/m/05tny_\n"
+    found = read_annotations(write("strong.tsv", STRONG + rows))
+    assert spans(found) == [
+        ("b0RF_30000", 0, 4.5, "Bark"),
+        ("b0RF_30000", 1, 2, "Male speech, man speaking"),
+        ("x_0", 1, 2, "Bark"),
+    ]
+    assert found.categories == ("Bark", "Male speech, man speaking")
+    assert [w for w in found.warnings if " identifiers " in w] == [
+        f"{found.source}: AudioSet's identifiers were read as the names that they stand for, /m/05tny_ as Bark"
+    ]
+
+
+def test_audioset_identifiers_that_are_not_known_are_kept_and_counted(write):
+    rows = "".join(f"a\t{n}\t{n + 1}\t/m/0zz{n}\n" for n in range(6))
+    found = read_annotations(write("strong.tsv", STRONG + rows + "a\t7\t8\t/home/dog\n"))
+    assert found.categories == (*(f"/m/0zz{n}" for n in range(6)), "/home/dog")
+    (warning,) = [w for w in found.warnings if " identifiers " in w]
+    assert "6 identifiers stand for no name that is known here and are kept: /m/0zz0, /m/0zz1," in warning
+    assert "/m/0zz4 and others. AudioSet's mid_to_display_name.tsv has their names" in warning
+
+
+def test_audioset_identifiers_that_a_user_asked_for_stay(write):
+    found = read_annotations(write("strong.tsv", STRONG + "a\t0\t1\t/m/05tny_\n"), categories=["/m/05tny_"])
+    assert found.categories == ("/m/05tny_",)
+    assert not any(" identifiers " in w for w in found.warnings)
+
+
+def test_identifiers_are_those_of_the_classes_that_taggers_hear():
+    names = list(names_by_identifier().values())
+    assert names[:521] == list(audioset_classes())
+    assert all(map(is_identifier, names_by_identifier()))
+    assert names_by_identifier()["/t/dd00002"] == "Baby cry, infant cry"

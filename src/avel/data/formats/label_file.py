@@ -15,6 +15,7 @@ from typing import Literal, NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from avel.data.annotations import SPLITS, Annotation, AnnotationSet, Split
+from avel.data.audioset import is_identifier, names_by_identifier
 from avel.documents import control_characters
 from avel.errors import AnnotationsError
 from avel.events import Modality
@@ -86,6 +87,7 @@ class LabelFile:
         self._first: dict[str, str] = {}
         self._points: list[str] = []
         self._warnings: list[str] = []
+        self._identifiers: dict[str, str] = {}
 
     def fail(self, message: str) -> NoReturn:
         """Raise an error that names the file and the place in it."""
@@ -159,8 +161,13 @@ class LabelFile:
         self._seen(video, split)
 
     def category(self, name: str) -> str:
-        """A category on one line; refuses one that may not occur, or that holds control characters."""
+        """A category on one line; refuses one that may not occur, or that holds control characters.
+
+        An identifier of AudioSet becomes the name that it stands for, where that is known.
+        """
         name = " ".join(name.split())
+        if name.startswith("/") and is_identifier(name) and name not in (self.options.categories or ()):
+            name = self._identifiers.setdefault(name, names_by_identifier().get(name, name))
         if control_characters(name):
             self.fail(
                 f"the category {name!r} holds the control character {control_characters(name)[0]}, which is no part of "
@@ -180,6 +187,20 @@ class LabelFile:
             warnings.append(
                 f"{self.path}: {len(self._points)} labels are points in time without a length, and are left out "
                 f"(the first: {self._points[0]})"
+            )
+        known = {identifier: name for identifier, name in self._identifiers.items() if identifier != name}
+        unknown = [identifier for identifier in self._identifiers if identifier not in known]
+        if known:
+            first = next(iter(known))
+            warnings.append(
+                f"{self.path}: AudioSet's identifiers were read as the names that they stand for, {first} as "
+                f"{known[first]}"
+            )
+        if unknown:
+            some = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
+            warnings.append(
+                f"{self.path}: {len(unknown)} identifiers stand for no name that is known here and are kept: {some}. "
+                "AudioSet's mid_to_display_name.tsv has their names"
             )
         with_event = {e.video for e in self._events}
         return AnnotationSet(
