@@ -15,6 +15,10 @@ from typer.testing import CliRunner
 import avel
 from avel.batch import one
 from avel.cli.main import app
+from avel.data.corrections import Corrections, corrections_path
+from avel.errors import OutputError
+from avel.events import Localization
+from avel.outputs.destination import Destination
 from avel.testing.tone_and_flash import make_clip
 
 ROOT = Path(__file__).parents[2]
@@ -442,6 +446,34 @@ def test_what_a_copy_lacks_is_said(trained, folder, tmp_path):
     assert once.exit_code == 0, once.output
     again = invoke("localize", tmp_path / "a.chapters.mkv", "--model", path, "-o", tmp_path / "b.chapters.mkv")
     assert "chapters that the video has are not in the copy" in said(again)
+
+
+def test_what_a_person_corrected_is_not_overwritten(trained, folder, tmp_path):
+    path, _ = trained
+    out = tmp_path / "out"
+    arguments = ("localize", folder, "--model", path, "-o", out)
+    invoke(*arguments)
+    result = out / "one.json"
+    before = result.read_bytes()
+    mine = {"start_seconds": 0.5, "end_seconds": 1.5, "category": "Mine", "modality": "audio"}
+    Corrections(corrections_path(result), Localization.from_json(result)).edit([mine], "Mine", 0)
+
+    for more in ((), ("--force",), ("--format", "json,csv")):
+        again = invoke(*arguments, *more)
+        assert "1 of 3 videos were corrected or reviewed by a person (avel serve) and are left as they are" in said(
+            again
+        )
+    assert result.read_bytes() == before
+    assert not (out / "one.csv").exists()
+    rows = (out / "summary.csv").read_text().splitlines()
+    assert [row for row in rows if "one.mkv" in row] == [f"{folder / 'one.mkv'},Mine,0.5,1.5,1,audio"]
+    one_file = invoke("localize", folder / "one.mkv", "--model", path, "-o", result)
+    assert (one_file.exit_code, result.read_bytes()) == (0, before)
+
+    # What is corrected while a run is under way is not overwritten either.
+    written = Destination(["one"], out)
+    with pytest.raises(OutputError, match=r"a person has corrected or reviewed.*move .*one.corrections.jsonl away"):
+        written.save(Localization.from_json(result), 0)
 
 
 def test_results_below_the_videos_are_no_videos(trained, folder, tmp_path):
