@@ -74,6 +74,7 @@ def open_page(pool, tmp_path):
         services = Services(collection, tmp_path / "cache", pool=pool, **more)
         client = TestClient(make_app(services, access_to(None)), HOST)
         client.__enter__()
+        services.reader.join()  # all results are read
         opened.append(client)
         return Page(client, services)
 

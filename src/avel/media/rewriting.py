@@ -116,6 +116,7 @@ def rewrite(
     end_seconds: float | None = None,
     draw: DrawOn | None = None,
     chapters: "Sequence[Chapter]" = (),
+    key_seconds: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
     """Write a video anew; frames keep their times, and the sound, as mono, its place under them.
@@ -129,6 +130,7 @@ def rewrite(
         end_seconds: of the timeline, where that is known: the last picture is held until then.
         draw: is given every picture before it is written.
         chapters: for the container.
+        key_seconds: a picture of its own at least so often, so that it can be sought in; the encoder's when ``None``.
         progress: called with the seconds that are written.
 
     Raises:
@@ -143,7 +145,11 @@ def rewrite(
         stream, audio, _ = choose_tracks(source, video, audio_track)
         if chapters:
             target.set_chapters(list(chapters))
-        pictures = PictureWriter(target, look, encoding, draw) if look is not None and stream is not None else None
+        pictures = None
+        if look is not None and stream is not None:
+            pictures = PictureWriter(target, look, encoding, draw)
+            if key_seconds is not None:
+                pictures.stream.codec_context.gop_size = max(round(key_seconds * look.rate), 1)
         sound = _TimelineSound(SoundWriter(target, encoding), reader, progress) if audio else None
         if pictures is not None and stream is not None:
             stream.thread_type = "AUTO"

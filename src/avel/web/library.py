@@ -113,6 +113,7 @@ class LibraryVideo:
             "event_count": found.event_count if found else 0,
             "lowest_score": found.lowest_score if found else None,
             "corrected": self.corrected,
+            "uploaded": self.item.is_uploaded,
             "thumbnail_url": f"/api/videos/{self.item.id}/thumbnail",
         }
 

@@ -57,7 +57,7 @@ class MediaFiles:
         self._copier = Worker()
         self._wanted: list[tuple[Path, Path, int | None, float | None]] = []
         self._copies: dict[Path, float | str] = {}
-        self._thread: threading.Thread | None = None
+        self.copying: threading.Thread | None = None
         self._is_closed = False
 
     def look(self, video: Path, audio_track: int | None = None) -> MediaLook:
@@ -140,9 +140,9 @@ class MediaFiles:
             if state is None:
                 state = self._copies[copy] = 0.0
                 self._wanted.append((video, copy, audio_track, look.duration_seconds))
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._make_copies, daemon=True)
-                    self._thread.start()
+                if self.copying is None:
+                    self.copying = threading.Thread(target=self._make_copies, daemon=True)
+                    self.copying.start()
         if isinstance(state, str):
             return None, "unplayable", f"{why}, and no copy could be made. {state}"
         return None, "preparing", f"{why}. A copy that they do is being made ({state:.0%})."
@@ -160,7 +160,7 @@ class MediaFiles:
         while True:
             with self._lock:
                 if self._is_closed or not self._wanted:
-                    self._thread = None
+                    self.copying = None
                     return
                 video, copy, audio_track, seconds = self._wanted.pop()
             try:
@@ -191,7 +191,7 @@ class MediaFiles:
         """End everything that is being made."""
         with self._lock:
             self._is_closed = True
-            thread = self._thread
+            thread = self.copying
         self._copier.close()
         if thread is not None:
             thread.join()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LONGEST_SIDE = 1280
 """Of the pictures of a copy, in pixels."""
+KEY_SECONDS = 1.0
+"""A copy has a picture of its own so often, so that a player that jumps to a moment has little to decode."""
 LATEST_START_SECONDS = 0.05
 """Players begin at a file's first moment; a file whose timeline starts later than that gets a copy that starts at 0."""
 _WEBM_MARK = b"webm"
@@ -155,5 +157,6 @@ def make_proxy(
         None if look is None else look.within(LONGEST_SIDE),
         encoding=encoding,
         audio_track=audio_track,
+        key_seconds=KEY_SECONDS,
         progress=progress,
     )

@@ -58,15 +58,15 @@ class Services:
         self.media = MediaFiles(cache, self.pool, self._copy_changed, private=self.uploads.folder)
         self.jobs = JobQueue(self.library, self.settings, say)
         self._is_closed = threading.Event()
-        self._reader: threading.Thread | None = None
+        self.reader: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin with what is done unasked: results that no journal sums up are read, videos that were named localized.
 
         Called by the server when it starts.
         """
-        self._reader = threading.Thread(target=self._begin, daemon=True)
-        self._reader.start()
+        self.reader = threading.Thread(target=self._begin, daemon=True)
+        self.reader.start()
         for id_ in self.library.collection.named:
             if not self.library.video(id_).has_result:
                 self.jobs.add(id_)
@@ -114,8 +114,8 @@ class Services:
         self.exporter.close()
         if self._own_pool is not None:
             self._own_pool.close()
-        if self._reader is not None:
-            self._reader.join()
+        if self.reader is not None:
+            self.reader.join()
         self.uploads.close()
 
 

@@ -38,7 +38,7 @@ class UploadLimits:
     """What is taken.
 
     Attributes:
-        max_bytes: of one video.
+        max_bytes: of one video; 0 to take none.
         max_seconds: of one video.
         max_videos: in all, until the server ends.
         suffixes: of their names.
@@ -77,6 +77,8 @@ class Uploads:
         Raises:
             UploadError: if it is not taken.
         """
+        if not self.limits.max_bytes:
+            raise UploadError("Videos cannot be uploaded here.", 403)
         shown = self._checked_name(name)
         self._check_size(declared_bytes or 0)
         if (declared_bytes or 0) + FREE_BYTES > shutil.disk_usage(self.folder).free:

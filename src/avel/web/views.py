@@ -176,23 +176,14 @@ def spectrogram(video: str, duration_seconds: float, audio_track: int | None = N
         MediaError: if the video cannot be read.
     """
     each = max(math.ceil(duration_seconds * COLUMNS_PER_SECOND / MAX_SPECTRUM_COLUMNS), 1)
-    hop = SAMPLE_RATE // COLUMNS_PER_SECOND
-    window = np.hanning(SPECTRUM_SAMPLES).astype(np.float32)
-    hertz = np.geomspace(LOWEST_HERTZ, HIGHEST_HERTZ, SPECTRUM_ROWS + 1)
-    bins = np.minimum((hertz * SPECTRUM_SAMPLES / SAMPLE_RATE).astype(np.int64), SPECTRUM_SAMPLES // 2)[:-1]
-    columns: list[npt.NDArray[np.float32]] = []
-    held = np.zeros(SPECTRUM_SAMPLES // 2, np.float32)
-    total = 0.0
+    spectrum = _Spectrum()
+    end_seconds = 0.0
     with MediaReader(video, sample_rate=SAMPLE_RATE, audio_track=audio_track) as reader:
         for segment in reader:
-            waveform = segment.waveform if len(segment.waveform) else np.zeros(SAMPLE_RATE, np.float32)
-            held = np.concatenate([held, waveform])
-            total = segment.end_seconds
-            parts = np.lib.stride_tricks.sliding_window_view(held, SPECTRUM_SAMPLES)[::hop]
-            held = held[len(parts) * hop :]
-            power = np.abs(np.fft.rfft(parts * window, axis=1)).astype(np.float32) / (SPECTRUM_SAMPLES / 4)
-            columns.append(np.maximum.reduceat(power, bins, axis=1))
-    loud = np.concatenate(columns)[: max(math.ceil(total * COLUMNS_PER_SECOND), 1)]
+            spectrum.add(segment.waveform if len(segment.waveform) else np.zeros(SAMPLE_RATE, np.float32))
+            end_seconds = segment.end_seconds
+    spectrum.add(np.zeros(SPECTRUM_SAMPLES, np.float32))
+    loud = np.concatenate(spectrum.columns)[: max(math.ceil(end_seconds * COLUMNS_PER_SECOND), 1)]
     loud = np.maximum.reduceat(loud, np.arange(0, len(loud), each), axis=0)
     shares = 1 - 20 * np.log10(np.maximum(loud, 1e-9)) / FLOOR_DECIBELS
     places = np.linspace(0, 1, len(SPECTRUM_COLORS))
@@ -200,6 +191,25 @@ def spectrogram(video: str, duration_seconds: float, audio_track: int | None = N
     out = io.BytesIO()
     Image.fromarray(picture.astype(np.uint8).transpose(1, 0, 2)[::-1]).save(out, "PNG")
     return out.getvalue()
+
+
+class _Spectrum:
+    """Sound as it comes to columns of loudness, (N, `SPECTRUM_ROWS`), the lowest frequency first."""
+
+    def __init__(self) -> None:
+        hertz = np.geomspace(LOWEST_HERTZ, HIGHEST_HERTZ, SPECTRUM_ROWS + 1)[:-1]
+        self.bins = (hertz * SPECTRUM_SAMPLES / SAMPLE_RATE).astype(np.int64)
+        self.window = np.hanning(SPECTRUM_SAMPLES).astype(np.float32)
+        self.held = np.zeros(SPECTRUM_SAMPLES // 2, np.float32)  # so that a column's moment is its window's middle
+        self.columns: list[npt.NDArray[np.float32]] = []
+
+    def add(self, waveform: npt.NDArray[np.float32]) -> None:
+        hop = SAMPLE_RATE // COLUMNS_PER_SECOND
+        self.held = np.concatenate([self.held, waveform])
+        parts = np.lib.stride_tricks.sliding_window_view(self.held, SPECTRUM_SAMPLES)[::hop]
+        self.held = self.held[len(parts) * hop :]
+        power = np.abs(np.fft.rfft(parts * self.window, axis=1)).astype(np.float32) / (SPECTRUM_SAMPLES / 4)
+        self.columns.append(np.maximum.reduceat(power, self.bins, axis=1))
 
 
 def heat_map(result: Localization, segment: int) -> bytes | None:
