@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Literal
 
 from avel.documents import parse_json
@@ -169,4 +170,6 @@ def _said(value: Any) -> Any:
             if file.is_file():
                 return content_digest(file)
         return str(value)
+    if isinstance(value, FunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
     return value

@@ -1,6 +1,7 @@
 """What the page asks for, by its address; docs/howto/review.md tells of it."""
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -40,6 +42,7 @@ MAX_JSON_BYTES = 8 << 20
 MAX_LISTED = 1000
 MAX_STRIP = 200
 MAX_PER_SECOND = 200
+ATTACHED = "application/octet-stream"
 KEPT = {"Cache-Control": "private, max-age=600"}
 """Of what browsers may keep for a while: videos, so that seeking does not fetch them again, and drawings of them."""
 
@@ -350,22 +353,31 @@ class Endpoints:
         if name not in FORMATS or not FORMATS[name].is_one_file:
             known = ", ".join(name for name, one in FORMATS.items() if one.is_one_file)
             raise HTTPException(400, f"Unknown format {name!r}. Supported formats are {known}.")
-        content = await run_in_threadpool(self._export, id_, name)
-        stem = Path(self.library.video(id_).item.shown).stem or "video"
-        return _attachment(content, f"{stem}.{FORMATS[name].suffix}")
-
-    def _export(self, id_: str, name: str) -> bytes:
-        item = self.library.video(id_).item
-        result = self.library.corrections(id_).applied_to(self.library.result(id_))
+        shown = f"{Path(self.library.video(id_).item.shown).stem or 'video'}.{FORMATS[name].suffix}"
         if FORMATS[name].text is not None:
-            if item.is_uploaded:
-                result = replace(result, video=item.shown)  # where it lies now, it will not lie long
-            return render(result, name).encode()
-        result = replace(result, video=str(media_path(self.library.video(id_))))
-        with tempfile.TemporaryDirectory(prefix="avel-") as folder:
-            path = Path(folder) / f"{Path(item.shown).stem or 'video'}.{FORMATS[name].suffix}"
-            self.services.exporter.call(views.export, result, name, path)
-            return path.read_bytes()
+            return _attachment(await run_in_threadpool(self._export_text, id_, name), shown)
+        folder = Path(tempfile.mkdtemp(prefix="export-", dir=self.services.uploads.folder))
+        remove = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            path = await run_in_threadpool(self._export_file, id_, name, folder / shown)
+        except BaseException:
+            await remove()
+            raise
+        return FileResponse(path, media_type=ATTACHED, headers=_attached(shown), background=remove)
+
+    def _export_text(self, id_: str, name: str) -> bytes:
+        item, result = self.library.video(id_).item, self._corrected(id_)
+        if item.is_uploaded:
+            result = replace(result, video=item.shown)  # where it lies now, it will not lie long
+        return render(result, name).encode()
+
+    def _export_file(self, id_: str, name: str, path: Path) -> Path:
+        result = replace(self._corrected(id_), video=str(media_path(self.library.video(id_))))
+        self.services.exporter.call(views.export, result, name, path)
+        return path
+
+    def _corrected(self, id_: str) -> Localization:
+        return self.library.corrections(id_).applied_to(self.library.result(id_))
 
     async def labels(self, request: Request) -> Response:
         """Labels of everything that people have looked at, as ``avel train`` reads them."""
@@ -534,6 +546,9 @@ def _share(text: str, name: str) -> float:
 
 
 def _attachment(content: bytes, name: str) -> Response:
+    return Response(content, media_type=ATTACHED, headers=_attached(name))
+
+
+def _attached(name: str) -> dict[str, str]:
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in name)
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-    return Response(content, media_type="application/octet-stream", headers={"Content-Disposition": disposition})
+    return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"}

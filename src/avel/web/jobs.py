@@ -104,6 +104,12 @@ class JobQueue:
         self.library.changed(video.summary())
         return video
 
+    def finish(self) -> None:
+        """Wait until nothing is left to be done."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
     def close(self) -> None:
         """End everything."""
         with self._lock:
@@ -137,11 +143,14 @@ class JobQueue:
         item = video.item
         started = 0.0
         first_seconds = 0.0
+        is_loaded = False
 
         def progress(kind: str, value: Any, total_seconds: float | None = None) -> None:
-            nonlocal started, first_seconds
+            nonlocal started, first_seconds, is_loaded
+            is_loaded = True
             if kind == "notice":
                 self.say(value)
+            if kind != "seconds":
                 return
             now = time.monotonic()
             if not started:
@@ -162,7 +171,7 @@ class JobQueue:
             return video.reason
         except WorkerDiedError as error:
             _remove_partial(item)
-            if started:  # it was not the networks that took too much memory
+            if is_loaded:  # it was not the networks that took too much memory
                 _batch(str(item.path), item.name, str(item.results), self.settings).quarantine(0, str(error))
             return f"{item.shown}: {error}"
         except (AvelError, ValueError, LookupError) as error:
@@ -184,8 +193,8 @@ def localize_item(
         name: of its result in the folder.
         folder: of the results.
         settings: of the `avel.localization.localizer.Localizer`.
-        progress: called with ``"notice"`` and a text, and with ``"seconds"``, those that have been read, and those that
-            the file declares.
+        progress: called with ``"notice"`` and a text; with ``"loaded"`` and nothing; and with ``"seconds"``, those that
+            have been read, and those that the file declares.
 
     Returns:
         Why it failed, ``None`` if it did not.
@@ -195,6 +204,7 @@ def localize_item(
         ValueError: if a setting is impossible.
     """
     localizer = _localizer(settings, progress)
+    progress("loaded", None)
     batch = _batch(video, name, folder, settings)
     reasons: list[str | None] = []
 
