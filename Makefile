@@ -1,12 +1,15 @@
 # make demo and make test do everything on a fresh machine with Python 3.11 or later.
 #
-# torch is pinned in constraints.txt. Where the package index has a CUDA build only and no GPU is there, take the CPU
-# build: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+# make demo installs what localizing needs; everything else installs PyTorch too, pinned in constraints.txt. Where the
+# package index has a CUDA build only and no GPU is there, take the CPU build:
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 INSTALLED = $(VENV)/.installed
+INSTALLED_ALL = $(VENV)/.installed-all
 # Weights that the tests use; a test whose weights are not available is skipped and says so.
 TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender yamnet vgg19
 
@@ -18,26 +21,26 @@ WEB_TOOLS = web/node_modules/.package-lock.json
 demo: $(INSTALLED)
 	$(BIN)/avel localize examples/hello.ogv -o demo/report.html
 
-test: $(INSTALLED)
+test: $(INSTALLED_ALL)
 	-$(BIN)/avel weights fetch $(TEST_WEIGHTS)
 	-@command -v npm > /dev/null && $(MAKE) --no-print-directory $(WEB_TOOLS)
 	$(BIN)/pytest -n auto --dist loadfile
 
 # The tutorials run while the site is built; then site/index.html can be opened from the disk.
-docs: $(INSTALLED)
+docs: $(INSTALLED_ALL)
 	-$(BIN)/avel weights fetch efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender
 	AVEL_OFFLINE=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-check: $(INSTALLED)
+check: $(INSTALLED_ALL)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(INSTALLED)
+format: $(INSTALLED_ALL)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-constraints: $(INSTALLED)
+constraints: $(INSTALLED_ALL)
 	$(BIN)/pip freeze --exclude-editable --exclude avel | sed 's/+cpu$$//' > constraints.txt
 
 web: $(WEB_TOOLS)
@@ -49,10 +52,14 @@ $(WEB_TOOLS): web/package.json web/package-lock.json
 clean:
 	rm -rf $(VENV) demo site web/node_modules web/build
 
+$(INSTALLED_ALL): $(INSTALLED)
+	$(INSTALL) -e '.[dev,docs,export,int8,cluster]'
+	@touch $@
+
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "avel needs Python 3.11 or later, found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,export,int8,cluster]'
+	$(INSTALL) -e .
 	@touch $@

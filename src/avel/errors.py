@@ -5,6 +5,8 @@ plain ``ValueError``.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class AvelError(Exception):
@@ -41,6 +43,32 @@ class SettingsError(AvelError):
 
 class OutputError(AvelError):
     """A result cannot be written where it was asked for."""
+
+
+TRAINING_PACKAGES = {"torch": "PyTorch", "scipy": "SciPy"}
+"""What trained models, training and measuring need, and localizing without a trained model does not."""
+
+
+def missing_package(subject: str, error: ModuleNotFoundError) -> str | None:
+    """What to tell a user where one of `TRAINING_PACKAGES` is not installed; ``None`` of any other module."""
+    name = TRAINING_PACKAGES.get(str(error.name).split(".")[0])
+    return name and f"{subject} needs {name}, which is not installed. Install it with: pip install 'avel[train]'"
+
+
+@contextmanager
+def training_packages(subject: str) -> Iterator[None]:
+    """What is imported within is needed by `subject`.
+
+    Raises:
+        ModelError: if one of `TRAINING_PACKAGES` is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = missing_package(subject, error)
+        if message is None:
+            raise
+        raise ModelError(message) from error
 
 
 def unexpected(subject: object, error: Exception) -> str:

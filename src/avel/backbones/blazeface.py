@@ -5,15 +5,17 @@ back cameras of Google's MediaPipe, whose graph ``face_detection_back`` gives th
 and the weighted suppression here.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.special import expit
+import numpy.typing as npt
 
 from avel.backbones import weights
+from avel.backbones.arithmetic import sigmoid
 from avel.backbones.base import Floats
 from avel.backbones.engine import EngineOptions, from_file
 from avel.media.types import Picture
@@ -102,9 +104,9 @@ def letterbox(picture: Picture) -> Floats:
     """
     height, width, _ = picture.shape
     scaled_height, scaled_width, top, left = _placement(height, width)
-    rows = _scaling(height, scaled_height) @ picture.reshape(height, -1).astype(np.float32)
-    columns = rows.reshape(scaled_height, width, 3).transpose(1, 0, 2).reshape(width, -1)
-    scaled = (_scaling(width, scaled_width) @ columns).reshape(scaled_width, scaled_height, 3).transpose(1, 0, 2)
+    rows = _scaled(picture.reshape(height, -1), scaled_height).reshape(scaled_height, width, 3)
+    columns = np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(width, -1)
+    scaled = _scaled(columns, scaled_width).reshape(scaled_width, scaled_height, 3).transpose(1, 0, 2)
     boxed = np.full((SIDE, SIDE, 3), -1, np.float32)
     boxed[top : top + scaled_height, left : left + scaled_width] = scaled / 127.5 - 1
     return boxed
@@ -117,14 +119,30 @@ def _placement(height: int, width: int) -> tuple[int, int, int, int]:
     return scaled_height, scaled_width, (SIDE - scaled_height) // 2, (SIDE - scaled_width) // 2
 
 
+def _scaled(lines: npt.NDArray[Any], count: int) -> Floats:
+    """(N, W) lines of pixels to `count` of them, by a triangle filter."""
+    places, weights = _taps(len(lines), count)
+    scaled = lines[places[0]] * weights[0]
+    for place, weight in zip(places[1:], weights[1:], strict=True):
+        scaled += lines[place] * weight
+    return scaled
+
+
 @lru_cache(maxsize=16)
-def _scaling(source: int, target: int) -> sparse.csr_array:
-    """(target, source) weights of a triangle filter, as wide as a target pixel so that nothing aliases."""
+def _taps(source: int, target: int) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Of a triangle filter as wide as a target pixel, so that nothing aliases.
+
+    Returns:
+        (K, target) places in the source, and their weights (K, target, 1).
+    """
     step = source / target
+    reach = max(step, 1)
     centres = (np.arange(target) + 0.5) * step - 0.5
-    distances = np.abs(np.arange(source) - centres[:, None])
-    filters = np.maximum(1 - distances / max(step, 1), 0)
-    return sparse.csr_array((filters / filters.sum(axis=1, keepdims=True)).astype(np.float32))
+    places = np.floor(centres - reach).astype(np.intp) + 1 + np.arange(math.ceil(2 * reach))[:, None]
+    weights = np.maximum(1 - np.abs(places - centres) / reach, 0)
+    weights[(places < 0) | (places >= source)] = 0
+    weights /= weights.sum(axis=0)
+    return places.clip(0, source - 1), weights[..., np.newaxis].astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -153,7 +171,7 @@ def decode(regressions: Floats, logits: Floats, min_score: float) -> tuple[Float
     Returns:
         (N, 8, 2) upper left corner, lower right corner and keypoints, in [0, 1] of the input; and (N,) scores.
     """
-    scores = expit(np.clip(logits, -MAX_LOGIT, MAX_LOGIT))
+    scores = sigmoid(np.clip(logits, -MAX_LOGIT, MAX_LOGIT))
     chosen = np.flatnonzero(scores >= min_score)
     points = regressions[chosen].reshape(-1, 8, 2) / SIDE
     origins = anchors()[chosen, None]

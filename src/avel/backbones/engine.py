@@ -39,7 +39,7 @@ import numpy.typing as npt
 from avel.backbones import weights
 from avel.backbones.operations import FrozenNetwork
 from avel.backbones.quantization import to_floating_point
-from avel.errors import ModelError, OutputError
+from avel.errors import ModelError, OutputError, training_packages
 from avel.files import new_folder
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def from_torch(
     key: tuple[str, ...] = (name, digest, str(item_shape), str(np.dtype(dtype)), _source_text(make_module))
     if options.precision != "int8" or calibration is None:
         quantization = None
-        graph = _cached(key, lambda: _convert(make_module(), item_shape, dtype))
+        graph = _cached(key, lambda: _convert(make_module, item_shape, dtype, name))
     else:
         quantization = calibration.record
         key = (*key, "int8", calibration.digest, *calibration.keep_float)
@@ -386,7 +386,8 @@ class _TorchNetwork(Network):
         digest: str,
         options: EngineOptions,
     ) -> None:
-        import torch
+        with training_packages(f"Running {name} on the device {options.device}"):
+            import torch
 
         if device == "cpu" and options.threads is not None:
             torch.set_num_threads(options.threads)
@@ -476,15 +477,19 @@ def _core() -> "openvino.Core":
     return openvino.Core()
 
 
-def _convert(module: "torch.nn.Module", item_shape: tuple[int, ...], dtype: npt.DTypeLike) -> "openvino.Model":
+def _convert(
+    make_module: "Callable[[], torch.nn.Module]", item_shape: tuple[int, ...], dtype: npt.DTypeLike, name: str
+) -> "openvino.Model":
     """OpenVINO's graph of a module for one item.
 
     The front end is called directly because ``openvino.convert_model`` wants to report each use to its maker.
     """
-    import torch
+    with training_packages(f"The network {name}"):
+        import torch
 
     from avel.runtimes import openvino, pytorch_decoder
 
+    module = make_module()
     example = torch.from_numpy(np.zeros((1, *item_shape), dtype))
     front_end = openvino.frontend.FrontEndManager().load_by_framework("pytorch")
     with warnings.catch_warnings():
@@ -512,8 +517,12 @@ def _quantized(
             raise ModelError(
                 f"Precision 'int8' of {name} needs the package NNCF. Run: pip install 'avel[int8]'"
             ) from error
-        module = make_module()
-        model = _convert(calibration.prepare(module) if calibration.prepare else module, item_shape, dtype)
+
+        def make_prepared() -> "torch.nn.Module":
+            module = make_module()
+            return calibration.prepare(module) if calibration.prepare else module
+
+        model = _convert(make_prepared, item_shape, dtype, name)
         items = [item[np.newaxis] for item in calibration.items()]
         patterns = [rf"__module\.{re.escape(path)}/.*" for path in calibration.keep_float]
         return nncf.quantize(

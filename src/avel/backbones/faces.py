@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy.special import expit
 
 from avel.backbones import weights
+from avel.backbones.arithmetic import sigmoid
 from avel.backbones.base import Floats, Pictures, VisualBackbone
 from avel.backbones.blazeface import BlazeFace, Face, overlap
 from avel.backbones.engine import EngineOptions, from_file
@@ -142,9 +142,9 @@ class Faces(VisualBackbone):
         for track, logit, mouth in zip(tracks, presence, mouths, strict=True):
             score = np.interp(np.arange(count), track.indices, [face.score for face in track.faces])
             evidence = (logit - SURE_PRESENCE) / PRESENCE_SOFTNESS + (score - SURE_SCORE) / SCORE_SOFTNESS
-            face = float(np.sort(expit(evidence))[count // 2])
-            motion = _deviation(mouth, expit((logit - SURE_PRESENCE) / PRESENCE_SOFTNESS))
-            talking = face * float(expit((motion - MOUTH_MOTION) / MOUTH_SOFTNESS)) if count > 1 else 0.0
+            face = float(np.sort(sigmoid(evidence))[count // 2])
+            motion = _deviation(mouth, sigmoid((logit - SURE_PRESENCE) / PRESENCE_SOFTNESS))
+            talking = face * float(sigmoid((motion - MOUTH_MOTION) / MOUTH_SOFTNESS)) if count > 1 else 0.0
             best = [max(best[0], face), max(best[1], talking)]
         return best[0], best[1]
 

@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import rfft
 
 from avel.backbones.base import Floats
 
@@ -74,7 +73,7 @@ class LogMel:
             )
         frames = np.lib.stride_tricks.sliding_window_view(waveforms, self.window_samples, axis=-1)
         windowed = frames[..., :: self.hop_samples, :] * self._window
-        magnitudes = np.abs(rfft(windowed, self.fft_length, axis=-1))
+        magnitudes = np.abs(np.fft.rfft(windowed, self.fft_length, axis=-1))
         return np.log(magnitudes @ self.triangles + np.float32(self.offset))
 
     @cached_property

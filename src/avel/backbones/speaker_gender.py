@@ -13,7 +13,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import rfft
 
 from avel.backbones import weights
 from avel.backbones.base import Floats
@@ -82,7 +81,7 @@ def patches(waveforms: Floats) -> Floats:
     """
     frames = np.lib.stride_tricks.sliding_window_view(waveforms, _WINDOW, axis=1)[:, ::_HOP].astype(np.float32)
     before = np.concatenate([frames[..., :1], frames[..., :-1]], axis=-1)
-    spectra = np.abs(rfft((frames - _PRE_EMPHASIS * before) * np.hanning(_WINDOW).astype(np.float32), _FFT)) ** 2
+    spectra = np.abs(np.fft.rfft((frames - _PRE_EMPHASIS * before) * np.hanning(_WINDOW).astype(np.float32), _FFT)) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         bands = np.log(spectra @ _TRIANGLES)  # (T, N, M)
         cut = np.lib.stride_tricks.sliding_window_view(bands, FRAMES, axis=1)[:, ::PATCH_HOP_FRAMES]

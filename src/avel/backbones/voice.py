@@ -14,8 +14,8 @@ The margins were chosen on the 20 voices of ``benchmarks/voices.py``, which says
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
+from avel.backbones.arithmetic import sigmoid
 from avel.backbones.base import AudioBackbone, Floats
 from avel.backbones.engine import EngineOptions
 from avel.backbones.speaker_gender import SpeakerGender
@@ -142,7 +142,7 @@ def voice_scores(evidence: Floats, speech: Floats, segment_seconds: float) -> Fl
         by_sound = (sign * odds - least) / ODDS_SOFTNESS
         by_pitch = sign * (np.log2(bound / REFERENCE_HZ) - octaves) / OCTAVES_SOFTNESS
         margin = np.minimum(by_sound, by_pitch)
-        scores[:, column] = np.where(enough & (margin >= 0), expit(margin), 0)
+        scores[:, column] = np.where(enough & (margin >= 0), sigmoid(margin), 0)
     return scores
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from avel.errors import AvelError, unexpected
+from avel.errors import AvelError, missing_package, unexpected
 
 UNPRINTABLE = frozenset(
     [
@@ -93,9 +93,7 @@ def avel_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         fail("stopped", code=130)
     except ModuleNotFoundError as error:
-        if error.name != "torch":
-            fail(unexpected("avel", error))
-        fail("This needs PyTorch, which is not installed. Install it with: pip install 'avel[train]'")
+        fail(missing_package("This", error) or unexpected("avel", error))
     except Exception as error:
         fail(unexpected("avel", error))
 

@@ -20,7 +20,7 @@ from avel.data.categories import (
     load_categories,
 )
 from avel.data.phrases import phrase_categories, split_phrases
-from avel.errors import CategoriesError, MediaError
+from avel.errors import CategoriesError, MediaError, training_packages
 from avel.events import BACKGROUND, Localization, Segment, segment_bounds
 from avel.features.extract import Extraction, SecondsProgress
 from avel.features.jobs import Backbones, Loader, load_backbones
@@ -106,8 +106,6 @@ class Localizer:
             wanted, self._meanings = _categories(categories)
             self.system = AgreementSystem(wanted, seconds, options, audio_tagger or "auto", refine=refine is not False)
         else:
-            from avel.localization.checkpoint_system import CheckpointSystem
-
             path = checkpoint_of(model)
             given = {
                 "categories": categories,
@@ -120,6 +118,8 @@ class Localizer:
                     raise ValueError(
                         f"{name} is for {DEFAULT_MODEL} alone; the checkpoint {path} has its own. Leave it."
                     )
+            with training_packages(f"The trained model {path}"):
+                from avel.localization.checkpoint_system import CheckpointSystem
             self.system = CheckpointSystem(path, device=device, precision=precision, loader=loader, threads=threads)
         self.decoding = decoding or self.system.decoding
         self.audio_track = audio_track

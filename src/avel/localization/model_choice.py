@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from avel.errors import ModelError
+from avel.errors import ModelError, training_packages
 
 DEFAULT_MODEL = "agreement"
 
@@ -12,10 +12,12 @@ def checkpoint_of(model: str | Path) -> Path:
     """The checkpoint that a user means by a model.
 
     Raises:
+        ModelError: if trained models cannot be used here.
         ValueError: if there is no such file.
     """
-    from avel.models import registry
-    from avel.training.checkpoint import path_of
+    with training_packages("A model other than agreement"):
+        from avel.models import registry
+        from avel.training.checkpoint import path_of
 
     path = Path(model)
     if not path.exists():

@@ -29,8 +29,6 @@ def attended_box(attention: npt.ArrayLike, strong: float = STRONG) -> RegionBox 
     Raises:
         ValueError: if the attention has another shape or is negative or not finite, or ``strong`` is out of range.
     """
-    from scipy import ndimage
-
     a = np.asarray(attention, np.float64)
     if a.ndim != 2 or not a.size or not np.isfinite(a).all() or (a < 0).any():
         raise ValueError(f"attention must be (rows, columns), finite and 0 or more, got shape {a.shape}.")
@@ -38,12 +36,27 @@ def attended_box(attention: npt.ArrayLike, strong: float = STRONG) -> RegionBox 
         raise ValueError(f"strong must be above 0 and at most 1, got {strong}.")
     if not a.max() > 0:
         return None
-    groups, count = ndimage.label(a >= strong * a.max(), structure=np.ones((3, 3)))
-    weights = ndimage.sum_labels(a, groups, np.arange(1, count + 1))
-    rows, columns = np.nonzero(groups == 1 + int(np.argmax(weights)))
+    groups = _groups(a >= strong * a.max())
+    rows, columns = np.array(max(groups, key=lambda cells: sum(a[cell] for cell in cells))).T
     top, left = int(rows.min()), int(columns.min())
     height, width = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
     return RegionBox(left / a.shape[1], top / a.shape[0], width / a.shape[1], height / a.shape[0])
+
+
+def _groups(mask: npt.NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
+    """Cells of a mask that touch each other, also at a corner, together; row by row."""
+    left = {(int(row), int(column)): None for row, column in np.argwhere(mask)}  # in order
+    groups = []
+    while left:
+        group = [next(iter(left))]
+        del left[group[0]]
+        for row, column in group:
+            beside = [(r, c) for r in range(row - 1, row + 2) for c in range(column - 1, column + 2) if (r, c) in left]
+            for cell in beside:
+                del left[cell]
+            group += beside
+        groups.append(group)
+    return groups
 
 
 def boxes(result: Localization, strong: float = STRONG) -> list[RegionBox | None]:

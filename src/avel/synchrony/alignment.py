@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.ndimage import convolve1d, uniform_filter1d
 
+from avel.backbones.arithmetic import running_means, weighted_means
 from avel.backbones.base import Floats
 
 Doubles = npt.NDArray[np.float64]
@@ -100,7 +99,7 @@ def sides(motion: Floats, sound: Floats, rate: float) -> Sides:
     def ready(values: Doubles) -> Doubles:
         return _standardized(values, max(3, round(LOCAL_SECONDS * rate) | 1))
 
-    energy = convolve1d(np.log(motion.astype(np.float64) + 0.5), kernel, axis=0)
+    energy = weighted_means(np.log(motion.astype(np.float64) + 0.5), kernel)
     step = max(1, round(0.04 * rate))
     change = np.zeros_like(energy)
     if len(energy) > 2 * step:
@@ -110,7 +109,7 @@ def sides(motion: Floats, sound: Floats, rate: float) -> Sides:
         "rise": ready(np.maximum(change, 0)),
         "fall": ready(np.maximum(-change, 0)),
     }
-    smooth = convolve1d(sound.astype(np.float64), kernel, axis=0)
+    smooth = weighted_means(sound.astype(np.float64), kernel)
     return Sides(picture, {"loudness": ready(smooth[:, 0]), "onsets": ready(smooth[:, 1])}, rate)
 
 
@@ -165,9 +164,9 @@ def _correlations(
     """
     sound = sound - sound.mean()
     picture = picture - picture.mean(axis=0)
-    size = next_fast_len(len(picture) + len(sound) + int(np.abs(shifts).max()) + offset + 1, real=True)
-    spectrum = np.conj(rfft(picture, size, axis=0)) * rfft(sound, size)[:, None]
-    products = irfft(spectrum, size, axis=0)[shifts - offset]  # the one at -1 is the last
+    size = 1 << int(len(picture) + len(sound) + np.abs(shifts).max() + offset).bit_length()
+    spectrum = np.conj(np.fft.rfft(picture, size, axis=0)) * np.fft.rfft(sound, size)[:, None]
+    products = np.fft.irfft(spectrum, size, axis=0)[shifts - offset]  # the one at -1 is the last
     norms = np.sqrt((sound**2).sum() * np.maximum((picture**2).mean(axis=0) * len(sound), 1e-12))
     # Where fewer moments count, the root keeps the deviation of what is unrelated.
     result: Doubles = products / np.maximum(norms, 1e-3) * np.sqrt(len(sound) / covered)[:, None]
@@ -196,8 +195,8 @@ def _blocks(curves: list[Doubles], at: int, far: npt.NDArray[np.bool_]) -> Float
 
 
 def _standardized(values: Doubles, width: int) -> Doubles:
-    mean = uniform_filter1d(values, width, axis=0, mode="nearest")
-    variance = uniform_filter1d((values - mean) ** 2, width, axis=0, mode="nearest")
+    mean = running_means(values, width)
+    variance = running_means((values - mean) ** 2, width)
     floor = 0.05 * np.median(variance, axis=0) + 1e-9
     result: Doubles = (values - mean) / np.sqrt(variance + floor)
     return result

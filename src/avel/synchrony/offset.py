@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
+from avel.backbones.arithmetic import sigmoid
 from avel.features.extract import Extraction
 from avel.synchrony.alignment import Alignment, Doubles, Sides, align, sides
 from avel.synchrony.changes import Motion, Onsets, joined, moments
@@ -98,7 +98,7 @@ def offset_of(of: Sides, video: str = "", warnings: tuple[str, ...] = ()) -> Off
     parts = (align(_without(of, part)) for part in range(_PARTS))
     others = np.array([_peak(part)[0] for part in parts if part is not None])
     error = float(np.sqrt((_PARTS - 1) / _PARTS * ((others - others.mean()) ** 2).sum()))
-    confidence = float(expit((deviations - SURE_DEVIATIONS) / DEVIATIONS_SOFTNESS))
+    confidence = float(sigmoid((deviations - SURE_DEVIATIONS) / DEVIATIONS_SOFTNESS))
     if deviations < SURE_DEVIATIONS:
         reason = "No shift fits clearly better than the others."
     elif error > MAX_ERROR_SECONDS:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
+from avel.backbones.arithmetic import sigmoid
 from avel.backbones.base import Floats
 from avel.synchrony.alignment import SURE, align, sides
 from avel.synchrony.changes import COLUMNS, ROWS, joined
@@ -92,7 +92,7 @@ class WitnessStream:
             verdicts += self._judge(len(verdicts), min(len(verdicts) + self._stretch, self._end))
         deviations = np.array([verdict.deviations for verdict in verdicts], np.float32)
         blocks = np.stack([verdict.blocks for verdict in verdicts]) if verdicts else np.zeros((0, ROWS * COLUMNS))
-        confidence: Floats = expit((deviations - SURE) / SOFTNESS).astype(np.float32)
+        confidence: Floats = sigmoid((deviations - SURE) / SOFTNESS).astype(np.float32)
         blocks = np.where((confidence >= 0.5)[:, None], blocks, 0).astype(np.float32)
         return Witness(confidence, deviations, blocks.reshape(-1, ROWS, COLUMNS))
 
