@@ -45,6 +45,8 @@ function limitColor(theme: Theme, limit: Limit): string {
 export interface Strip {
   readonly image: HTMLImageElement;
   readonly count: number;
+  /** Width by height of the video: what lies beside it in a tile is black and not drawn. */
+  readonly aspect: number;
 }
 
 export interface Scene {
@@ -62,6 +64,8 @@ export interface Scene {
   readonly strip: Strip | null;
   readonly waveform: Waveform | null;
   readonly spectrogram: HTMLImageElement | null;
+  /** From where to where the canvas can be seen at all. */
+  readonly seen: { readonly from: number; readonly to: number };
 }
 
 export class Painter {
@@ -76,13 +80,15 @@ export class Painter {
   paint(scene: Scene): void {
     const { context, theme } = this;
     const { view, boxes } = scene;
+    const isSeen = ({ top, height }: Box): boolean => top <= scene.seen.to && top + height >= scene.seen.from;
+    const lanes = boxes.lanes.filter(isSeen);
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, view.width, boxes.height);
-    this.#ruler(view, boxes.ruler);
-    if (boxes.strip) this.#strip(view, boxes.strip, scene);
-    if (boxes.wave) this.#wave(view, boxes.wave, scene);
-    if (boxes.spectrogram) this.#spectrogram(view, boxes.spectrogram, scene);
-    for (const lane of boxes.lanes) {
+    if (isSeen(boxes.ruler)) this.#ruler(view, boxes.ruler);
+    if (boxes.strip && isSeen(boxes.strip)) this.#strip(view, boxes.strip, scene);
+    if (boxes.wave && isSeen(boxes.wave)) this.#wave(view, boxes.wave, scene);
+    if (boxes.spectrogram && isSeen(boxes.spectrogram)) this.#spectrogram(view, boxes.spectrogram, scene);
+    for (const lane of lanes) {
       context.fillStyle = theme.well;
       rounded(context, 0, lane.top, view.width, lane.height, 4);
       context.fill();
@@ -91,8 +97,8 @@ export class Painter {
         context.fillRect(0, lane.top, 3, lane.height);
       }
     }
-    this.#grid(view, boxes, scene.segmentSeconds);
-    for (const lane of boxes.lanes) this.#lane(lane, scene);
+    this.#grid(view, lanes, scene.segmentSeconds);
+    for (const lane of lanes) this.#lane(lane, scene);
   }
 
   #ruler(view: Viewport, box: Box): void {
@@ -124,7 +130,10 @@ export class Painter {
     const strip = scene.strip;
     if (strip !== null) {
       const tile = strip.image.naturalWidth / strip.count;
-      const width = (box.height * tile) / strip.image.naturalHeight;
+      const { naturalHeight } = strip.image;
+      const wide = Math.min(tile, naturalHeight * strip.aspect);
+      const high = Math.min(naturalHeight, tile / strip.aspect);
+      const width = (box.height * wide) / high;
       // Pictures stay where they are in time while the view is panned.
       const first = Math.floor((view.start * view.pixelsPerSecond) / width);
       const last = Math.ceil((endOf(view) * view.pixelsPerSecond) / width);
@@ -138,7 +147,8 @@ export class Painter {
         const x = Math.round(n * width - view.start * view.pixelsPerSecond);
         const next = Math.round((n + 1) * width - view.start * view.pixelsPerSecond);
         context.drawImage(
-          strip.image, frame * tile, 0, tile, strip.image.naturalHeight, x, box.top, next - x - 1, box.height,
+          strip.image, frame * tile + (tile - wide) / 2, (naturalHeight - high) / 2, wide, high,
+          x, box.top, next - x - 1, box.height,
         );
       }
       context.restore();
@@ -195,7 +205,7 @@ export class Painter {
     }
   }
 
-  #grid(view: Viewport, boxes: Geometry, segmentSeconds: number): void {
+  #grid(view: Viewport, lanes: readonly Box[], segmentSeconds: number): void {
     if (segmentSeconds * view.pixelsPerSecond < 7) return;
     const { context } = this;
     context.strokeStyle = this.theme.line;
@@ -204,7 +214,7 @@ export class Painter {
     const first = Math.ceil(view.start / segmentSeconds);
     for (let n = first; n * segmentSeconds <= endOf(view); n += 1) {
       const x = Math.round(toX(view, n * segmentSeconds)) + 0.5;
-      for (const lane of boxes.lanes) {
+      for (const lane of lanes) {
         context.moveTo(x, lane.top);
         context.lineTo(x, lane.top + lane.height);
       }

@@ -192,16 +192,11 @@ export function withModality(events: Events, id: string, modality: Modality): Ed
   };
 }
 
-/** The events of one category are those that other thresholds give. */
+/** The events of one category are those that other thresholds give; what stays as it is stays what it is. */
 export function withFound(events: Events, category: string, found: Events): Edit {
-  return {
-    events: byStart([
-      ...events.filter((event) => event.category !== category),
-      ...found.map((event) => ({ ...event, id: newId() })),
-    ]),
-    label: `Change thresholds of ${category}`,
-    selected: null,
-  };
+  const others = events.filter((event) => event.category !== category);
+  const now = found.map((event) => events.find((other) => same([other], [event])) ?? { ...event, id: newId() });
+  return { events: byStart([...others, ...now]), label: `Change thresholds of ${category}`, selected: null };
 }
 
 /** Whether two lists say the same, whatever their ids are. */

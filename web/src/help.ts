@@ -53,7 +53,7 @@ export function showHelp(): void {
       "Dragged ends, moved and new events snap to the segments; hold Alt to place them freely. Ctrl and the mouse wheel zoom, " +
         "Shift and the wheel pan. On a Mac, Command does what Ctrl does.",
     ),
-    h("label", { class: "check" }, single, "Keys that are a single letter or sign"),
+    h("label", { class: "check" }, single, "Keys that are a single letter or sign work (switch them off if you dictate)"),
   );
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => {

@@ -386,9 +386,10 @@ class Parts {
       );
     }
     if (detail.media.has_picture) {
+      const { width, height } = detail.media;
       const count = editing.clamp(Math.ceil(detail.duration_seconds), 8, STRIP_FRAMES);
       loaded(this.api.partUrl(this.id, "strip", { count })).then(
-        (image) => this.#timeline.setStrip({ image, count }),
+        (image) => this.#timeline.setStrip({ image, count, aspect: (width && height && width / height) || 16 / 9 }),
         () => undefined,
       );
     }

@@ -58,6 +58,7 @@ export class Timeline {
   #strip: Strip | null = null;
   #waveform: Waveform | null = null;
   #spectrogram: HTMLImageElement | null = null;
+  #whole: HTMLCanvasElement | null = null;
   #drag: Drag | null = null;
   #hover: number | null = null;
   #pointers = new Map<number, { x: number; y: number }>();
@@ -213,6 +214,7 @@ export class Timeline {
     for (const canvas of [this.#canvas, this.#over]) sized(canvas, width, this.#boxes.height, ratio);
     sized(this.#overview, Math.max(50, this.#overview.clientWidth), 28, ratio);
     this.#theme = themeOf(this.element);
+    this.#whole = null;
     this.#painter = new Painter(this.#canvas.getContext("2d")!, this.#theme, ratio);
     this.#dirty.scene = this.#dirty.over = true;
     this.#writeNames();
@@ -233,7 +235,14 @@ export class Timeline {
       strip: this.#strip,
       waveform: this.#waveform,
       spectrogram: this.#spectrogram,
+      seen: this.#seen(),
     };
+  }
+
+  /** Lanes below the window's edge cost nothing; a little more than is seen is there when the page is scrolled. */
+  #seen(): { from: number; to: number } {
+    const { top } = this.#stage.getBoundingClientRect();
+    return { from: -top - window.innerHeight / 4, to: window.innerHeight * 1.25 - top };
   }
 
   /** The events with the one that is being dragged where it is held. */
@@ -295,19 +304,9 @@ export class Timeline {
     const width = this.#overview.width / ratio;
     const height = this.#overview.height / ratio;
     const per = width / this.grid.duration_seconds;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(this.#whole ?? this.#paintWhole(ratio, theme), 0, 0);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.fillStyle = theme.well;
-    context.fillRect(0, 0, width, height);
-    const rows = Math.max(1, this.#lanes.length);
-    this.#lanes.forEach((category, row) => {
-      for (const event of this.#events) {
-        if (event.category !== category) continue;
-        context.fillStyle = colorOf(theme, event.modality);
-        const x = event.start_seconds * per;
-        const wide = Math.max(1, (event.end_seconds - event.start_seconds) * per);
-        context.fillRect(x, 2 + (row * (height - 4)) / rows, wide, Math.max(1, (height - 4) / rows - 0.5));
-      }
-    });
     const left = this.#view.start * per;
     const right = viewport.endOf(this.#view) * per;
     context.fillStyle = theme.page;
@@ -318,6 +317,27 @@ export class Timeline {
     context.strokeStyle = theme.accent;
     context.lineWidth = 2;
     context.strokeRect(left + 1, 1, Math.max(4, right - left - 2), height - 2);
+  }
+
+  /** All events, small, for the overview; the same until an event, the size or the colours change. */
+  #paintWhole(ratio: number, theme: Theme): HTMLCanvasElement {
+    const canvas = h("canvas", { width: this.#overview.width, height: this.#overview.height });
+    const context = canvas.getContext("2d")!;
+    const [width, height] = [canvas.width / ratio, canvas.height / ratio];
+    const per = width / this.grid.duration_seconds;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.fillStyle = theme.well;
+    context.fillRect(0, 0, width, height);
+    const rows = Math.max(1, this.#lanes.length);
+    for (const event of this.#events) {
+      const row = this.#lanes.indexOf(event.category);
+      context.fillStyle = colorOf(theme, event.modality);
+      const wide = Math.max(1, (event.end_seconds - event.start_seconds) * per);
+      const high = Math.max(1, (height - 4) / rows - 0.5);
+      context.fillRect(event.start_seconds * per, 2 + (row * (height - 4)) / rows, wide, high);
+    }
+    this.#whole = canvas;
+    return canvas;
   }
 
   #writeNames(): void {
@@ -376,6 +396,7 @@ export class Timeline {
     signal.addEventListener("abort", () => resize.disconnect());
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", () => this.#relayout(), { signal });
+    window.addEventListener("scroll", () => this.#draw(), { signal, passive: true });
     stage.addEventListener("pointerdown", (event) => this.#down(event), { signal });
     stage.addEventListener("pointermove", (event) => this.#move(event), { signal });
     stage.addEventListener("pointerup", (event) => this.#up(event), { signal });

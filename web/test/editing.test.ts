@@ -90,6 +90,8 @@ test("other thresholds change one category", () => {
   const found = [event("p1", 0, 1)];
   const edit = editing.withFound([event("a", 1, 3), event("b", 2, 5, { category: "Dog" })], "Bark", found);
   assert.deepEqual(spans(edit), [[0, 1], [2, 5]]);
+  const kept = editing.withFound([event("a", 1, 3)], "Bark", [event("p1", 1, 3), event("p2", 5, 6)]);
+  assert.equal(kept.events[0]?.id, "a", "what was there before stays the same event");
 });
 
 test("overlapping events of one category lie in rows of their own", () => {

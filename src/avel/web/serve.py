@@ -79,6 +79,7 @@ def _listen(address: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
+        listener.listen()  # before the address is told: whoever opens it at once waits and is not refused
     except OSError as error:
         listener.close()
         raise AvelError(

@@ -51,6 +51,19 @@ def test_a_dragged_end_is_kept_undone_and_exported(review, served, tmp_path):
     assert page.get_by_role("button", name="Undo").is_disabled()
 
 
+def test_a_dragged_threshold_shows_what_it_would_change(review):
+    page = review("dog_bark_02677")
+    x, y = point(page, "Music", 5.0)  # the scores' lower edge is at 72 pixels, their upper one at 18
+    drag(page, (x, y + 45), (x, y + 30))
+    page.get_by_text("0 events instead of 1").wait_for()
+    assert len(events(page)) == 2, "nothing is changed yet"
+    page.get_by_role("button", name="Use").click()
+    saved(page)
+    assert [event.split(",")[0] for event in events(page)] == ["Bark"]
+    page.keyboard.press("Control+z")
+    option(page, "Music").wait_for()
+
+
 def test_the_keyboard_alone_is_enough(review):
     page = review("speech_friday")
     page.keyboard.press("ArrowDown")
