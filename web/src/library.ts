@@ -18,6 +18,8 @@ const ORDERS = [
   ["added", "Newest first"],
   ["confidence", "Least sure first"],
 ] as const;
+/** The list stands still once it has not been scrolled for so long. */
+const SETTLED_MS = 120;
 const FILTER_STATES: readonly State[] = ["new", "running", "done", "reviewed", "failed"];
 
 interface Filter {
@@ -48,6 +50,8 @@ export class LibraryView {
   #cleanup = new AbortController();
   #timer = 0;
   #frame = 0;
+  #scrolled = 0;
+  #settling = 0;
 
   constructor(private readonly api: Api) {
     const { signal } = this.#cleanup;
@@ -55,7 +59,11 @@ export class LibraryView {
     this.element.append(...this.#assembled());
     document.title = `${api.session.title} · avel`;
     const update = (): void => this.#schedule();
-    window.addEventListener("scroll", update, { signal, passive: true });
+    const scrolled = (): void => {
+      this.#scrolled = performance.now();
+      update();
+    };
+    window.addEventListener("scroll", scrolled, { signal, passive: true });
     window.addEventListener("resize", update, { signal });
     const resize = new ResizeObserver(update);
     resize.observe(this.#rail);
@@ -67,6 +75,7 @@ export class LibraryView {
   close(): void {
     this.#cleanup.abort();
     clearTimeout(this.#timer);
+    clearTimeout(this.#settling);
     cancelAnimationFrame(this.#frame);
   }
 
@@ -88,6 +97,7 @@ export class LibraryView {
       this.#videos.set(index, video);
       const card = this.#cards.get(index);
       if (card) this.#fill(card, video, index);
+      this.#showPictures();
       if (known.state !== video.state) this.#later();
       return;
     }
@@ -226,6 +236,21 @@ export class LibraryView {
       style.height = `${this.#layout.rowHeight - GAP}px`;
       set(card.element, "aria-setsize", this.#total);
     }
+    this.#showPictures();
+  }
+
+  /** Pictures of cards that are only scrolled past are not asked for. */
+  #showPictures(): void {
+    clearTimeout(this.#settling);
+    const wait = SETTLED_MS - (performance.now() - this.#scrolled);
+    if (wait > 0) {
+      this.#settling = window.setTimeout(() => this.#showPictures(), wait);
+      return;
+    }
+    for (const image of this.#rail.querySelectorAll<HTMLImageElement>("img[data-src]")) {
+      image.src = image.dataset["src"]!;
+      delete image.dataset["src"];
+    }
   }
 
   /** In their order, for whoever goes through them by keyboard or ear. */
@@ -246,7 +271,7 @@ export class LibraryView {
       return;
     }
     const working = video.state === "running" || video.state === "queued";
-    const image = h("img", { src: video.thumbnail_url, alt: "", loading: "lazy", decoding: "async" });
+    const image = h("img", { "data-src": video.thumbnail_url, alt: "", decoding: "async" });
     image.addEventListener("error", () => image.remove());
     const chips = video.categories.slice(0, 3).map((name) => h("span", { class: "chip" }, name));
     const more = video.categories.length - chips.length;
