@@ -14,7 +14,6 @@ from avel.testing.tone_and_flash import is_flash, make_clip, picture_number
 from avel.web import proxy, views
 from avel.web.media import MediaFiles
 from avel.web.proxy import examine, make_proxy
-from avel.web.worker import Worker, WorkerDiedError
 
 EVENTS = [(1.0, 1.6), (2.4, 3.0)]
 
@@ -159,18 +158,6 @@ def test_a_spectrogram_shows_a_tone_where_it_is(tmp_path):
     assert hertz == pytest.approx(1000, rel=0.06)
     loud = picture[row] > picture[row].max() / 2
     assert (np.flatnonzero(loud)[0], np.flatnonzero(loud)[-1]) == pytest.approx((25, 74), abs=2)
-
-
-def test_a_reader_that_dies_costs_one_picture():
-    worker = Worker()
-    with pytest.raises(WorkerDiedError, match=r"killed \(exit code 3\)"):
-        worker.call(_die, 3)
-    assert worker.call(abs, -3) == 3
-    worker.close()
-
-
-def _die(code):
-    os._exit(code)
 
 
 def test_the_cache_forgets_what_was_not_looked_at(tmp_path, pool):

@@ -44,6 +44,7 @@ class JobQueue:
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
         self._running: str | None = None
+        self._unwanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -100,7 +101,7 @@ class JobQueue:
                 self._waiting.remove(id_)
                 self._put_away(video)
             elif self._running == id_:
-                self._worker.stop()
+                self._worker.stop(self._unwanted)
         self.library.changed(video.summary())
         return video
 
@@ -127,7 +128,7 @@ class JobQueue:
                     self._thread = None
                     return
                 video = self.library.video(self._waiting.popleft())
-                self._running = video.item.id
+                self._running, self._unwanted = video.item.id, threading.Event()
                 video.job, video.progress = "running", 0.0
             self.library.changed(video.summary())
             reason = self._localize(video)
@@ -164,7 +165,13 @@ class JobQueue:
 
         try:
             reason: str | None = self._worker.call(
-                localize_item, str(media_path(video)), item.name, str(item.results), self.settings, progress=progress
+                localize_item,
+                str(media_path(video)),
+                item.name,
+                str(item.results),
+                self.settings,
+                progress=progress,
+                unwanted=self._unwanted,
             )
         except WorkerStoppedError:
             _remove_partial(item)

@@ -36,30 +36,37 @@ class Worker:
         self._change = threading.Lock()
         self._process: Any = None
         self._connection: Any = None
-        self._is_stopped = False
+        self._doing: threading.Event | None = None
         self._is_closed = False
 
-    def call(self, function: Callable[..., Any], *arguments: Any, progress: Progress | None = None) -> Any:
+    def call(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        progress: Progress | None = None,
+        unwanted: threading.Event | None = None,
+    ) -> Any:
         """Call a function of a module in the process.
 
         Args:
             function: that can be pickled, as its arguments and its result.
             arguments: of the function.
             progress: what the function is given as ``progress``, if that is wanted.
+            unwanted: what `stop` knows this call by.
 
         Raises:
-            WorkerStoppedError: if `stop` ended it.
+            WorkerStoppedError: if `stop` or `close` ended it.
             WorkerDiedError: if the process died.
             Exception: whatever the function raises.
         """
+        doing = unwanted or threading.Event()
         with self._turn:
             with self._change:
-                if self._is_closed:
+                if self._is_closed or doing.is_set():
                     raise WorkerStoppedError
-                self._is_stopped = False
                 if self._process is None or not self._process.is_alive():
                     self._start()
-                connection = self._connection
+                connection, self._doing = self._connection, doing
             try:
                 connection.send((function, arguments, progress is not None))
                 while True:
@@ -71,20 +78,23 @@ class Worker:
                     if progress is not None:
                         progress(*value)
             except (EOFError, ConnectionError) as error:
-                raise self._end() from error
+                raise self._ended(doing) from error
+            finally:
+                with self._change:
+                    self._doing = None
 
-    def stop(self) -> None:
-        """End what is being done, at once; the next call starts another process."""
+    def stop(self, unwanted: threading.Event) -> None:
+        """End a call at once, whether it has begun or not; the next one is done by another process."""
         with self._change:
-            self._is_stopped = True
-            if self._process is not None:
-                self._process.kill()
+            unwanted.set()
+            if self._doing is unwanted:
+                self._kill()
 
     def close(self) -> None:
         """End the process for good."""
         with self._change:
             self._is_closed = True
-        self.stop()
+            self._kill()
 
     def _start(self) -> None:
         self._connection, theirs = _CONTEXT.Pipe()
@@ -92,12 +102,19 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    def _end(self) -> Exception:
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+
+    def _ended(self, doing: threading.Event) -> Exception:
+        """Why the process is there no more."""
         with self._change:
             process, self._process = self._process, None
             self._connection.close()
+            was_stopped = doing.is_set() or self._is_closed
         process.join()
-        if self._is_stopped:
+        if was_stopped:
             return WorkerStoppedError()
         code = process.exitcode or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
