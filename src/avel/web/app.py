@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import anyio
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -43,6 +44,7 @@ MAX_LISTED = 1000
 MAX_STRIP = 200
 MAX_PER_SECOND = 200
 ATTACHED = "application/octet-stream"
+SECONDS_TO_END = 1.0
 KEPT = {"Cache-Control": "private, max-age=600"}
 """Of what browsers may keep for a while: videos, so that seeking does not fetch them again, and drawings of them."""
 
@@ -151,7 +153,10 @@ class Endpoints:
 
     async def stream(self, request: Request) -> Response:
         """Changes as they happen."""
-        return EventSourceResponse(self.services.news.listen())
+        ending = anyio.Event()
+        return EventSourceResponse(
+            self.services.news.listen(ending), shutdown_event=ending, shutdown_grace_period=SECONDS_TO_END
+        )
 
     # Videos
 

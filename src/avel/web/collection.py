@@ -115,7 +115,7 @@ def open_collection(given: Sequence[str], output: str | None = None) -> Collecti
         )
         for item, name in zip(items, names, strict=True)
     )
-    named = frozenset(item_id(text) for text in given if Path(text).is_file())
+    named = frozenset(item_id(text) for text in given) & {item.id for item in found}
     title = str(folder or (paths[0].name if len(paths) == 1 else f"{len(found)} videos"))
     return Collection(title, "folder" if folder else "videos", found, results, failures, folder, named)
 

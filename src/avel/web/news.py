@@ -5,6 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
+
 MOST_WAITING = 1000
 """News that wait for a page; of more, the oldest are dropped."""
 
@@ -32,17 +34,28 @@ class News:
                 queue.get_nowait()
             queue.put_nowait(message)
 
-    async def listen(self) -> AsyncIterator[dict[str, str]]:
-        """What is told from now on, until everything ends."""
+    async def listen(self, ending: anyio.Event) -> AsyncIterator[dict[str, str]]:
+        """What is told from now on, until everything ends.
+
+        Args:
+            ending: is set when the server ends.
+        """
         queue: asyncio.Queue[dict[str, str] | None] = asyncio.Queue(MOST_WAITING)
         self._queues.add(queue)
+        waiting = asyncio.create_task(_end(queue, ending))
         try:
             while (message := await queue.get()) is not None:
                 yield message
         finally:
+            waiting.cancel()
             self._queues.discard(queue)
 
     def close(self) -> None:
         """End all streams; called in the server's event loop."""
         self._put(None)
         self._loop = None
+
+
+async def _end(queue: "asyncio.Queue[dict[str, str] | None]", ending: anyio.Event) -> None:
+    await ending.wait()
+    await queue.put(None)

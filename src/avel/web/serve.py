@@ -1,5 +1,6 @@
 """Run the server until somebody ends it."""
 
+import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -61,7 +62,8 @@ def serve(
         proxy_headers=False,
         timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # which is how a user ends it
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def access_to(host: str | None) -> Access:

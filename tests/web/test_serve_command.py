@@ -1,0 +1,134 @@
+"""The command in a process of its own, as a user runs it."""
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from avel.cli.main import app
+
+
+class Running:
+    """``avel serve`` on a free port."""
+
+    def __init__(self, *arguments, folder):
+        temporary = folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        environment = os.environ | {"TMPDIR": str(temporary), "XDG_CACHE_HOME": str(folder / "cache")}
+        self.temporary = temporary
+        command = [sys.executable, "-m", "avel", "serve", "--port", "0", *map(str, arguments)]
+        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        self.said = []
+        for line in self.process.stderr:
+            self.said.append(line.strip())
+            if found := re.search(r"Open http://(\S+):(\d+)/(\S*) in a browser", line):
+                self.host, self.port, self.rest = found[1], int(found[2]), found[3]
+                return
+        raise AssertionError(self.said)
+
+    def get(self, address, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("GET", address, headers=headers)
+        return connection.getresponse()
+
+    def end(self, number):
+        self.process.send_signal(number)
+        rest = self.process.communicate(timeout=30)[1]
+        return self.process.returncode, rest
+
+
+def children(process):
+    if not Path(f"/proc/{process}/task/{process}/children").exists():
+        pytest.skip("this system does not list the children of a process")
+    listed = [path.read_text().split() for path in Path(f"/proc/{process}/task").glob("*/children")]
+    return [int(child) for of_thread in listed for child in of_thread]
+
+
+def is_gone(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until(condition):
+    for _ in range(1000):
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
+def test_it_ends_with_all_its_processes(results, tmp_path, number, code):
+    server = Running(results, folder=tmp_path)
+    cookie = server.get("/").headers["set-cookie"].partition(";")[0]
+    stream = server.get("/api/stream", Cookie=cookie)  # a page that is open does not hold it up
+    assert stream.status == 200
+    listed = server.get("/api/videos", Cookie=cookie)
+    assert b"dog.mp4" in listed.read()
+    video = re.search(rb"/api/videos/\w+/thumbnail", server.get("/api/videos", Cookie=cookie).read())[0].decode()
+    assert server.get(video, Cookie=cookie).status == 200  # which another process made
+    processes = children(server.process.pid)
+    assert processes
+    ended, rest = server.end(number)
+    assert (ended, rest) == (code, "")
+    assert wait_until(lambda: all(map(is_gone, processes)))
+    if number != signal.SIGKILL:
+        assert list(server.temporary.iterdir()) == []
+
+
+def test_other_machines_get_a_link_with_a_token(results, tmp_path):
+    server = Running(results, "--host", "127.0.0.1", folder=tmp_path)
+    try:
+        assert server.get("/").status == 403
+        assert re.fullmatch(r"\?token=[\w-]{32}", server.rest)
+        assert server.get(f"/{server.rest}").status == 303
+    finally:
+        server.end(signal.SIGTERM)
+
+
+def test_a_port_that_is_taken(results, tmp_path):
+    server = Running(results, folder=tmp_path)
+    try:
+        command = [sys.executable, "-m", "avel", "serve", str(results), "--port", str(server.port)]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == 1
+        assert f"port {server.port}: Address already in use. Choose another one with --port." in " ".join(
+            second.stderr.split()
+        )
+    finally:
+        server.end(signal.SIGTERM)
+
+
+def said(*arguments):
+    result = CliRunner().invoke(app, ["serve", *map(str, arguments)])
+    return result.exit_code, " ".join((result.stderr or str(result.exception)).split())
+
+
+def test_wrong_usage_is_said_at_once(tmp_path, results):
+    assert said(results, "--model", "nothing")[1].startswith("error: Unknown model 'nothing'.")
+    assert "There is no video and no result to show" in str(
+        CliRunner().invoke(app, ["serve", str(tmp_path / "none.mp4")]).exception
+    )
+    code, words = said(results, tmp_path)
+    assert (code, "holds results. Give it alone" in words) == (2, True)
+
+
+def test_without_its_packages_one_line_says_how_to_get_them(monkeypatch, results):
+    for name in list(sys.modules):
+        if name.startswith(("avel.web.", "starlette", "uvicorn", "sse_starlette")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    code, words = said(results)
+    assert (code, words) == (
+        1,
+        "error: The page needs packages that are not installed. Install them with: pip install 'avel[web]'",
+    )
