@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -176,6 +177,7 @@ def test_another_network_is_not_taken_from_the_cache(change: dict[str, Any]) -> 
 @pytest.mark.parametrize("spoiled", ["graph.xml", "graph.bin"])
 def test_a_damaged_graph_is_made_again(cache_folder: Path, spoiled: str, caplog: pytest.LogCaptureFixture) -> None:
     first = small()(pictures(3))
+    shutil.rmtree(cache_folder / "compiled")
     (file,) = cache_folder.rglob(spoiled)
     file.write_bytes(file.read_bytes()[:100])
     again = small()(pictures(3))

@@ -1,7 +1,7 @@
 """Run a frozen network: OpenVINO on CPUs, PyTorch on CUDA or on request.
 
-A network is converted for OpenVINO once; the converted graph is kept under ``graphs`` in the cache folder (it may be
-deleted at any time), so that later starts import neither PyTorch nor NNCF.
+A network is made ready for OpenVINO once and kept in the cache folder (`avel.backbones.compilation`), so that later
+starts read it when it is first asked for, and import neither PyTorch nor NNCF.
 
 What a precision means:
 
@@ -14,14 +14,11 @@ What a precision means:
 """
 
 import ctypes
-import hashlib
-import importlib.metadata
 import inspect
 import io
 import logging
 import os
 import re
-import shutil
 import sys
 import threading
 import warnings
@@ -36,11 +33,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from avel.backbones import weights
+from avel.backbones.compilation import CompiledNetwork, Key, cached_graph, core, openvino_version
 from avel.backbones.operations import FrozenNetwork
 from avel.backbones.quantization import to_floating_point
-from avel.errors import ModelError, OutputError, training_packages
-from avel.files import new_folder
+from avel.errors import ModelError, training_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,9 +178,9 @@ def from_frozen(network: FrozenNetwork, *, name: str, digest: str, options: Engi
 
         return graph(network, name)
 
-    text = "".join(_source_text(source) for source in (network.define, network.tensors, FrozenNetwork))
-    text += Path(__file__).with_name("openvino_operations.py").read_text("utf-8")
-    return _OpenVinoNetwork(_cached((name, digest, str(network.item_shape), text), make), name, digest, options)
+    sources: tuple[Callable[..., Any], ...] = (network.define, network.tensors, FrozenNetwork)
+    code = [*map(_source_text, sources), Path(__file__).with_name("openvino_operations.py").read_text("utf-8")]
+    return _OpenVinoNetwork(make, (name, digest, str(network.item_shape), *code), options)
 
 
 def _frozen_module(network: FrozenNetwork) -> "torch.nn.Module":
@@ -225,15 +221,14 @@ def from_torch(
     if device is not None:
         return _TorchNetwork(make_module, device, item_shape, dtype, name, digest, options)
 
-    key: tuple[str, ...] = (name, digest, str(item_shape), str(np.dtype(dtype)), _source_text(make_module))
-    if options.precision != "int8" or calibration is None:
-        quantization = None
-        graph = _cached(key, lambda: _convert(make_module, item_shape, dtype, name))
-    else:
+    key: Key = (name, digest, str(item_shape), str(np.dtype(dtype)), _source_text(make_module))
+    quantization = None
+    make = partial(_convert, make_module, item_shape, dtype, name)
+    if options.precision == "int8" and calibration is not None:
         quantization = calibration.record
         key = (*key, "int8", calibration.digest, *calibration.keep_float)
-        graph = _cached(key, lambda: _quantized(make_module, item_shape, dtype, name, calibration))
-    return _OpenVinoNetwork(graph, name, digest, options, quantization)
+        make = partial(_quantized, make_module, item_shape, dtype, name, calibration)
+    return _OpenVinoNetwork(lambda: cached_graph(key, make), key, options, quantization)
 
 
 def from_file(
@@ -266,12 +261,30 @@ def from_file(
     Raises:
         ValueError: if the network has no tensor of that name.
     """
+    if in_float:
+        options = replace(options, precision="float32")
+
+    def make() -> "openvino.Model":
+        model = core().read_model(path)
+        if in_float:
+            to_floating_point(model)
+        return _part(model, outputs, cut_at, path, name)
+
+    wanted = (_source_text(outputs),) if callable(outputs) else tuple(outputs or ())
+    code = _source_text(to_floating_point) if in_float else ""
+    return _OpenVinoNetwork(make, (name, digest, str(cut_at), *wanted, code, _source_text(_part)), options)
+
+
+def _part(
+    model: "openvino.Model",
+    outputs: "Sequence[str] | Callable[[openvino.Model], Sequence[openvino.Output]] | None",
+    cut_at: str | None,
+    path: Path,
+    name: str,
+) -> "openvino.Model":
+    """What `from_file` is asked for of a file's network."""
     from avel.runtimes import openvino
 
-    model = _core().read_model(path)
-    if in_float:
-        to_floating_point(model)
-        options = replace(options, precision="float32")
     wanted = model.outputs
     if outputs is not None:
         wanted = list(outputs(model) if callable(outputs) else [_tensor(model, tensor, path) for tensor in outputs])
@@ -282,9 +295,7 @@ def from_file(
         for user in inner.get_target_inputs():
             user.replace_source_output(given.output(0))
         inputs = [given]
-    if outputs is not None or cut_at is not None:
-        model = openvino.Model(wanted, inputs, name)
-    return _OpenVinoNetwork(model, name, digest, options)
+    return model if outputs is None and cut_at is None else openvino.Model(wanted, inputs, name)
 
 
 def from_graph(
@@ -298,7 +309,8 @@ def from_graph(
         digest: of the weights. The cache knows a network by it, by `name`, and by the source file of `make_graph`.
         options: precision and threads.
     """
-    return _OpenVinoNetwork(_cached((name, digest, _source_text(make_graph)), make_graph), name, digest, options)
+    key = (name, digest, _source_text(make_graph))
+    return _OpenVinoNetwork(make_graph, key, options)
 
 
 def _tensor(model: "openvino.Model", name: str, path: Path) -> "openvino.Output":
@@ -318,45 +330,33 @@ class _OpenVinoNetwork(Network):
 
     def __init__(
         self,
-        model: "openvino.Model",
-        name: str,
-        digest: str,
+        make: "Callable[[], openvino.Model]",
+        key: Key,
         options: EngineOptions,
         quantization: Mapping[str, Any] | None = None,
     ) -> None:
-        from avel.runtimes import openvino
-
-        quantized = any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops())
-        threads = options.threads or _usable_cores()
-        half = options.precision != "float32" and "FP16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._requests = min(options.threads or _usable_cores(), _MAX_STREAMS)
         settings = {
-            "INFERENCE_PRECISION_HINT": "f16" if half else "f32",
-            "INFERENCE_NUM_THREADS": str(threads),
-            "NUM_STREAMS": str(min(threads, _MAX_STREAMS)),
+            "INFERENCE_NUM_THREADS": str(options.threads or _usable_cores()),
+            "NUM_STREAMS": str(self._requests),
             "ENABLE_CPU_PINNING": "NO",  # else two processes share one core and leave the other idle
         }
-        compiled = _core().compile_model(model, "CPU", settings)
-        # The hint is only a hint: a processor without float16 answers with bfloat16.
-        used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        if used != settings["INFERENCE_PRECISION_HINT"]:
-            settings["INFERENCE_PRECISION_HINT"] = used = "f32"
-            compiled = _core().compile_model(model, "CPU", settings)
-
-        (source,) = compiled.inputs
-        shape = tuple(source.shape)
-        self._batched_input = len(shape) > 1 and shape[0] == 1
-        self._outputs = [(_item(tuple(o.shape)), o.get_element_type().to_dtype()) for o in compiled.outputs]
-        self._queue = openvino.AsyncInferQueue(compiled, min(threads, _MAX_STREAMS))
+        self._compiled = CompiledNetwork(make, key, wants_half=options.precision != "float32", settings=settings)
+        traits = self._compiled.traits
+        self._batched_input = len(traits.input_shape) > 1 and traits.input_shape[0] == 1
+        self._outputs = [(_item(shape), np.dtype(dtype)) for shape, dtype in traits.outputs]
+        self._queue: openvino.AsyncInferQueue | None = None
+        name, digest, *_ = key
         super().__init__(
-            _item(shape),
-            source.get_element_type().to_dtype(),
+            _item(traits.input_shape),
+            traits.input_type,
             {
                 "name": name,
                 "digest": digest,
                 "engine": "openvino",
-                "engine_version": importlib.metadata.version("openvino"),
+                "engine_version": openvino_version(),
                 "device": "cpu",
-                "precision": "int8" if quantized else {"f16": "float16", "f32": "float32"}[used],
+                "precision": "int8" if traits.quantized else {"f16": "float16", "f32": "float32"}[traits.arithmetic],
                 **({} if quantization is None else {"quantization": dict(quantization)}),
             },
         )
@@ -368,6 +368,10 @@ class _OpenVinoNetwork(Network):
             for number, result in enumerate(results):
                 result[index] = request.get_output_tensor(number).data.reshape(result.shape[1:])
 
+        if self._queue is None:
+            from avel.runtimes import openvino
+
+            self._queue = openvino.AsyncInferQueue(self._compiled.model, self._requests)
         self._queue.set_callback(keep)
         for index, item in enumerate(batch):
             self._queue.start_async(item[np.newaxis] if self._batched_input else item, index, share_inputs=True)
@@ -470,13 +474,6 @@ def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@cache
-def _core() -> "openvino.Core":
-    from avel.runtimes import openvino
-
-    return openvino.Core()
-
-
 def _convert(
     make_module: "Callable[[], torch.nn.Module]", item_shape: tuple[int, ...], dtype: npt.DTypeLike, name: str
 ) -> "openvino.Model":
@@ -548,29 +545,6 @@ def _quiet_nncf() -> "Iterator[None]":
             yield
     finally:
         logger.setLevel(level)
-
-
-def _cached(key: tuple[str, ...], make: "Callable[[], openvino.Model]") -> "openvino.Model":
-    """The graph that `make` gives, kept in the cache for the next time where the cache can be written."""
-    from avel.runtimes import openvino
-
-    versions = (importlib.metadata.version("openvino"),)
-    digest = hashlib.sha256("\0".join((*versions, *key)).encode()).hexdigest()[:16]
-    folder = weights.cache_folder().parent / "graphs" / f"{key[0]}-{digest}"
-    if (folder / "graph.xml").exists():
-        try:
-            return _core().read_model(folder / "graph.xml")
-        except RuntimeError as error:
-            _log.warning("%s cannot be read and is made again: %s", folder, error)
-            shutil.rmtree(folder, ignore_errors=True)
-    model = make()
-    try:
-        with new_folder(folder) as temporary:
-            openvino.save_model(model, temporary / "graph.xml", compress_to_fp16=False)
-        return _core().read_model(folder / "graph.xml")  # what later starts will run, to the last bit
-    except (OutputError, RuntimeError) as error:
-        _log.info("%s is not kept: %s", folder, error)
-        return model
 
 
 def _item(shape: tuple[int, ...]) -> tuple[int, ...]:

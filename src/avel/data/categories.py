@@ -8,6 +8,7 @@ import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, fields
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -176,7 +177,7 @@ def class_indices(names: Sequence[str], labels: Sequence[str], category: str) ->
     Raises:
         CategoriesError: if the tagger has no such class.
     """
-    positions = _positions(labels)
+    positions = _positions(tuple(labels))
     indices: list[int] = []
     for name in names:
         first, is_range, last = name.partition("..")
@@ -190,7 +191,8 @@ def class_indices(names: Sequence[str], labels: Sequence[str], category: str) ->
     return list(dict.fromkeys(indices))
 
 
-def _positions(labels: Sequence[str]) -> dict[str, int]:
+@lru_cache(maxsize=8)
+def _positions(labels: tuple[str, ...]) -> Mapping[str, int]:
     """Every way to name a class; whole labels win over synonyms, and earlier classes over later ones."""
     whole = {label.casefold(): i for i, label in reversed(list(enumerate(labels)))}
     synonyms: dict[str, int] = {}
