@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from avel.errors import MediaError
+from avel.media.matroska import CLUSTER
 from avel.media.reader import MediaReader
 from avel.media.types import PictureFormat
 from avel.testing.tone_and_flash import is_flash, make_clip, picture_number
@@ -200,6 +201,96 @@ class TestUnseenDamage:
         path.write_bytes(data[: len(data) * 3 // 5])
         segments, _ = read(path)
         assert seen(segments)[:2] == heard(segments)[:2] == "11"
+
+    def test_an_avi_chunk_that_leaves_the_recording_is_damage(self, tmp_path):
+        path = make_clip(tmp_path / "clip.avi", 6.0, events=[(0.0, 6.0)])
+        data = bytearray(path.read_bytes())
+        chunk = data.index(b"01wb", len(data) // 2)
+        data[chunk + 4 : chunk + 8] = (0x30000000).to_bytes(4, "little")
+        path.write_bytes(data)
+        segments, warnings = read(path)
+        assert seen(segments)[-2:] == heard(segments)[-2:] == "00"
+        assert "no known place" in " ".join(warnings)
+
+    def test_another_avi_within_the_first_has_no_place(self, tmp_path):
+        path = make_clip(tmp_path / "clip.avi", 4.0, events=[(0.0, 4.0)])
+        data = path.read_bytes()
+        end = data.index(b"00dc", len(data) // 2)
+        path.write_bytes(data[:end] + data)
+        segments, warnings = read(path)
+        assert seen(segments)[2:] == "0" * (len(segments) - 2)
+        assert "no known place" in " ".join(warnings)
+
+    def test_sound_of_an_avi_that_leaves_the_pictures_beside_it_is_told(self, tmp_path):
+        path = make_clip(tmp_path / "clip.avi", 4.0, events=[(0.0, 4.0)], sample_rate=16000)
+        data = path.read_bytes()
+        rate = data.index(b"auds") + 24
+        hertz = int.from_bytes(data[rate : rate + 4], "little")
+        path.write_bytes(data[:rate] + (hertz // 2).to_bytes(4, "little") + data[rate + 4 :])
+        _, warnings = read(path)
+        assert "s apart at its end" in " ".join(warnings)
+
+    def test_blocks_whose_cluster_is_lost_have_no_place(self, tmp_path):
+        path = make_clip(tmp_path / "clip.mkv", 16.0, events=[(0.0, 16.0)], width=320, height=240)
+        data = path.read_bytes()
+        clusters = [i for i in range(len(data)) if data.startswith(CLUSTER, i)]
+        assert len(clusters) > 2
+        block = data.index(b"\xa3", clusters[1] + 100)
+        path.write_bytes(data[: clusters[1] - 50] + data[block:])
+        segments, warnings = read(path)
+        for segment in segments:
+            if segment.visual_valid:
+                assert abs(picture_number(segment.pictures["one"][0]) - 25 * segment.index) <= 12
+        assert "0" in seen(segments)
+        assert "no known place" in " ".join(warnings)
+
+    def test_a_matroska_file_that_tells_no_sizes_is_not_damaged(self, tmp_path):
+        path = make_clip(tmp_path / "clip.mkv", 2.0, events=[(0.0, 2.0)])
+        with av.open(str(path)) as source, av.open(str(tmp_path / "live.mkv"), "w", options={"live": "1"}) as copy:
+            streams = {stream.index: copy.add_stream_from_template(stream) for stream in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None:
+                    packet.stream = streams[packet.stream.index]
+                    copy.mux(packet)
+        segments, warnings = read(tmp_path / "live.mkv")
+        assert (seen(segments), heard(segments), warnings) == ("11", "11", [])
+
+    def test_what_is_made_from_pictures_that_were_lost_is_damaged_up_to_the_next_key_frame(self, tmp_path):
+        path = make_clip(tmp_path / "clip.ts", 9.0, events=[(0.0, 9.0)], video_options={"g": "75"})
+        data = path.read_bytes()
+        packets = [data[i : i + 188] for i in range(0, len(data), 188)]
+        pictures = [i for i, packet in enumerate(packets) if packet[1] & 0x1F == 1 and packet[2] == 0]
+        lost = pictures[len(pictures) // 2]
+        path.write_bytes(b"".join(packet for i, packet in enumerate(packets) if i != lost))
+        segments, warnings = read(path)
+        assert seen(segments).startswith("111")
+        assert seen(segments).endswith("11")
+        assert "0" in seen(segments)
+        assert "parts of the file are missing" in " ".join(warnings)
+
+    def test_one_picture_of_a_stream_with_a_wrong_presentation_time_does_not_stay(self, tmp_path):
+        path = make_clip(tmp_path / "clip.ts", 4.0, events=[(0.0, 4.0)])
+        with av.open(str(path)) as source, av.open(str(tmp_path / "late.ts"), "w") as copy:
+            streams = {stream.index: copy.add_stream_from_template(stream) for stream in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None:
+                    if packet.stream.type == "video" and 2.0 <= packet.dts * packet.time_base < 2.04:
+                        packet.pts += 25 * 90000
+                    packet.stream = streams[packet.stream.index]
+                    copy.mux(packet)
+        segments, warnings = read(tmp_path / "late.ts")
+        assert len(segments) <= 5
+        assert "wrong times" in " ".join(warnings)
+
+    def test_a_hole_in_the_last_second_is_told(self, tmp_path):
+        path = make_clip(tmp_path / "clip.mkv", 4.0, events=[(0.0, 4.0)])
+        with av.open(str(path)) as source, av.open(str(tmp_path / "hole.mkv"), "w") as copy:
+            streams = {stream.index: copy.add_stream_from_template(stream) for stream in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None and not 2.9 <= packet.dts * packet.time_base < 3.6:
+                    packet.stream = streams[packet.stream.index]
+                    copy.mux(packet)
+        assert "Nothing was recorded from" in " ".join(read(tmp_path / "hole.mkv")[1])
 
     @pytest.mark.parametrize("page", range(7, 16))
     def test_what_follows_a_lost_page_of_an_ogg_is_in_its_place(self, tmp_path, page):

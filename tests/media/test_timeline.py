@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from avel.media.timeline import Coverage, PageClock, PartJoiner
@@ -103,6 +103,7 @@ def test_offsets_are_whole_units_of_the_coarsest_track():
     st.lists(st.tuples(st.integers(0, 100), st.integers(20, 40)), min_size=1, max_size=6),
     st.floats(-0.3, 0.3),
 )
+@example([(0, 26), (2, 20)], 0.0)
 def test_any_parts_keep_their_order_and_their_tracks_together(parts, audio_late):
     joiner = PartJoiner(("video", "audio"))
     packets = []
@@ -121,11 +122,12 @@ def test_any_parts_keep_their_order_and_their_tracks_together(parts, audio_late)
 
 class TestPageClock:
     @staticmethod
-    def read(packets):
-        clock, ready = PageClock(), []
-        for page, seconds in packets:
-            ready += clock.add("audio", page, seconds, 0.1, seconds)
-        return [round(seconds + late, 6) for seconds, late in ready + clock.take("audio")]
+    def read(packets, end_seconds=None):
+        clock, pages = PageClock(), []
+        for page, seconds, *track in packets:
+            pages += clock.add(*track or ["audio"], page, seconds, 0.1, seconds)
+        pages += clock.end("audio", end_seconds) + clock.end("video")
+        return [round(seconds + late, 6) for page in pages for seconds, late in page]
 
     def test_times_that_go_on_stay(self):
         assert self.read([(0, 0.0), (0, 0.1), (1, 0.2), (1, 0.3)]) == [0.0, 0.1, 0.2, 0.3]
@@ -133,8 +135,33 @@ class TestPageClock:
     def test_a_page_after_a_lost_one_ends_where_the_next_begins(self):
         assert self.read([(0, 0.0), (0, 0.1), (5, 0.2), (5, 0.3), (6, 1.4)]) == [0.0, 0.1, 1.2, 1.3, 1.4]
 
+    def test_the_last_page_ends_with_the_track(self):
+        assert self.read([(0, 0.0), (5, 0.1), (5, 0.2)], end_seconds=2.0) == [0.0, 1.8, 1.9]
+
     def test_the_first_packets_of_a_page_may_be_early(self):
         assert self.read([(0, 0.0), (5, 0.1), (5, 1.2), (5, 1.3)]) == [0.0, 1.1, 1.2, 1.3]
+
+    def test_pages_keep_the_order_of_the_file(self):
+        packets = [(0, 0.0), (1, 7.0, "video"), (2, 7.1, "video"), (3, 0.1)]
+        assert self.read(packets) == [0.0, 7.0, 7.1, 0.1]
+
+    def test_a_track_that_ends_early_does_not_hold_the_others_for_long(self):
+        clock = PageClock()
+        clock.add("audio", 0, 0.0, 0.1, "sound")
+        pages = [page for number in range(1, 100) for page in clock.add("video", number, number / 10, 0.1, number)]
+        assert [page[0][0] for page in pages] == ["sound", *range(1, 99)]
+        assert len(clock.add("video", 100, 10.0, 0.1, 100)) == 1
+        assert len(clock.add("audio", 101, 0.1, 0.1, "more")) == 0
+
+
+def test_a_track_of_an_ogg_that_went_back_first_begins_the_part_with_the_other():
+    """Pictures of two seconds follow, of which the first 0.8 s were there already; sound goes back by two seconds."""
+    joiner = PartJoiner(("video", "audio"), may_repeat=True)
+    before = [packet for packet in part(0.0, 30, 0) if packet[0] == "audio" or packet[1] < 2.4]
+    after = [packet for packet in part(1.0, 20, 1) if packet[0] == "audio" or packet[1] >= 1.6]
+    first = next(i for i, packet in enumerate(after) if packet[0] == "video")
+    found = placed(joiner, [*before, *after[first : first + 2], *after[:first], *after[first + 2 :]])
+    assert found["video", (1, 19)] == found["audio", (1, 19)] == pytest.approx(4.9)
 
 
 def test_coverage_knows_where_sound_stops_together_with_a_moment():

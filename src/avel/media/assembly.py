@@ -39,8 +39,10 @@ class SegmentAssembly:
     def add(self, item: DecodedPacket, source: Demuxer) -> None:
         """Put what a packet gave where it belongs on the timeline."""
         part = self._pictures if item.kind == "video" else self._sound
+        for seconds in source.new_seams():
+            self._pictures.stop(seconds)
         if item.error is not None:
-            part.damage(item.error)
+            part.damage(item.error, item.error_seconds)
         for frame in item.frames:
             span = source.span(item.kind, frame)
             if span is None:
@@ -80,6 +82,7 @@ class SegmentAssembly:
         """The segments up to the end of the timeline."""
         while not self.is_past(end_seconds):
             yield self._take(min((self._index + 1) * self._segment_seconds, end_seconds), source)
+        self._pictures.pass_holes(end_seconds, source.sound)
 
     def warnings(self) -> list[str]:
         """What could not be read, one line for each reason."""

@@ -1,5 +1,6 @@
 """Open a media file that nobody vouches for, and choose what to read from it."""
 
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from av.stream import Discard, Disposition
 from avel.errors import MediaError
 from avel.media.avi import first_break
 from avel.media.boxes import EditList, FileStart, edit_lists, is_box_file, whole_fragments_end
+from avel.media.matroska import damaged_spans
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -148,12 +150,17 @@ def choose_tracks(
     return video, audio, warnings
 
 
-def chunks_break(path: str | os.PathLike[str]) -> int | None:
-    """Where an AVI file is damaged so that the times of what follows are unknown; see `avel.media.avi`."""
+def unplaced_spans(path: str | os.PathLike[str], format_name: str) -> list[tuple[int, float]]:
+    """Spans of bytes, half open and in order, in which a damaged file does not tell the times of its packets."""
     if not Path(path).is_file():
-        return None
+        return []
     with Path(path).open("rb") as file:
-        return first_break(file)
+        if format_name == "avi":
+            damaged = first_break(file)
+            return [] if damaged is None else [(damaged, math.inf)]
+        if "matroska" in format_name:
+            return list(damaged_spans(file))
+    return []
 
 
 def edit_list(path: str | os.PathLike[str], stream: Any) -> EditList:

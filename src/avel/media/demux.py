@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from avel.errors import MediaError
-from avel.media.container import another_recording_follows, chunks_break, declared_seconds, edit_list
-from avel.media.timeline import TOGETHER_SECONDS, Coverage, PageClock, PartJoiner, Placed
+from avel.media.avi import Drift
+from avel.media.container import another_recording_follows, declared_seconds, edit_list, unplaced_spans
+from avel.media.timeline import TOGETHER_SECONDS, Coverage, LatePage, PageClock, PartJoiner, Placed
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -33,6 +34,8 @@ MIN_PICTURES_JUDGED = 10
 MAX_REORDERING_PICTURES = 16
 MAX_READ_ERRORS = 100
 SEAMS_TOLD = 8
+MAX_DRIFT_SECONDS = 1.0
+"""Sound of an AVI that is so much further ahead of the pictures beside it at the end than at the beginning is told."""
 AFTER_LOSS = "after a loss"
 JOINABLE = frozenset({"mpegts", "mpeg", "ogg", "flv", "matroska"})
 """Containers whose files can be put one after the other, so that times may start again in the middle."""
@@ -45,11 +48,19 @@ VP8_HEADER = b"OVP80"
 
 @dataclass(slots=True)
 class DecodedPacket:
-    """What one packet gave."""
+    """What one packet gave.
+
+    Attributes:
+        kind: of its track, ``"video"`` or ``"audio"``.
+        frames: decoded.
+        error: why it, or what was before it, is damaged.
+        error_seconds: from when on, on the timeline, if that is known: a decoder still gives pictures from before.
+    """
 
     kind: str
     frames: list[Any]
     error: str | None
+    error_seconds: float = -math.inf
 
 
 class Demuxer:
@@ -91,8 +102,11 @@ class Demuxer:
         self._counts_frames = container.format.name == "avi"
         self._first_dts: int | None = None
         self._reordering: float | None = None
-        self._break = chunks_break(path) if container.format.name == "avi" else None
-        self._unplaced = 0
+        self._drift = Drift()
+        self._cut_in = 0
+        self._seams_told = 0
+        self._unplaced_spans = unplaced_spans(path, container.format.name)
+        self._unplaced_from: list[int] = []
         self._lies = video is not None and self._has_absurd_unit(video)
         self._last_byte = 0
         self._goes_on = False
@@ -143,6 +157,12 @@ class Demuxer:
         """Spans of the timeline, in seconds, in which the file says that nothing of a track is shown or played."""
         base, zero = self._bases.get(kind, 0.0), self._zero or 0.0
         return [(first * base - zero, last * base - zero) for first, last in self._empty.get(kind, [])]
+
+    def new_seams(self) -> list[float]:
+        """Where on the timeline parts with other times begin that were found since the last call, in seconds."""
+        seams = self._joiner.seams if self._joiner is not None else []
+        new, self._seams_told = seams[self._seams_told :], len(seams)
+        return [seam.at_seconds - (self._zero or 0.0) for seam in new]
 
     def span(self, kind: str, frame: Any) -> tuple[float, float] | None:
         """When a frame starts and ends on the timeline, in seconds; ``None`` if its time cannot be right."""
@@ -219,10 +239,16 @@ class Demuxer:
                     lines.append(f"The file {told} from {start:.2f} s to {end:.2f} s, by its edit list.")
         if self._lies:
             lines.append("The header of the file gives the pictures an absurd unit of time; they were left out.")
-        if self._unplaced:
+        for first in self._unplaced_from[:SEAMS_TOLD]:
             lines.append(
-                f"The file is damaged at byte {self._break}. Files of this kind hold no times, so that what comes "
-                "after it has no known place and was left out."
+                f"The file is damaged at byte {first}. What comes after it, up to where the file tells a time again, "
+                "has no known place and was left out."
+            )
+        drift = abs(self._drift.seconds())
+        if drift > MAX_DRIFT_SECONDS:
+            lines.append(
+                f"Sound and pictures that lie side by side in the file are {drift:.1f} s apart at "
+                "its end. A rate in its header may be damaged; files of this kind hold no times that tell which."
             )
         if self._undated:
             lines.append(f"{self._undated} packets with wrong times were placed after the ones before them.")
@@ -264,18 +290,20 @@ class Demuxer:
         for packet in self._dated():
             kind = packet.stream.type
             if packet.size:
+                self._mend_presentation_time(packet)
                 end = (packet.pos or 0) + packet.size
                 self._last_byte = max(self._last_byte, end)
                 self._reach(packet)
                 if kind == "video" and self._first_dts is None:
                     self._first_dts = packet.dts
-                if self._break is not None and end > self._break:
-                    self._unplaced += 1
+                if self._is_unplaced(packet):
                     yield DecodedPacket(kind, [], "its place in time is unknown")
                     continue
-                if packet.opaque == AFTER_LOSS:
+                is_after_loss = packet.opaque == AFTER_LOSS
+                if is_after_loss:
                     yield from self._drain(packet.stream)
-                    yield DecodedPacket(kind, [], "parts of the file are missing")
+                if is_after_loss or (kind == "video" and self._follows_cut(packet)):
+                    yield DecodedPacket(kind, [], "parts of the file are missing", self._decoding_seconds(packet))
                 yield self._decode_packet(packet.stream, packet)
             elif packet.dts is not None or packet.pts is not None:
                 # Nothing in it: Theora repeats a picture so, and recordMyDesktop writes Vorbis of mostly empty packets.
@@ -294,6 +322,42 @@ class Demuxer:
         except (av.FFmpegError, ValueError, MemoryError) as error:
             self.last_error = str(getattr(error, "strerror", None) or error)
             return DecodedPacket(stream.type, [], self.last_error)
+
+    def _mend_presentation_time(self, packet: Any) -> None:
+        """A picture is shown soon after it is decoded: in a transport stream a later time is damaged."""
+        if self._container.format.name not in SIGNED_TIMES or packet.pts is None or packet.dts is None:
+            return
+        late_seconds = (packet.pts - packet.dts) * float(packet.time_base)
+        if late_seconds > MAX_REORDERING_PICTURES * self._frame_seconds:
+            packet.pts = packet.dts
+            self._undated += 1
+
+    def _decoding_seconds(self, packet: Any) -> float:
+        return -math.inf if packet.dts is None else packet.dts * self._bases[packet.stream.type] - (self._zero or 0.0)
+
+    def _follows_cut(self, packet: Any) -> bool:
+        """Whether pictures were lost before one that is made from them.
+
+        libav says of a transport stream's picture that it is damaged when the next one was cut off: its parser is one
+        behind. At the seam of two streams it says so too, though nothing is lost; there the one after is a key frame.
+        """
+        follows = self._cut_in == 1 and not packet.is_keyframe
+        self._cut_in = max(self._cut_in - 1, 0)
+        if packet.is_corrupt and self._container.format.name in SIGNED_TIMES:
+            packet.is_corrupt = False
+            self._cut_in = 2
+        return follows
+
+    def _is_unplaced(self, packet: Any) -> bool:
+        """Whether a packet lies where the file is damaged so that its time is unknown."""
+        if packet.pos is None:
+            return False
+        for first, last in self._unplaced_spans:
+            if packet.pos < last and packet.pos + packet.size > first:
+                if first not in self._unplaced_from:
+                    self._unplaced_from.append(first)
+                return True
+        return False
 
     def _is_empty(self, kind: str, time: int | None) -> bool:
         """Whether an edit list leaves a time empty: what libav gives for it is the start of the track again."""
@@ -331,8 +395,8 @@ class Demuxer:
             kind, base = packet.stream.type, self._bases[packet.stream.type]
             time = packet.dts if packet.dts is not None else packet.pts
             if not packet.size:
-                # At the end of the file, and in tracks with empty packets, whose times jump about.
-                yield from self._late(clock.take(kind))
+                # At the end of the file, and in tracks with empty packets: those of sound have times that jump about.
+                yield from self._late(clock.end(kind, _end_of_pictures(packet.stream) if time is None else None))
                 if kind == "audio" and time is not None:
                     sparse.add(kind)
             if kind in sparse or time is None or not packet.size:
@@ -341,19 +405,17 @@ class Demuxer:
                 duration = (packet.duration or 0) * base
                 yield from self._late(clock.add(kind, packet.pos or 0, time * base, duration, packet))
         for kind in self._bases:
-            yield from self._late(clock.take(kind))
+            yield from self._late(clock.end(kind))
 
-    def _late(self, ready: list[tuple[Any, float]]) -> Iterator[Any]:
-        for number, (packet, late_seconds) in enumerate(ready):
-            if late_seconds:
-                self._move(packet, late_seconds)
-            if (
-                number == 0
-                and packet.stream.type == "video"
-                and (late_seconds > 0 or (late_seconds and not packet.is_keyframe))
-            ):
-                packet.opaque = AFTER_LOSS
-            yield packet
+    def _late(self, pages: list[LatePage]) -> Iterator[Any]:
+        for page in pages:
+            for number, (packet, late_seconds) in enumerate(page):
+                if late_seconds:
+                    self._move(packet, late_seconds)
+                    is_unconnected = late_seconds > 0 or not packet.is_keyframe
+                    if number == 0 and packet.stream.type == "video" and is_unconnected:
+                        packet.opaque = AFTER_LOSS
+                yield packet
 
     @staticmethod
     def _move(packet: Any, seconds: float) -> None:
@@ -404,6 +466,8 @@ class Demuxer:
         start = time * base - self._zero
         duration = (packet.duration or 0) * base
         end = start + duration
+        if self._counts_frames and packet.pos is not None:
+            self._drift.add(packet.stream.type, packet.pos, end)
         if packet.stream.type == "audio":
             if not self._is_empty("audio", time):
                 self.sound.add(start, duration)
@@ -428,6 +492,13 @@ class Demuxer:
         self._jumped_seconds += ahead
         self.reached_seconds = seconds
         return True
+
+
+def _end_of_pictures(stream: Any) -> float | None:
+    """Where the pictures of an Ogg file end by its last page, if that is known; of other tracks it is not exact."""
+    if stream.type != "video" or stream.start_time != 0 or not stream.duration:
+        return None
+    return float(stream.duration * stream.time_base)
 
 
 class FrameClock:

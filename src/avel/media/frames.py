@@ -5,7 +5,7 @@ hole in the recording, where neither is valid. An empty edit of the video track 
 """
 
 import math
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,14 +61,21 @@ class PictureTrack:
         self._is_stopped_by_edit = False
         self._good_until = math.inf
         self._waits_for_key = False
+        self._damaged_at = -math.inf
 
     def is_settled(self, index: int) -> bool:
         """Whether nothing more can come to a segment."""
         return self.is_ended or self.shown_until >= (index + 1) * self._segment_seconds * self._latest - 1e-6
 
-    def damage(self, error: str) -> None:
-        """A packet could not be decoded: what follows is not to be trusted until the next key frame."""
+    def damage(self, error: str, seconds: float = -math.inf) -> None:
+        """A packet could not be decoded: what follows is not to be trusted until the next key frame.
+
+        Args:
+            error: why.
+            seconds: when: key frames from before, which the decoder may still give, do not help.
+        """
         self.last_error = error
+        self._damaged_at = seconds
         self._waits_for_key = True
         self._good_until = self._end_seconds
 
@@ -92,7 +99,9 @@ class PictureTrack:
             if is_after_gap:
                 self._gaps.append((self._stops_seconds, start))
             self._interval = start - self.shown_until
-        if frame.key_frame:
+        if frame.is_corrupt:
+            self._waits_for_key = True  # what is made from a damaged picture is damaged too
+        elif frame.key_frame and start >= self._damaged_at - 0.001:
             self._waits_for_key = False
         self._frame = frame
         self._pictures: dict[str, Picture] = {}
@@ -103,11 +112,18 @@ class PictureTrack:
         self._is_stopped_by_edit = edit <= end + MIN_HOLE_SECONDS
         if self._is_stopped_by_edit:
             self._stops_seconds = edit
-        self._good_until = -math.inf if self._waits_for_key or frame.is_corrupt else math.inf
+        self._good_until = -math.inf if self._waits_for_key else math.inf
         self.shown_until = max(start, 0.0)
         if is_after_gap:
             segment = self._segment(max(int(self.shown_until / self._segment_seconds), self._first_index))
             segment.after_gap = {name: picture for name in self.formats if (picture := self._scaled(name)) is not None}
+
+    def stop(self, seconds: float) -> None:
+        """What is on screen stays there no longer: another recording begins."""
+        insort(self._empty_starts, seconds)
+        if self._frame is not None and seconds >= self.shown_until:
+            self._stops_seconds = seconds
+            self._is_stopped_by_edit = True
 
     def settle(self, index: int) -> None:
         """Wait no longer for frames of a segment: the one on screen stays there."""
@@ -169,12 +185,16 @@ class PictureTrack:
                 if self._pace[name] == 1 and any(first <= seconds < last for first, last in holes):
                     row[i] = segment.after_gap.get(name)
 
-    def _holes_in(self, start: float, end: float, sound: Coverage) -> list[tuple[float, float]]:
-        """Spans of a segment in which pictures and sound have stopped together."""
-        while self._gaps and self._gaps[0][1] <= start:
+    def pass_holes(self, seconds: float, sound: Coverage) -> None:
+        """Note the holes that are over at a moment."""
+        while self._gaps and self._gaps[0][1] <= seconds:
             stop, resume = self._gaps.popleft()
             if stop not in self._empty_starts:
                 self.holes += self._holes(stop, resume, sound)
+
+    def _holes_in(self, start: float, end: float, sound: Coverage) -> list[tuple[float, float]]:
+        """Spans of a segment in which pictures and sound have stopped together."""
+        self.pass_holes(start, sound)
         spans: list[tuple[float, float]] = []
         for stop, resume in [*self._gaps, (self._stops_seconds, math.inf)]:
             spans += self._holes(stop, resume, sound) if stop < end else []

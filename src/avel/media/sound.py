@@ -189,7 +189,7 @@ class SoundTrack:
         """Whether nothing more can come to a segment."""
         return self.is_ended or self._placer.next_sample >= self._start(index) + self._num_samples
 
-    def damage(self, error: str) -> None:
+    def damage(self, error: str, _seconds: float = -math.inf) -> None:
         """A packet could not be decoded: its sound, up to the next good packet, is missing."""
         self.last_error = error
         if self._damaged_from is None:

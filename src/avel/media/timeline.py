@@ -13,6 +13,7 @@ more than `MAX_HOLE_SECONDS` are a hole in the recording and stay as they are.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,8 @@ MAX_LEAD_SECONDS = 3.0
 PARTS_KEPT = 8
 """So many of the latest parts can a packet still belong to."""
 LOST_PAGE_SECONDS = 0.025
+PAGES_HELD = 64
+"""So many pages of an Ogg file are held; one of them has at most 64 kB."""
 MIN_HOLE_SECONDS = 0.5
 """A track that stops for less than this does not stop."""
 TOGETHER_SECONDS = 1.0
@@ -71,6 +74,8 @@ class _Track:
     part: int = 0
     newest: int = 0
     end: float | None = None
+    repeats_until: float | None = None
+    """It has gone back a little, and repeats what it had passed up to here."""
     held: list[tuple[float | None, float, Any]] = field(default_factory=list)
 
 
@@ -136,7 +141,9 @@ class PartJoiner:
                 return []
             return [Placed(item, self._offsets[track.part])]
         if self._goes_on(track, seconds):
-            ready = self._released(track, None)
+            held = [time for time, _, _ in track.held if time is not None]
+            agrees = bool(held) and 0 <= seconds - held[-1] <= MAX_STEP_SECONDS
+            ready = self._released(track, track.part if agrees else None)
             self._advance(track, seconds, duration_seconds)
             return [*ready, Placed(item, self._offsets[track.part])]
         first = next((time for time, _, _ in track.held if time is not None), None)
@@ -191,13 +198,23 @@ class PartJoiner:
             offset = math.ceil(offset / self._grid - 1e-6) * self._grid
         self.seams.append(Seam(seconds + offset, (track.end or end) - self._offsets[track.part], seconds))
         self._offsets.append(offset)
-        return len(self._offsets) - 1
+        part = len(self._offsets) - 1
+        for other in self._tracks.values():
+            # What went back a little before this track did has begun the same part.
+            if other.repeats_until is not None:
+                other.part = other.newest = part
+                other.end = other.repeats_until = None
+        return part
 
     def _released(self, track: _Track, part: int | None) -> list[Placed]:
         """The packets held back, as of a part; ``None`` when their times are wrong."""
         held, track.held = track.held, []
         if part is None:
             return [Placed(item, None) for _, _, item in held]
+        first = next((time for time, _, _ in held if time is not None), None)
+        if self._may_repeat and part == track.part and first is not None and track.end is not None:
+            overlap = track.end - first - self._offsets[part]
+            track.repeats_until = track.end if overlap > MAX_OVERLAP_SECONDS else None
         if part != track.part or self._may_repeat:
             track.part, track.newest, track.end = part, max(part, track.newest), None
         for seconds, duration, _ in held:
@@ -209,20 +226,28 @@ class PartJoiner:
         start = seconds + self._offsets[track.part]
         track.end = max(start + duration, track.end if track.end is not None else -math.inf)
         self._furthest = max(self._furthest, start + duration)
+        if track.repeats_until is not None and track.end > track.repeats_until:
+            track.repeats_until = None
         self._latest, self._latest_track = start, track
 
 
+LatePage = list[tuple[Any, float]]
+"""Packets of a page, and by how many seconds each of them is too early."""
+
+
 class PageClock:
-    """Puts right the times of a page of an Ogg file before which others are lost.
+    """Puts right the times of a page of an Ogg file before which others are lost, and keeps the pages in their order.
 
     A page tells the time of its end. libav lets the times go on from the page before, and learns only on the way or at
-    its end how much is missing: what it gave of that page until then is too early. So each page is held until the next.
+    its end how much is missing: what it gave of that page until then is too early. So each page is held until the next
+    one of its track, and the pages of other tracks behind it as well: their order tells the parts of a file.
     """
 
     def __init__(self) -> None:
-        self._pages: dict[str, _Page] = {}
+        self._queue: deque[_Page] = deque()
+        self._latest: dict[str, _Page] = {}
 
-    def add(self, track: str, page: int, seconds: float, duration_seconds: float, item: Any) -> list[tuple[Any, float]]:
+    def add(self, track: str, page: int, seconds: float, duration_seconds: float, item: Any) -> list[LatePage]:
         """Take the next packet of a track.
 
         Args:
@@ -233,33 +258,50 @@ class PageClock:
             item: what to give back.
 
         Returns:
-            The packets of the page before when this is a new one's first, and by how many seconds they are too early.
+            The pages that are known to their end, in the order of the file.
         """
-        held = self._pages.get(track)
-        ready: list[tuple[Any, float]] = []
+        held = self._latest.get(track)
         if held is None or held.page != page:
-            ready = self.take(track, seconds)
-            held = self._pages[track] = _Page(page)
+            self._close(track, seconds)
+            held = self._latest[track] = _Page(page)
+            self._queue.append(held)
         late = seconds - held.end if held.items else 0.0
         if self._is_lost(late):
             held.items = [(early, lateness + late) for early, lateness in held.items]
         held.items.append((item, 0.0))
         held.end = seconds + duration_seconds
-        return ready
+        return self._ready()
 
-    def take(self, track: str, next_seconds: float | None = None) -> list[tuple[Any, float]]:
-        """The packets of a track that are held.
+    def end(self, track: str, end_seconds: float | None = None) -> list[LatePage]:
+        """A track has no more pages.
 
         Args:
             track: its name.
-            next_seconds: when the page after them begins, if there is one.
+            end_seconds: where it ends, if that is known.
+
+        Returns:
+            As `add`.
         """
-        held = self._pages.pop(track, None)
+        self._close(track, end_seconds)
+        return self._ready()
+
+    def _close(self, track: str, next_seconds: float | None) -> None:
+        held = self._latest.pop(track, None)
         if held is None:
-            return []
+            return
         late = next_seconds - held.end if next_seconds is not None else 0.0
-        late = late if self._is_lost(late) else 0.0
-        return [(item, lateness + late) for item, lateness in held.items]
+        if self._is_lost(late):
+            held.items = [(item, lateness + late) for item, lateness in held.items]
+        held.is_known = True
+
+    def _ready(self) -> list[LatePage]:
+        ready = []
+        while self._queue and (self._queue[0].is_known or len(self._queue) > PAGES_HELD):
+            page = self._queue.popleft()
+            for track in [track for track, latest in self._latest.items() if latest is page]:
+                del self._latest[track]
+            ready.append(page.items)
+        return ready
 
     @staticmethod
     def _is_lost(late: float) -> bool:
@@ -270,8 +312,9 @@ class PageClock:
 @dataclass(slots=True)
 class _Page:
     page: int
-    items: list[tuple[Any, float]] = field(default_factory=list)
+    items: LatePage = field(default_factory=list)
     end: float = 0.0
+    is_known: bool = False
 
 
 class Coverage:

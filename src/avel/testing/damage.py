@@ -163,7 +163,8 @@ def _unexcused(pictures: npt.NDArray[np.float64]) -> list[float]:
     moments = np.arange(PICTURES_PER_SEGMENT) / PICTURES_PER_SEGMENT
     row = [(float(v), round(float(v + m), 2)) for v, m in zip(pictures, moments, strict=True) if not np.isnan(v)]
     one = 1 / FRAME_RATE + 1e-6
-    while len(row) > 1 and row[0][0] > 0 and row[0][1] < 1 + one and row[1][1] == row[0][1]:
+    first = row[0][1] if row else 0.0
+    while len(row) > 1 and row[0][0] > 0 and row[0][1] == first < 1 + one:
         row.pop(0)
     while row and row[-1][0] < 0 and row[-1][1] > -one:
         stays = len(row) > 1 and row[-2][1] == row[-1][1]

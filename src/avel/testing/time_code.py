@@ -1,6 +1,6 @@
 """Clips whose pictures and sound say what time it is, for finding what a reader puts in the wrong place.
 
-Each picture carries its number twice, once inverted, so that a damaged picture is not taken for another one. The sound
+Each picture carries its number and a checksum of it, so that a damaged picture is not taken for another one. The sound
 is a tone that rises evenly, so that its pitch tells the time to a few milliseconds.
 """
 
@@ -48,11 +48,11 @@ def make_time_coded_clip(path: str | os.PathLike[str], duration_seconds: float =
     """
     path = Path(path)
     video_codec, audio_codec, container_name = CODECS[path.suffix]
-    options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if path.suffix == ".mp4" else {})
     noise = np.random.default_rng(1).integers(0, 60, (8, SIDE // 2, SIDE, 1), dtype=np.uint8)
 
     def draw(number: int, seconds: float) -> npt.NDArray[np.uint8]:
-        picture = draw_picture(number | (~number & 0xFF) << 8, False, SIDE, SIDE)
+        picture = draw_picture(number | checksum(number) << 8, False, SIDE, SIDE)
         picture[SIDE // 2 :] = noise[number % len(noise)]
         return picture
 
@@ -84,8 +84,16 @@ def rising_tone(duration_seconds: float, sample_rate: int) -> npt.NDArray[np.flo
 def seconds_shown(picture: npt.NDArray[np.uint8]) -> float | None:
     """The time that a picture says, (H, W, 3); ``None`` if it is damaged."""
     code = picture_number(picture)
-    number, inverted = code & 0xFF, code >> 8
-    return number / FRAME_RATE if number ^ inverted == 0xFF else None
+    number = code & 0xFF
+    return number / FRAME_RATE if code >> 8 == checksum(number) else None
+
+
+def checksum(number: int) -> int:
+    """Eight bits, of the polynomial x^8 + x^2 + x + 1: two numbers with their checksums differ in four bits or more."""
+    remainder = number
+    for _ in range(8):
+        remainder = (remainder << 1) ^ (0x107 if remainder & 0x80 else 0)
+    return remainder ^ 0xFF
 
 
 def seconds_heard(block: npt.NDArray[np.float32], sample_rate: int) -> float | None:
