@@ -3,6 +3,7 @@ import pytest
 
 from avel.data.categories import Category
 from avel.localization.decoding import Decoding
+from avel.localization.loudness import Loudness
 from avel.localization.naming import Naming, StepOdds
 
 STEPS = 40
@@ -23,7 +24,7 @@ SIGHTS = tuple(map(frozenset, ([1, 2], [1], [2], [3], [], [9], [9], [9], [9], [1
 NUMBERS = {category.name: number for number, category in enumerate(CATEGORIES)}
 
 
-def named(audio, visual=None, *, alike=None, done=None, in_time=None, edges=None, steps=STEPS):
+def named(audio, visual=None, *, alike=None, done=None, in_time=None, edges=None, level=None, steps=STEPS):
     """Events of odds that hold from one step to another, as {name: (odds, start, end)}."""
     tables = []
     for given in ({**audio, **(alike or {})}, audio, {**(visual or {}), **(done or {})}, visual, done, in_time):
@@ -31,9 +32,10 @@ def named(audio, visual=None, *, alike=None, done=None, in_time=None, edges=None
         for name, (value, start, end) in (given or {}).items():
             odds[start:end, NUMBERS[name]] = value
         tables.append(odds)
-    rise = np.zeros(steps, np.float32) if edges is None else edges[0]
-    fall = np.zeros(steps, np.float32) if edges is None else edges[1]
-    found = StepOdds(*tables, rise, fall, 0.1, steps / 10)
+    flat = np.zeros(steps, np.float32)
+    rise, fall = (flat, flat) if edges is None else edges
+    sound = Loudness(rise, fall, flat if level is None else level, 0.1)
+    found = StepOdds(*tables, sound, 0.1, steps / 10)
     events = Naming(CATEGORIES, SIGHTS)(found, Decoding(keep=0.25))
     return {(event.category, event.modality) for event in events}, events
 
@@ -88,7 +90,7 @@ def test_what_only_goes_with_a_sound_does_not_say_which_it_is():
 
 
 def test_synchrony_makes_an_event_audio_visual_and_no_name_surer():
-    for heard, events in ((2.9, set()), (3.1, {("Drum", "audio-visual")})):  # p = 0.58 and 0.62
+    for heard, events in ((3.7, set()), (3.8, {("Drum", "audio-visual")})):  # p = 0.74 and 0.76
         assert named({"Drum": (heard, 0, 40)}, in_time={"Drum": (9, 0, 40)})[0] == events
 
 
@@ -103,9 +105,9 @@ def test_one_sound_has_one_name_of_the_category_that_is_seen():
 
 
 def test_what_nothing_confirms_needs_a_probability_of_its_own():
-    assert named({"Cough": (2.9, 0, 40)})[0] == set()  # p = 0.58
-    assert named({"Cough": (3.1, 0, 40)})[0] == {("Cough", "audio")}
-    assert named({}, {"Drum": (3.1, 0, 40)})[0] == {("Drum", "visual")}
+    assert named({"Cough": (3.7, 0, 40)})[0] == set()  # p = 0.74
+    assert named({"Cough": (3.8, 0, 40)})[0] == {("Cough", "audio")}
+    assert named({}, {"Drum": (3.8, 0, 40)})[0] == {("Drum", "visual")}
     assert named({}, {"Cough": (5, 0, 40)})[0] == set()  # a face alone is no cough
 
 
@@ -134,3 +136,28 @@ def test_what_is_heard_from_the_first_to_the_last_step_is_not_cut():
     rise, fall = np.ones(STEPS, np.float32), np.ones(STEPS, np.float32)
     _, (event,) = named({"Cough": (4, 0, 40)}, {"Cough": (4, 0, 40)}, edges=(rise, fall))
     assert (event.start_seconds, event.end_seconds) == (0, 4)
+
+
+def test_a_silence_divides_what_the_tagger_hears_as_one():
+    level = np.zeros(STEPS, np.float32)
+    level[15:25] = -5
+    _, events = named({"Cough": (4, 0, 40)}, {"Cough": (4, 0, 40)}, level=level)
+    assert [(e.start_seconds, e.end_seconds) for e in events] == [(0, 1.5), (2.5, 4)]
+
+
+def test_what_the_tagger_barely_knows_lasts_while_nothing_shows_that_it_is_over():
+    def spans(heard, *, seen=40, **more):
+        _, events = named({"Drum": (heard, 10, 20), **more}, {"Drum": (3, 0, seen)}, edges=edges, level=level)
+        return [(e.start_seconds, e.end_seconds) for e in events if e.category == "Drum" and e.modality != "visual"]
+
+    level, rise, fall = np.zeros((3, STEPS), np.float32)
+    rise[10], fall[20] = 0.5, 0.5
+    edges = rise, fall
+    assert spans(2.4) == [(0, 4)]  # p = 0.48
+    assert spans(2.6) == [(1, 2)]
+    assert spans(2.4, seen=30) == [(0, 3)]
+    assert spans(2.4, Cough=(4, 34, 40)) == [(0, pytest.approx(3.4))]  # heard for sure; p = 0.8
+    level[36:] = -2
+    assert spans(2.4) == [(0, pytest.approx(4))]  # within a window of where it was as loud
+    level[25:] = -2
+    assert spans(2.4) == [(0, pytest.approx(3))]

@@ -16,7 +16,7 @@ _SIDE_SECONDS = 0.1
 
 
 class Edges(AudioBackbone):
-    """Scores of rise and fall at the start of each step, in nepers: 0 or more.
+    """Rise and fall at the start of each step, 0 or more, and the level after it, in nepers: means over mel bands.
 
     Args:
         hop_seconds: about how long a step is.
@@ -24,8 +24,8 @@ class Edges(AudioBackbone):
     """
 
     name = "edges"
-    dims = 2
-    labels = ("rise", "fall")
+    dims = 3
+    labels = ("rise", "fall", "level")
     sample_rate = 16000
     context_seconds = _SIDE_SECONDS + 0.025
 
@@ -35,7 +35,7 @@ class Edges(AudioBackbone):
         self.record = {"method": "spectral flux", "side_seconds": _SIDE_SECONDS, "steps": self.steps}
 
     def __call__(self, waveforms: Floats) -> Floats:
-        """(T, N) waveforms to (T, S, 2); see `AudioBackbone`."""
+        """(T, N) waveforms to (T, S, 3); see `AudioBackbone`."""
         hop, window = self._log_mel.hop_samples, self._log_mel.window_samples
         context = round(self.context_seconds * self.sample_rate)
         side = round(_SIDE_SECONDS * self.sample_rate / hop)
@@ -46,4 +46,5 @@ class Edges(AudioBackbone):
         after = np.stack([frames[:, middle : middle + side].mean(axis=1) for middle in middles], axis=1)
         before = np.stack([frames[:, middle - side : middle].mean(axis=1) for middle in middles], axis=1)
         change = after - before  # (T, S, M)
-        return np.stack([change.clip(min=0).mean(axis=2), (-change).clip(min=0).mean(axis=2)], axis=2)
+        numbers = (change.clip(min=0), (-change).clip(min=0), after)
+        return np.stack([number.mean(axis=2) for number in numbers], axis=2)

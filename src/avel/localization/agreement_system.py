@@ -17,6 +17,7 @@ from avel.events import Event, Segment
 from avel.features.extract import FeatureBatch
 from avel.features.jobs import Backbones
 from avel.localization.decoding import Decoding, SegmentScores, present_in, segments
+from avel.localization.loudness import Loudness
 from avel.localization.naming import Naming, StepOdds
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, Windows
@@ -132,7 +133,7 @@ class AgreementSystem(System):
         return audio_backbone("embedded", options, **steps)
 
     def inputs(self, batch: FeatureBatch) -> dict[str, npt.NDArray[Any]]:
-        """See `System`; ``audio`` is (T, S, D_a), with ``voice`` (T, 3) and ``edges`` (T, S, 2) beside it."""
+        """See `System`; ``audio`` is (T, S, D_a), with ``voice`` (T, 3) and ``edges`` (T, S, 3) beside it."""
         visual = [batch.visual[b.name] for b in self.backbones.visual if b.name in batch.visual]
         animal = visual[0][..., self._animals].sum(axis=-1, keepdims=True)
         visual[1] = visual[1] * (1 - animal / ANIMAL_FACE).clip(min=0)
@@ -227,8 +228,7 @@ class AgreementSystem(System):
             seen=seen["seen_odds"],
             done=seen["done_odds"],
             in_time=in_time,
-            rise=None if edges is None else edges[..., 0].ravel()[:count],
-            fall=None if edges is None else edges[..., 1].ravel()[:count],
+            sound=None if edges is None else Loudness.of(edges.reshape(-1, 3)[:count], step_seconds),
             step_seconds=step_seconds,
             duration_seconds=duration_seconds,
         )

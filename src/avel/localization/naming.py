@@ -18,18 +18,21 @@ child. What they say is sorted by some rules:
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from avel.data.categories import Category
 from avel.events import Event, Modality, by_start
 from avel.localization.decoding import Decoding, Span, spans
+from avel.localization.loudness import SHORTEST_SECONDS, Loudness
 from avel.models.agreement import Odds, agreement
 
-ALONE = 0.6
+ALONE = 0.75
 """Probability that a category needs which only one modality says."""
+
+BARELY = 0.5
+"""Probability below which the tagger knows a sound so little that it may not name it though it is there."""
 
 SHORTEST_ALONE_SECONDS = 0.4
 """And how long it has to be heard."""
@@ -49,15 +52,8 @@ AS_CLEARLY = 0.85
 OVERLAP = 0.5
 """Share of an event that another one has to cover to be its rival."""
 
-SHORTEST_SECONDS = 0.3
-"""A window of a second that moves on by a tenth sees every sound many times; what it names in one or two is a slip."""
-
 PAUSE_SECONDS = 0.2
 """Longest pause within an event."""
-
-REACH_SECONDS = (0.1, 0.5)
-"""Where the edge of a sound is looked for: before and after the first window that names it, in the order of time for
-its start. A window of a second names a sound up to half a second before it starts."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,7 @@ class StepOdds:
         seen: odds by what things are alone.
         done: odds by what people do alone.
         in_time: odds that the sound is made by what moves in the picture; 0 where synchrony cannot confirm a category.
-        rise: (N,) how much louder it becomes at the start of a step; ``None`` where edges are not looked for.
-        fall: (N,) how much quieter.
+        sound: how loud it is; ``None`` where events start and end with steps.
         step_seconds: length of a step.
         duration_seconds: end of the last one.
     """
@@ -83,8 +78,7 @@ class StepOdds:
     seen: Odds
     done: Odds
     in_time: Odds
-    rise: npt.NDArray[np.float32] | None
-    fall: npt.NDArray[np.float32] | None
+    sound: Loudness | None
     step_seconds: float
     duration_seconds: float
 
@@ -97,6 +91,7 @@ class _Candidate:
         category: its number.
         root: the number of the category that its family goes back to.
         span: its steps, of half a second around them.
+        edges: the steps of its sound.
         start_seconds: of the sound.
         end_seconds: of the sound.
         score: in [0, 1].
@@ -109,6 +104,7 @@ class _Candidate:
     category: int
     root: int
     span: Span
+    edges: Span
     start_seconds: float
     end_seconds: float
     score: float
@@ -185,7 +181,33 @@ class Naming:
             rivals = self._rivals(candidate, chosen)
             if all(candidate.weakest >= FULLY and self._as_clear(candidate, rival) for rival in rivals):
                 chosen.append(candidate)
-        return chosen
+        return self._lasting(found, decoding, chosen)
+
+    def _lasting(self, found: StepOdds, decoding: Decoding, chosen: Sequence[_Candidate]) -> list[_Candidate]:
+        """Events that the tagger barely knows, for as long as nothing shows that they are over; joined where they meet.
+
+        That is while it sounds as loud, looks the same, and nothing else is heard for sure.
+        """
+        if found.sound is None:
+            return list(chosen)
+        least = decoding.keep / (1 - decoding.keep)
+        probability = found.heard * np.array([category.audio_threshold for category in self._categories], np.float32)
+        lasting: list[_Candidate] = []
+        for event in sorted(chosen, key=lambda c: c.edges):
+            if event.probability < BARELY:
+                seen = found.visual[:, event.category]
+                seen = seen >= min(least, seen[event.edges.start : event.edges.end].max() / 2)
+                same = (event.root, self._mixed.get(event.root))
+                others = [number for number, root in enumerate(self._root) if root not in same]
+                is_other = (probability[:, others] >= ALONE).any(axis=1)
+                event = self._within(event, found.sound.lasting(event.edges, seen & ~is_other), found)
+            before = next((e for e in reversed(lasting) if e.category == event.category), None)
+            if before is not None and event.edges.start <= before.edges.end:
+                lasting.remove(before)
+                edges = Span(before.edges.start, max(before.edges.end, event.edges.end))
+                event = self._within(max(before, event, key=lambda e: e.score), edges, found)
+            lasting.append(event)
+        return lasting
 
     def _is_anothers(self, candidate: _Candidate, others: Iterable[_Candidate]) -> bool:
         """Whether the sound of an event has another name that is its own."""
@@ -230,7 +252,7 @@ class Naming:
         for candidate in sorted(candidates, key=lambda c: (c.root in mixed, -c.probability)):
             rivals = self._rivals(candidate, [*chosen, *alone])
             too_short = candidate.end_seconds - candidate.start_seconds < SHORTEST_ALONE_SECONDS - 1e-6
-            if too_short and found.rise is not None:
+            if too_short and found.sound is not None:
                 continue
             if any(self._mixed.get(rival.root) == candidate.root for rival in rivals):
                 continue
@@ -309,9 +331,8 @@ class Naming:
             for array in (whole, least, heard, sure, shown):
                 np.maximum(array[:, parent], array[:, column[number]], out=array[:, parent])
         scores = whole / (1 + whole)
-        refined = found.rise is not None
-        longest_pause = round(PAUSE_SECONDS / found.step_seconds) if refined else 0
-        shortest = round(SHORTEST_SECONDS / found.step_seconds) if refined else 1
+        longest_pause = round(PAUSE_SECONDS / found.step_seconds) if found.sound else 0
+        shortest = round(SHORTEST_SECONDS / found.step_seconds) if found.sound else 1
         candidates = []
         for span in spans(scores[:, column[root]], decoding, max_gap=longest_pause):
             peaks = sure[span.start : span.end].max(axis=0)
@@ -323,22 +344,31 @@ class Naming:
             of_name = whole[span.start : span.end, column[name]]
             peak = float(peaks[column[name]])
             better = np.sort(of_name)[-max(1, len(of_name) // 2) :]
-            start, end = _edges(found, span) if by_sound else _bounds(found, span)
-            candidates.append(
-                _Candidate(
-                    category=name,
-                    root=root,
-                    span=span,
-                    start_seconds=start,
-                    end_seconds=end,
-                    score=peak / (1 + peak),
-                    strength=float(better.mean()),
-                    weakest=float(least[span.start : span.end, column[name]].max()),
-                    probability=float(heard[span.start : span.end, column[name]].max()),
-                    shown=float(shown[span.start : span.end, column[name]].max()),
-                )
+            event = _Candidate(
+                category=name,
+                root=root,
+                span=span,
+                edges=span,
+                start_seconds=span.start * found.step_seconds,
+                end_seconds=min(span.end * found.step_seconds, found.duration_seconds),
+                score=peak / (1 + peak),
+                strength=float(better.mean()),
+                weakest=float(least[span.start : span.end, column[name]].max()),
+                probability=float(heard[span.start : span.end, column[name]].max()),
+                shown=float(shown[span.start : span.end, column[name]].max()),
             )
+            if found.sound is None or not by_sound:
+                candidates.append(event)
+                continue
+            edges = found.sound.edges(span)
+            for part in found.sound.parts(edges):
+                if sure[part.start : part.end, column[root]].max() >= least_odds:
+                    candidates.append(self._within(event, part, found))
         return candidates
+
+    def _within(self, event: _Candidate, edges: Span, found: StepOdds) -> _Candidate:
+        start, end = edges.start * found.step_seconds, edges.end * found.step_seconds
+        return replace(event, edges=edges, start_seconds=start, end_seconds=min(end, found.duration_seconds))
 
     def _name(self, root: int, column: dict[int, int], odds: Odds, decoding: Decoding) -> int:
         """The most special name that is clear for an event, from the odds of a family at its steps."""
@@ -356,28 +386,3 @@ class Naming:
             if not (holds and is_clear):
                 return name
             name = members[order[0]]
-
-
-def _bounds(found: StepOdds, span: Span) -> tuple[float, float]:
-    return span.start * found.step_seconds, min(span.end * found.step_seconds, found.duration_seconds)
-
-
-def _edges(found: StepOdds, span: Span) -> tuple[float, float]:
-    """Where the sound of a span starts and ends: where it becomes loudest and quietest near its ends."""
-    if found.rise is None or found.fall is None:
-        return _bounds(found, span)
-    count, step = len(found.rise), found.step_seconds
-    before, after = (round(reach / step) for reach in REACH_SECONDS)
-    start, end = span.start, span.end
-    if start > 0:
-        first = max(start - before, 0)
-        start = first + int(np.argmax(found.rise[first : min(start + after, count - 1) + 1]))
-    if end < count:
-        first = max(end - after, start + 1)
-        last = max(min(end + before, count - 1) + 1, first + 1)
-        end = first + int(np.argmax(found.fall[first:last])) if first < count else count
-    shortest = round(SHORTEST_SECONDS / step)
-    if end - start < shortest:
-        end = min(start + shortest, count)
-        start = max(0, end - shortest)
-    return start * step, min(end * step, found.duration_seconds)
