@@ -1,6 +1,6 @@
 # make demo and make test do everything on a fresh machine with Python 3.11 or later.
 #
-# make demo installs what localizing needs; everything else installs PyTorch too, pinned in constraints.txt. Where the
+# make demo and make serve install what localizing needs; everything else installs PyTorch too, pinned in constraints.txt. Where the
 # package index has a CUDA build only and no GPU is there, take the CPU build:
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
 
@@ -13,13 +13,17 @@ INSTALLED_ALL = $(VENV)/.installed-all
 # Weights that the tests use; a test whose weights are not available is skipped and says so.
 TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender yamnet vgg19
 
-.PHONY: demo test check docs format constraints web clean
+.PHONY: demo serve test check docs format constraints web clean
 
 # What builds and checks the page of avel serve. Nobody else needs node: the built page is part of the package.
 WEB_TOOLS = web/node_modules/.package-lock.json
 
 demo: $(INSTALLED)
 	$(BIN)/avel localize examples/hello.ogv -o demo/report.html
+
+serve: $(INSTALLED)
+	$(INSTALL) -e '.[web]'
+	$(BIN)/avel serve examples/hello.ogv -o demo/results
 
 test: $(INSTALLED_ALL)
 	-$(BIN)/avel weights fetch $(TEST_WEIGHTS)
@@ -53,7 +57,7 @@ clean:
 	rm -rf $(VENV) demo site web/node_modules web/build
 
 $(INSTALLED_ALL): $(INSTALLED)
-	$(INSTALL) -e '.[dev,docs,export,int8,cluster]'
+	$(INSTALL) -e '.[dev,docs,export,int8,cluster,web]'
 	@touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -10,9 +10,9 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_both_commands_are_targets_of_the_makefile():
+def test_its_commands_are_targets_of_the_makefile():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.M))
-    assert set(re.findall(r"^    make (\w+)", README, flags=re.M)) == {"demo", "test"} <= targets
+    assert set(re.findall(r"^    make (\w+)", README, flags=re.M)) == {"demo", "test", "serve"} <= targets
 
 
 @pytest.mark.usefixtures("localizer_weights")

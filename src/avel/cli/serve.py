@@ -35,13 +35,35 @@ def serve(
             "[default: 127.0.0.1, this machine alone]"
         ),
     ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
     model: Annotated[
         str, typer.Option(help="What finds the events: agreement, or a checkpoint that avel train wrote.")
     ] = "agreement",
     categories: Annotated[
         str | None,
-        typer.Option(help="The event categories to look for: everyday, ave, or a TOML file. [default: everyday]"),
+        typer.Option(
+            help="The event categories to look for: everyday, ave, or a TOML file; for agreement only. "
+            "[default: everyday]"
+        ),
     ] = None,
+    segment_seconds: Annotated[
+        float | None,
+        typer.Option(help="The length of a segment in seconds; for agreement only. [default: 1]"),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="How the networks compute: float32, float16 or int8. [default: float16]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where the networks run: cpu, cuda, torch-cpu or auto.")] = "auto",
+    audio_tagger: Annotated[
+        str | None,
+        typer.Option(help="The network that listens: yamnet, yamnet-onnx, embedded or auto. [default: auto]"),
+    ] = None,
+    upload_megabytes: Annotated[
+        int, typer.Option(min=0, help="The largest video that can be uploaded in the page, in MiB; 0 takes none.")
+    ] = 4096,
+    upload_minutes: Annotated[
+        float, typer.Option(min=0, help="The longest video that can be uploaded in the page, in minutes.")
+    ] = 240,
     debug: Debug = False,
 ) -> None:
     """Look at results in a browser: play, correct, export; and localize more videos there.
@@ -51,16 +73,25 @@ def serve(
     with usage_errors():
         try:
             from avel.web.serve import serve as run
+            from avel.web.uploads import UploadLimits
         except ModuleNotFoundError as error:
             if error.name not in ("starlette", "uvicorn", "sse_starlette"):
                 raise
             fail("The page needs packages that are not installed. Install them with: pip install 'avel[web]'")
-        settings = {"model": model, "categories": categories}
         run(
             videos or [],
             output=output,
             host=host,
             port=port,
-            settings=settings,
+            settings={
+                "model": model,
+                "categories": categories,
+                "segment_seconds": segment_seconds,
+                "precision": precision,
+                "device": device,
+                "audio_tagger": audio_tagger,
+            },
+            limits=UploadLimits(upload_megabytes << 20, upload_minutes * 60),
+            open_browser=open_browser,
             say=lambda line: say(escape(line)),
         )

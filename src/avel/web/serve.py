@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ def serve(
     port: int = 8765,
     settings: Mapping[str, Any] | None = None,
     limits: UploadLimits | None = None,
+    open_browser: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the page until it is ended by Ctrl-C or a signal.
@@ -37,6 +39,7 @@ def serve(
         port: to listen on; 0 for any that is free.
         settings: of the `avel.localization.localizer.Localizer`, where they are not the usual ones.
         limits: of uploads.
+        open_browser: whether to open the page in this machine's browser.
         say: called with what a user should know.
 
     Raises:
@@ -55,6 +58,8 @@ def serve(
     shown = f"[{address}]" if ":" in address else address
     link = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.needs_link else "")
     say(f"{len(collection.items)} videos. Open {link} in a browser; Ctrl-C ends it.")
+    if open_browser:
+        webbrowser.open(link)
     config = uvicorn.Config(
         make_app(services, access),
         log_level="warning",

@@ -1,5 +1,6 @@
 """All that stands behind a page, put together and taken apart again."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ from avel.web.jobs import JobQueue
 from avel.web.library import Library
 from avel.web.media import MediaFiles
 from avel.web.news import News
+from avel.web.proxy import proxy_encoding
 from avel.web.uploads import UploadLimits, Uploads
-from avel.web.worker import Worker, WorkerPool
+from avel.web.worker import Worker, WorkerPool, WorkerStoppedError
 
 READERS = 2
 """Processes that draw what a page shows."""
@@ -72,6 +74,8 @@ class Services:
                 self.jobs.add(id_)
 
     def _begin(self) -> None:
+        with contextlib.suppress(WorkerStoppedError):
+            self.pool.warm(proxy_encoding)  # so that the first video that is looked at does not wait for processes
         self.media.prune()
         self.library.read_findings(self._is_closed.is_set)
 

@@ -6,6 +6,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -133,19 +134,28 @@ class WorkerPool:
     def __init__(self, count: int) -> None:
         self._workers = [Worker() for _ in range(count)]
         self._free = threading.BoundedSemaphore(count)
-        self._idle = list(self._workers)
+        self._idle = deque(self._workers)
         self._lock = threading.Lock()
 
     def call(self, function: Callable[..., Any], *arguments: Any, progress: Progress | None = None) -> Any:
         """As `Worker.call`, in whichever is free first."""
         with self._free:
             with self._lock:
-                worker = self._idle.pop()
+                worker = self._idle.popleft()
             try:
                 return worker.call(function, *arguments, progress=progress)
             finally:
                 with self._lock:
                     self._idle.append(worker)
+
+    def warm(self, function: Callable[[], Any]) -> None:
+        """Call a function in each, so that what it imports is there when it is needed.
+
+        Raises:
+            WorkerStoppedError: if they are closed.
+        """
+        for _ in self._workers:  # the one that was used last is taken last
+            self.call(function)
 
     def close(self) -> None:
         """End all of them for good."""
