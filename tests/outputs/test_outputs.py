@@ -3,15 +3,17 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from avel.data.formats import label_studio
+from avel.data.formats import label_studio, read_annotations
 from avel.errors import MediaError, OutputError
 from avel.events import Localization
 from avel.outputs import FORMATS, TEXT_FORMATS, WriteOptions, format_of, render, unique_stems, write, write_all
 from avel.outputs.destination import Destination
+from avel.testing.tone_and_flash import make_clip
 
 
 def test_format_comes_from_the_suffix(tmp_path, result):
@@ -121,6 +123,22 @@ def test_a_file_name_that_is_no_unicode(tmp_path, make):
     for name in TEXT_FORMATS:
         write(odd, tmp_path / f"a.{FORMATS[name].suffix}").read_text(encoding="utf-8")
     assert Localization.from_json(tmp_path / "a.json").video == odd.video
+
+
+@pytest.mark.parametrize("name", [b"a\x01\n\x1b[31mb.mp4", b"caf\xe9.mp4", b"100%5B #?&.mp4"])
+def test_odd_names_of_videos_break_no_file(tmp_path, make, name):
+    video = tmp_path / os.fsdecode(name)
+    make_clip(tmp_path / "clip.mp4", 2.0).rename(video)
+    formats = [one for one in FORMATS if one not in ("coco", "chapters-mkv")]
+    paths = write_all(make(video, 2.0, [("Bark", 0.5, 1.5, "audio", 0.5)]), tmp_path / "out", formats, "clip")
+    for path in paths:
+        if path.name.endswith((".eaf", ".xml")):
+            ElementTree.fromstring(path.read_bytes())
+    assert spans_of(read_annotations(tmp_path / "out" / "clip.eaf")) == [(0.5, 1.5, "Bark", "audio")]
+
+
+def spans_of(found):
+    return [(e.start_seconds, e.end_seconds, e.category, e.modality) for e in found.events]
 
 
 def test_written_files_have_the_usual_permissions(tmp_path, result):

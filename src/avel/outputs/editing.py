@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from avel.data.formats.naming import name_of
+from avel.data.formats.naming import as_text, name_of
 from avel.errors import OutputError
 from avel.events import Localization, by_start
 from avel.media.container import choose_tracks, open_media
@@ -68,7 +68,7 @@ def _time_code_rate(otio: Any, rate: Fraction) -> Fraction:
 
 
 def _marked(otio: Any, result: Localization, rate: Fraction) -> "opentimelineio.schema.Timeline":
-    clip = _clip(otio, result, rate, Path(result.video).stem, 0.0, result.duration_seconds)
+    clip = _clip(otio, result, rate, as_text(Path(result.video).stem), 0.0, result.duration_seconds)
     for event in by_start(result.events):
         marker = otio.schema.Marker(
             name=name_of(event),
@@ -88,7 +88,7 @@ def _cut_list(otio: Any, result: Localization, rate: Fraction) -> "opentimelinei
 
 
 def _timeline(otio: Any, result: Localization, rate: Fraction, clips: list[Any]) -> "opentimelineio.schema.Timeline":
-    timeline = otio.schema.Timeline(name=Path(result.video).stem[:_NAME_BYTES])
+    timeline = otio.schema.Timeline(name=as_text(Path(result.video).stem[:_NAME_BYTES]))
     timeline.global_start_time = otio.opentime.RationalTime(0, float(rate))
     track = otio.schema.Track(name="V1", kind=otio.schema.TrackKind.Video)
     track.extend(clips)

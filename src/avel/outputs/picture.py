@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from avel.data.formats.naming import one_line
 from avel.events import Localization, Modality
 from avel.outputs import heat, timeline
 from avel.outputs.evidence import STRIP_ASPECT, Evidence, Frame, gather
@@ -117,7 +118,7 @@ class _Sheet:
         self.top = _MARGIN
 
     def title(self, summary: Sequence[str]) -> None:
-        name = " ".join((Path(self.result.video).name or self.result.video).split())
+        name = one_line(Path(self.result.video).name or self.result.video)
         self._text(_MARGIN, self.top + 0.18, _shortened(name, 84), size=15, weight="bold")
         for line in summary:
             self._text(_MARGIN, self.top + 0.5, line, size=9.5)

@@ -54,7 +54,7 @@ def test_csv_categories_given_keep_their_order_and_bound_what_may_occur(write):
             "video,begin\n",
             "line 1: found 'video,begin', which neither names the columns nor is a row of video,start,end",
         ),
-        (HEADER.replace("split", "video"), "line 1: a column occurs twice in video, start_seconds"),
+        (HEADER.replace("split", "video"), "line 1: the column 'video' occurs twice in video, start_seconds"),
         (HEADER + "a,0,1,Bark,train\na,x,1,Bark,train\n", "line 3: the start is 'x', not a number. Give seconds"),
         (HEADER + 'a,"1,5",2,Bark,train\n', "line 2: the start is '1,5', not a number. Give seconds with a decimal"),
         (HEADER + "a,1_0,12,Bark,train\n", "line 2: the start is '1_0', not a number"),

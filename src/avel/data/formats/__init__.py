@@ -3,17 +3,17 @@
 ================  ==================================================================================================
 ``ave``           AVE's ``Annotations.txt`` (Tian et al., ECCV 2018), with or without its header
 ``csv``           tables of video, start, end and category, with a comma, ``;``, tab or ``|`` between, also as DCASE,
-                  DESED, AudioSet (strong), BORIS (aggregated) and avel's results name the columns
+                  DESED, AudioSet (strong) and avel's results name the columns
 ``elan``          ELAN's ``.eaf``
 ``audacity``      Audacity's exported label tracks
-``label-studio``  Label Studio's JSON and JSON-MIN exports: audio regions, time series, video timelines
+``label-studio``  Label Studio's JSON, JSON-MIN and CSV exports: audio regions, time series, video timelines
 ``srt``, ``vtt``  subtitles, SubRip and WebVTT
 ``textgrid``      Praat's TextGrids
 ``raven``         Raven's selection tables
 ``activitynet``   ActivityNet's and UnAV-100's JSON
 ``ov-ave``        OV-AVEBench's JSON
-``boris``         BORIS's tabular events
-``via``           VGG Image Annotator's projects, version 3
+``boris``         BORIS's tabular and aggregated events
+``via``           VGG Image Annotator's projects and CSV exports, version 3
 ``cvat``          CVAT's tracks, "CVAT for video"
 ================  ==================================================================================================
 
@@ -160,6 +160,10 @@ def _detect(path: Path) -> LabelFormat:
         return "cvat" if re.search(r"<annotations\b", text[:2000]) else "elan"
     if suffix == ".json" or first.startswith(("[", "{")):
         return _detect_json(path, text)
+    if via.is_export(text):
+        return "via"
+    if label_studio.is_table(first):
+        return "label-studio"
     if boris.find_header(text) is not None:
         return "boris"
     for found, is_so in (
@@ -193,6 +197,8 @@ def _detect_json(path: Path, text: str) -> LabelFormat:
                 f"{path}: is a result of avel and not labels. Write it as csv, elan or audacity (avel localize "
                 "--format), correct that file, and give it here."
             )
+        if {"annotations", "data"} <= content.keys():
+            return "label-studio"
         if isinstance(content.get("database"), dict):
             return "activitynet"
         if {"attribute", "file", "view", "metadata"} <= content.keys():
@@ -227,7 +233,7 @@ _SUFFIXES_OF: Mapping[LabelFormat, tuple[str, ...]] = {
     "csv": (".csv", ".tsv", ".txt"),
     "elan": (".eaf",),
     "audacity": (".txt",),
-    "label-studio": (".json",),
+    "label-studio": (".json", ".csv", ".tsv"),
     "srt": (".srt",),
     "vtt": (".vtt",),
     "textgrid": (".textgrid",),
@@ -235,7 +241,7 @@ _SUFFIXES_OF: Mapping[LabelFormat, tuple[str, ...]] = {
     "activitynet": (".json",),
     "ov-ave": (".json",),
     "boris": (".csv", ".tsv"),
-    "via": (".json",),
+    "via": (".json", ".csv"),
     "cvat": (".xml",),
 }
 

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 from avel.data.annotations import AnnotationSet
 from avel.data.formats.label_file import LabelFile, plain_name, read_bytes
-from avel.data.formats.naming import MODALITY_WORDS, category_and_modality, one_line, tier_names
+from avel.data.formats.naming import MODALITY_WORDS, as_text, category_and_modality, one_line, tier_names
 from avel.events import Localization, Modality, by_start
 
 _WITHOUT_EVENT = "events"
@@ -40,6 +40,10 @@ def read(source: LabelFile) -> AnnotationSet:
     The first linked video names the video, and *its* offset is the one that counts.
     """
     root = _parse(source)
+    header = root.find("HEADER")
+    units = "" if header is None else header.get("TIME_UNITS", "")
+    if units not in ("", "milliseconds"):
+        source.fail(f"its times are in {units}, not in milliseconds. Save the document again with a present ELAN.")
     media = _medium(root)
     named = plain_name(media.get("MEDIA_URL", "")) or plain_name(media.get("RELATIVE_MEDIA_URL", ""))
     video = source.options.video or named or source.path.stem
@@ -94,7 +98,7 @@ def text(result: Localization, *, folder: str | Path | None = None) -> str:
 
 def _address(path: Path) -> str:
     name = path.as_posix()
-    return _as_text(f"file://{name}" if name.startswith("/") else f"file:///{name}")
+    return as_text(f"file://{name}" if name.startswith("/") else f"file:///{name}")
 
 
 def _relative(path: Path, folder: str | Path | None) -> str | None:
@@ -103,12 +107,7 @@ def _relative(path: Path, folder: str | Path | None) -> str | None:
     except ValueError:  # on another drive of Windows
         return None
     relative = Path(relative).as_posix()
-    return _as_text(relative if relative.startswith("../") else f"./{relative}")
-
-
-def _as_text(path: str) -> str:
-    """A path that XML can hold, also where its bytes are no text."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    return as_text(relative if relative.startswith("../") else f"./{relative}")
 
 
 def _mime_type(path: Path) -> str:
@@ -118,6 +117,8 @@ def _mime_type(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Annotation:
+    """An annotation; a vocabulary's entry stands for its text where that is empty."""
+
     name: str
     text: str
     element: "ElementTree.Element"
@@ -135,6 +136,8 @@ class _Document:
 
     def __init__(self, source: LabelFile, root: "ElementTree.Element") -> None:
         self._source = source
+        entries = ((entry.get("CVE_ID", ""), entry.findtext("CVE_VALUE") or "") for entry in root.iter("CV_ENTRY_ML"))
+        self._vocabulary = {name: " ".join(value.split()) for name, value in entries}
         self.tiers = tuple(self._tier(element) for element in root.iter("TIER"))
         self._slots = self._times(root)
         self._by_name: dict[str, list[_Annotation]] = defaultdict(list)
@@ -166,12 +169,16 @@ class _Document:
 
     def _tier(self, element: "ElementTree.Element") -> _Tier:
         annotations = tuple(
-            _Annotation(one.get("ANNOTATION_ID", "?"), " ".join((one.findtext("ANNOTATION_VALUE") or "").split()), one)
+            _Annotation(one.get("ANNOTATION_ID", "?"), self._text(one), one)
             for holder in element.iter("ANNOTATION")
             for one in holder
             if one.tag in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION")
         )
         return _Tier(element.get("TIER_ID", ""), "PARENT_REF" in element.attrib, annotations)
+
+    def _text(self, element: "ElementTree.Element") -> str:
+        text = " ".join((element.findtext("ANNOTATION_VALUE") or "").split())
+        return text or self._vocabulary.get(element.get("CVE_REF", ""), "")
 
     def _times(self, root: "ElementTree.Element") -> dict[str, float]:
         """Milliseconds of each time slot; those without a time are shared out between their neighbours, as by ELAN."""
@@ -228,7 +235,9 @@ def _medium(root: "ElementTree.Element") -> Mapping[str, str]:
     """The attributes of the linked video, or else of the first linked file."""
     media = [element.attrib for element in root.iter("MEDIA_DESCRIPTOR")]
     videos = [one for one in media if one.get("MIME_TYPE", "").startswith("video/")]
-    return next(iter([*videos, *media]), {})
+    header = root.find("HEADER")  # where the first versions of the format name the medium
+    old = {} if header is None else {"MEDIA_URL": header.get("MEDIA_FILE", "")}
+    return next(iter([*videos, *media, old]))
 
 
 def _is_read(source: LabelFile, tier: _Tier) -> bool:

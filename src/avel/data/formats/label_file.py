@@ -216,6 +216,8 @@ class LabelFile:
         return f"{self.path}, {self.where}" if self.where else str(self.path)
 
     def _seen(self, video: str, split: Split | str | None) -> None:
+        if "\0" in video:
+            self.fail(f"the video {video!r} holds the control character U+0000, which no file's name does. Remove it.")
         self._first.setdefault(video, self._place())
         before = self._splits.setdefault(video, split)  # type: ignore[arg-type]  # checked before
         if before != split:

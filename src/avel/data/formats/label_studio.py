@@ -1,9 +1,11 @@
-"""Label Studio's tasks: "JSON" and "JSON-MIN" exports in, predictions to import out.
+"""Label Studio's tasks: "JSON", "JSON-MIN", "CSV" and "TSV" exports in, predictions to import out.
 
 A region of an export stands in several entries of one id, one for each control that says something of it: the entry
 with labels is the event, texts, choices and ratings are details of it.
 """
 
+import csv
+import io
 import json
 import os
 import re
@@ -14,7 +16,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from avel.data.annotations import AnnotationSet
-from avel.data.formats.label_file import LabelFile, file_name, read_text
+from avel.data.formats.label_file import LabelFile, file_name, lines_of, read_text
 from avel.data.formats.naming import MODALITY_WORDS, category_and_modality, last_moment, one_line
 from avel.documents import DocumentError, parse_json
 from avel.events import Event, Localization, Modality, by_start
@@ -35,10 +37,14 @@ def read(source: LabelFile) -> AnnotationSet:
     of a video count frames from 1, the last one inclusive. Labels of text, boxes and answers without a time are passed
     over.
     """
+    text = read_text(source.path)
+    first = next((line for line in lines_of(text) if line.strip()), "")
     try:
-        tasks = parse_json(read_text(source.path))
-    except DocumentError as error:
+        tasks = _tasks_of_table(text, first) if is_table(first) else parse_json(text)
+    except (DocumentError, csv.Error) as error:
         source.fail(f"{error}.")
+    if isinstance(tasks, dict) and "annotations" in tasks:
+        tasks = [tasks]
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         source.fail("not a Label Studio export: it must be a list of tasks. Export as 'JSON' or 'JSON-MIN'.")
     reader = _Reader(source)
@@ -50,13 +56,32 @@ def read(source: LabelFile) -> AnnotationSet:
     return reader.result()
 
 
+def is_table(first: str) -> bool:
+    """Whether the first line of a file names the columns of a CSV or TSV export."""
+    names = {name.strip().strip('"') for name in re.split("[,\t]", first)}
+    return names >= {"id", "annotator"} and bool(names & {"annotation_id", "lead_time", "created_at"})
+
+
+def _tasks_of_table(text: str, first: str) -> list[dict[str, Any]]:
+    """The rows of a CSV or TSV export as the tasks of a JSON-MIN one: lists of regions stand in it as JSON."""
+    rows = csv.DictReader(io.StringIO(text), delimiter="\t" if "\t" in first else ",", strict=True)
+    return [
+        {
+            name: parse_json(value) if isinstance(value, str) and value.startswith("[{") else value
+            for name, value in row.items()
+            if isinstance(name, str)
+        }
+        for row in rows
+    ]
+
+
 class _Reader:
     """Reads the tasks of a file one after the other."""
 
     def __init__(self, source: LabelFile) -> None:
         self._source = source
         self._finished: set[str] = set()
-        self._annotated = self._predicted = self._texts = 0
+        self._annotated = self._predicted = self._texts = self._untimed = 0
 
     def read(self, task: dict[str, Any], position: int) -> None:
         source = self._source
@@ -82,6 +107,7 @@ class _Reader:
         source.add_without_event(video)
         rate = source.options.frames_per_second or _rate_of(data)
         labelled = {str(r["id"]) for r in regions if isinstance(r, dict) and r.get("id") is not None and _labels(r)}
+        timed = {str(r["id"]) for r in regions if isinstance(r, dict) and r.get("id") is not None and _spans(r)}
         seen: set[tuple[Any, ...]] = set()
         for region in regions:
             if not isinstance(region, dict) or not isinstance(region.get("value"), dict):
@@ -94,7 +120,9 @@ class _Reader:
             length = region.get("original_length")
             if isinstance(length, int | float) and not isinstance(length, bool):
                 source.durations.setdefault(video, length)
-            for event in _events_of(source, region, rate):
+            found = list(_events_of(source, region, rate))
+            self._untimed += not found and str(region.get("id")) not in timed
+            for event in found:
                 if (region.get("id"), *event) not in seen or region.get("id") is None:
                     seen.add((region.get("id"), *event))
                     start, end, category, modality = event
@@ -111,6 +139,8 @@ class _Reader:
             source.fail(f"no task has an annotation of the annotator '{source.options.annotator}'.")
         if self._texts:
             source.warn(f"{self._texts} labels are of text, which has no time, and are left out")
+        if self._untimed:
+            source.warn(f"{self._untimed} labels and answers have no start and end, and are left out")
         return source.result()
 
     def _chosen(self, annotations: object) -> list[Any] | None:
@@ -204,9 +234,8 @@ def _events_of(
     source: LabelFile, region: Mapping[str, Any], rate: float | None
 ) -> Iterator[tuple[float, float, str, Modality | None]]:
     value = region["value"]
-    # Boxes may be repeated as timeline labels without ranges (a known fault of Label Studio): no time, no event.
     ranges = value.get("ranges")
-    spans: list[Any] = ranges if isinstance(ranges, list) else [value] if "start" in value and "end" in value else []
+    spans = _spans(region)
     if not spans:
         return
     if not all(isinstance(span, dict) for span in spans):
@@ -229,6 +258,18 @@ def _events_of(
             old = bool(_AVEL_REGION.fullmatch(str(region.get("id", ""))))
             name, modality = category_and_modality(category) if old else (category, None)
             yield start, end, name, _modality_of(region) or modality
+
+
+def _spans(region: Mapping[str, Any]) -> list[Any]:
+    """What says when a region is; nothing for boxes, answers to a whole task, and the like.
+
+    Boxes may be repeated as timeline labels without ranges (a known fault of Label Studio): no time, no event.
+    """
+    value = region.get("value")
+    if not isinstance(value, dict):
+        return []
+    ranges = value.get("ranges")
+    return ranges if isinstance(ranges, list) else [value] if "start" in value and "end" in value else []
 
 
 def _rate_of_frames(value: Mapping[str, Any]) -> float | None:

@@ -31,8 +31,12 @@ def tier_names(modality: Modality) -> Iterator[str]:
 
 def one_line(category: str) -> str:
     """A category on one line, without what controls terminals or ends files."""
-    text = " ".join(category.split())
-    return "".join("�" if unicodedata.category(letter) in ("Cc", "Cs", "Cn") else letter for letter in text)
+    return as_text(" ".join(category.split()))
+
+
+def as_text(name: str) -> str:
+    """A name without what controls terminals, ends files, or is no character at all, as names of files may hold."""
+    return "".join("�" if unicodedata.category(letter) in ("Cc", "Cs", "Cn") else letter for letter in name)
 
 
 def category_and_modality(name: str) -> tuple[str, Modality | None]:

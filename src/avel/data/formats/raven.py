@@ -7,6 +7,7 @@ from the first file on.
 
 import csv
 import io
+import re
 
 from avel.data.annotations import AnnotationSet
 from avel.data.formats.label_file import LabelFile, lines_of, plain_name, read_text
@@ -33,14 +34,22 @@ _HIGHEST_HZ = 8000
 
 def is_header(line: str) -> bool:
     """Whether a line names the columns of a selection table."""
-    names = [name.strip().lower() for name in line.split("\t")]
+    names = [name.strip().strip('"').lower() for name in line.split(_delimiter(line))]
     return "selection" in names and "begin time (s)" in names
+
+
+def _delimiter(line: str) -> str:
+    """Raven's own is a tab; spreadsheets save commas."""
+    return "\t" if "\t" in line else ","
 
 
 def read(source: LabelFile) -> AnnotationSet:
     """Read a selection table."""
     lines = lines_of(read_text(source.path))
-    reader = csv.reader(io.StringIO("\n".join(lines)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    delimiter = _delimiter(lines[0])
+    text = io.StringIO("\n".join(lines))
+    is_raven = delimiter == "\t"
+    reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE) if is_raven else csv.reader(text)
     names = [name.strip().lower() for name in next(reader, [])]
     missing = [name for name in ("selection", "begin time (s)", "end time (s)") if name not in names]
     if missing:
@@ -49,7 +58,13 @@ def read(source: LabelFile) -> AnnotationSet:
         )
     column = next((name for name in CATEGORY_COLUMNS if name in names), None)
     if column is None:
-        source.fail(f"has no column for the category; looked for {', '.join(CATEGORY_COLUMNS)}.")
+        source.fail(
+            f"has no column for the category; looked for {', '.join(CATEGORY_COLUMNS)} in {', '.join(names)}. Call the "
+            "column that says what is heard Annotation."
+        )
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        source.fail(f"the column '{twice}' occurs twice. Give each a name of its own.")
     seen: set[tuple[str, ...]] = set()
     for values in reader:
         source.where = f"line {reader.line_num}"
@@ -87,4 +102,4 @@ def text(result: Localization) -> str:
 
 def _video_of(source: LabelFile) -> str:
     """The name of the sound, to which Raven adds ``.Table.1.selections``."""
-    return source.path.name.partition(".Table.")[0].removesuffix(".txt").removesuffix(".selections")
+    return re.sub(r"(\.selections)?\.(txt|csv)$", "", source.path.name.partition(".Table.")[0])

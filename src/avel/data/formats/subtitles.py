@@ -8,10 +8,12 @@ import re
 from collections.abc import Callable, Iterable
 
 from avel.data.annotations import AnnotationSet
-from avel.data.formats.label_file import LabelFile, read_text
+from avel.data.formats.label_file import LabelFile, lines_of, read_text
 from avel.events import MODALITIES, Event, Localization, by_start
 
 _DETAILS = re.compile(r"(.*\S)\s+\((audio-visual|audio|visual), [01]\.\d\d\)", re.DOTALL)
+_SRT_MARKUP = re.compile(r"</?(?:[bius]|font)\b[^>\n]*>|\{\\[^}\n]*\}", re.IGNORECASE)
+"""What SubRip has of HTML, and what Aegisub leaves of its own format (``{\\an8}``)."""
 
 
 def read_srt(source: LabelFile) -> AnnotationSet:
@@ -19,10 +21,12 @@ def read_srt(source: LabelFile) -> AnnotationSet:
     import srt
 
     try:
-        cues = list(srt.parse(read_text(source.path)))
+        cues = list(srt.parse("\n".join(lines_of(read_text(source.path)))))
     except (srt.SRTParseError, ValueError, OverflowError) as error:
         source.fail(f"not readable as SubRip subtitles ({' '.join(str(error).split())[:200]}).")
-    return _read(source, [(cue.start.total_seconds(), cue.end.total_seconds(), cue.content) for cue in cues])
+    texts = (_SRT_MARKUP.sub("", cue.content) for cue in cues)
+    times = ((cue.start.total_seconds(), cue.end.total_seconds()) for cue in cues)
+    return _read(source, [(start, end, text) for (start, end), text in zip(times, texts, strict=True)])
 
 
 def read_vtt(source: LabelFile) -> AnnotationSet:
@@ -35,7 +39,7 @@ def read_vtt(source: LabelFile) -> AnnotationSet:
         captions = webvtt.from_string(content).captions
     except (MalformedFileError, MalformedCaptionError, ValueError, AttributeError) as error:
         source.fail(f"not readable as WebVTT subtitles ({' '.join(str(error).split())[:200]}).")
-    lost = content.count("-->") - len(captions)
+    lost = sum(map(_is_cue, re.split(r"\n\n+", "\n".join(lines_of(content))))) - len(captions)
     if lost > 0:
         source.fail(f"not readable as WebVTT subtitles ({lost} cues have no valid times).")
     cues = [(source.seconds(c.start, "the start"), source.seconds(c.end, "the end"), c.text) for c in captions]
@@ -45,17 +49,26 @@ def read_vtt(source: LabelFile) -> AnnotationSet:
 def _read(source: LabelFile, cues: list[tuple[float, float, str]]) -> AnnotationSet:
     video = source.options.video or source.path.stem
     source.add_without_event(video)
+    empty = 0
     for number, (start, end, text) in enumerate(cues, start=1):
         source.where = f"cue {number}"
-        name, modality = re.sub(r"</?[^>\n]*>", "", text).strip(), None
+        name, modality = text.strip(), None
         found = _DETAILS.fullmatch(name)
         if found is not None:
             name, modality = found[1], next(m for m in MODALITIES if m == found[2])
         if not name:
-            source.fail("the cue has no text. Give it the event category.")
+            empty += 1  # shows nothing
+            continue
         source.add(video, start, end, name, modality=modality)
     source.where = ""
+    if empty:
+        source.warn(f"{empty} cues have no text, and are left out")
     return source.result()
+
+
+def _is_cue(block: str) -> bool:
+    """Whether lines of WebVTT are to be a cue, and no comment or style."""
+    return "-->" in block and re.match(r"\s*(?:NOTE|STYLE|REGION|WEBVTT)\b", block) is None
 
 
 def srt_text(result: Localization) -> str:

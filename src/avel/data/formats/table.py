@@ -24,6 +24,9 @@ from avel.events import BACKGROUND, MODALITIES, Event, Localization, by_start
 Role = Literal["video", "start", "end", "category", "split", "modality"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
+EVENT_LABELS = "event_labels"
+"""The column of DESED's weak labels, in which several categories stand with commas between."""
+
 COLUMN_NAMES: Mapping[Role, Sequence[str]] = {
     "video": (
         *("video", "filename", "file", "file_name", "video_id", "videoid", "video_name", "vid_name", "clip"),
@@ -41,6 +44,9 @@ COLUMN_NAMES: Mapping[Role, Sequence[str]] = {
         "behavior",
         "behaviour",
         "event",
+        "annotation",
+        "sound_event_recording",
+        EVENT_LABELS,
     ),
     "split": ("split", "subset"),
     "modality": ("modality",),
@@ -98,6 +104,10 @@ def header_of(line: str) -> Header | None:
         if len(cells) in (4, 5) and all(map(_is_time, cells[1:3])) and not _is_time(cells[3]):
             order: Sequence[Role] = ("video", "start", "end", "category", "split")
             return Header(delimiter, {role: n for n, role in enumerate(order[: len(cells)])})
+        if (
+            len(cells) in (5, 6) and all(map(_is_time, cells[2:4])) and not _is_time(cells[4])
+        ):  # DCASE: file, scene, ...
+            return Header(delimiter, {"video": 0, "start": 2, "end": 3, "category": 4})
         if len(cells) == 3 and all(map(_is_time, cells[:2])) and not _is_time(cells[2]):
             return Header(delimiter, {"start": 0, "end": 1, "category": 2})
     return None
@@ -161,13 +171,15 @@ def read_video_labels(path: str | Path, *, categories: Sequence[str] | None = No
     """
     source = LabelFile(Path(path), ReadOptions(None if categories is None else tuple(categories)))
     videos: dict[str, dict[str, None]] = {}
-    _, rows = _table(source)
+    header, rows = _table(source)
     for row in rows:
         video = _video(source, row)
         source.add_without_event(video, _split(source, row.get("split", "")))
         found = videos.setdefault(video, {})
-        if row["category"] not in ("", BACKGROUND):
-            found[source.category(row["category"])] = None
+        several = header.names and _plain(header.names[header.columns["category"]]) == EVENT_LABELS
+        for category in row["category"].split(",") if several else [row["category"]]:
+            if category.strip() not in ("", BACKGROUND):
+                found[source.category(category)] = None
     if not videos:
         source.fail("no video is labelled in it. Give each a row below the first line.")
     seen = tuple(dict.fromkeys(category for found in videos.values() for category in found))
@@ -244,8 +256,9 @@ def _table(source: LabelFile) -> tuple[Header, Iterator[dict[Role, str]]]:
             f"Let the first line name the columns: {_EXPECTED}."
         )
     plain = [_plain(name) for name in header.names]
-    if len(set(plain)) < len(plain):
-        source.fail(f"a column occurs twice in {', '.join(header.names)}. Give each a name of its own.")
+    twice = [header.names[at] for at in header.columns.values() if header.names and plain.count(plain[at]) > 1]
+    if twice:
+        source.fail(f"the column '{twice[0]}' occurs twice in {', '.join(header.names)}. Give each a name of its own.")
     source.where = ""
     _tell(source, header)
     skipped = first + bool(header.names)
@@ -276,6 +289,8 @@ def _rows(source: LabelFile, header: Header, lines: list[str], skipped: int) -> 
             if not any(value.strip() for value in values):
                 continue
             count = count or len(values)
+            if len(values) == 1 and header.has_times and header.columns.get("video") == 0:
+                values += [""] * (count - 1)  # a recording without event, as DCASE's tables have it
             if len(values) != count:
                 source.fail(
                     f"{len(values)} values for {count} columns ({','.join(header.names) or _EXPECTED}). "

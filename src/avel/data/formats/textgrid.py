@@ -3,6 +3,9 @@
 The intervals of all tiers are events, or those of the tiers that are asked for; intervals without text are none.
 """
 
+import re
+from typing import Any
+
 from avel.data.annotations import AnnotationSet
 from avel.data.formats.label_file import LabelFile, read_bytes
 from avel.data.formats.naming import MODALITY_WORDS, one_line, tier_names
@@ -11,36 +14,48 @@ from avel.events import Localization, by_start
 
 def read(source: LabelFile) -> AnnotationSet:
     """Read the intervals of a TextGrid; its points have no length and are left out."""
-    from praatio import textgrid
     from praatio.data_classes.point_tier import PointTier
 
     read_bytes(source.path)  # of bounded size
     try:
-        grid = textgrid.openTextgrid(
-            str(source.path), includeEmptyIntervals=False, reportingMode="silence", duplicateNamesMode="rename"
-        )
+        grid, names = _opened(source)
+    except UnicodeError:
+        source.fail("is neither UTF-8 nor UTF-16 text. Save it with one of these in Praat (Text writing preferences).")
     except Exception as error:  # praatio raises whatever its parsing raises
         source.fail(f"not readable as a TextGrid of Praat ({type(error).__name__}: {str(error)[:200]}).")
     video = source.options.video or source.path.stem
     source.add_without_event(video)
     known = {words: modality for modality, words in MODALITY_WORDS.items()}
-    for tier in grid.tiers:
-        if source.options.tiers and not source.options.asks_for(tier.name):
+    for tier, name in zip(grid.tiers, names, strict=True):
+        if source.options.tiers and not source.options.asks_for(name):
             continue
         for number, entry in enumerate(tier.entries, start=1):
-            source.where = f"tier '{tier.name}', {number}"
-            text = tier.name if source.options.category_from == "tier" else entry.label.strip()
+            source.where = f"tier '{name}', {number}"
+            text = name if source.options.category_from == "tier" else entry.label.strip()
             if isinstance(tier, PointTier):
-                source.add(video, float(entry.time), float(entry.time), text or tier.name)
+                source.add(video, float(entry.time), float(entry.time), text or name)
             elif text:
-                modality = known.get(tier.name.partition(" #")[0])
+                modality = known.get(name.partition(" #")[0])
                 source.add(video, float(entry.start), float(entry.end), text, modality=modality)
     source.where = ""
-    if source.options.tiers and not any(map(source.options.asks_for, grid.tierNames)):
-        source.fail(
-            f"no tier is called {' or '.join(source.options.tiers)}. Its tiers are: {', '.join(grid.tierNames)}."
-        )
+    if source.options.tiers and not any(map(source.options.asks_for, names)):
+        source.fail(f"no tier is called {' or '.join(source.options.tiers)}. Its tiers are: {', '.join(names)}.")
     return source.result()
+
+
+def _opened(source: LabelFile) -> tuple[Any, list[str]]:
+    """The TextGrid and the names of its tiers as they are in the file: praatio makes equal ones different."""
+    from praatio import textgrid
+    from praatio.utilities.errors import TextgridException
+
+    options: dict[str, Any] = {"includeEmptyIntervals": False, "reportingMode": "silence"}
+    try:
+        grid = textgrid.openTextgrid(str(source.path), duplicateNamesMode="error", **options)
+        return grid, list(grid.tierNames)
+    except TextgridException:
+        grid = textgrid.openTextgrid(str(source.path), duplicateNamesMode="rename", **options)
+        there = set(grid.tierNames)
+        return grid, [base if (base := re.sub(r"_\d+$", "", name)) in there else name for name in grid.tierNames]
 
 
 def text(result: Localization) -> str:
