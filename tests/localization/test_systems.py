@@ -261,7 +261,12 @@ def test_networks_that_cannot_be_had_are_named(tmp_path):
 
 def test_what_is_for_agreement_alone(tmp_path):
     path = write_checkpoint(tmp_path / "a.safetensors", **SMALL)
-    for name, value in {"categories": "mine.toml", "segment_seconds": 1.0, "audio_tagger": "auto"}.items():
+    for name, value in {
+        "categories": "mine.toml",
+        "segment_seconds": 1.0,
+        "audio_tagger": "auto",
+        "open_vocabulary": "mine.toml",
+    }.items():
         with pytest.raises(
             ValueError, match=f"{name} is for agreement alone; the checkpoint .*a.safetensors has its own"
         ):

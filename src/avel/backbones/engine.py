@@ -36,7 +36,7 @@ import numpy.typing as npt
 from avel.backbones.compilation import CompiledNetwork, Key, cached_graph, core, openvino_version
 from avel.backbones.operations import FrozenNetwork
 from avel.backbones.quantization import to_floating_point
-from avel.errors import ModelError, training_packages
+from avel.errors import ModelError, WeightsError, training_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -287,10 +287,10 @@ def _part(
 
     wanted = model.outputs
     if outputs is not None:
-        wanted = list(outputs(model) if callable(outputs) else [_tensor(model, tensor, path) for tensor in outputs])
+        wanted = list(outputs(model) if callable(outputs) else [tensor(model, one, path) for one in outputs])
     inputs = model.get_parameters()
     if cut_at is not None:
-        inner = _tensor(model, cut_at, path)
+        inner = tensor(model, cut_at, path)
         given = openvino.opset13.parameter(inner.get_partial_shape(), inner.get_element_type())
         for user in inner.get_target_inputs():
             user.replace_source_output(given.output(0))
@@ -313,10 +313,29 @@ def from_graph(
     return _OpenVinoNetwork(make_graph, key, options)
 
 
-def _tensor(model: "openvino.Model", name: str, path: Path) -> "openvino.Output":
+def read_network(path: Path, name: str) -> "openvino.Model":
+    """The graph in an ONNX file of somebody else's.
+
+    Raises:
+        WeightsError: if it cannot be read.
+    """
+    try:
+        return core().read_model(path)
+    except RuntimeError as error:
+        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
+        raise WeightsError(f"{path}, of the network {name!r}, cannot be read as ONNX: {reason.strip()}") from error
+
+
+def tensor(model: "openvino.Model", name: str, path: Path) -> "openvino.Output":
+    """A tensor of a network by its name, an inner one too.
+
+    Raises:
+        ValueError: if the network has no tensor of that name.
+    """
     for operation in model.get_ops():
         for output in operation.outputs():
-            if name in output.get_names():
+            # What a network gives has the name twice: where it is made, and where it leaves.
+            if name in output.get_names() and operation.get_type_name() != "Result":
                 return output
     raise ValueError(f"{path} has no tensor called {name!r}.")
 

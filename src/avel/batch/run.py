@@ -38,6 +38,7 @@ def default_settings() -> dict[str, Any]:
         "precision": None,
         "device": "auto",
         "audio_tagger": None,
+        "open_vocabulary": None,
         "audio_track": None,
     }
 

@@ -174,6 +174,15 @@ def localize(
             "weights are available. [default: auto]"
         ),
     ] = None,
+    open_vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Look and listen for the words of --categories with an image-text and an audio-text network of yours, "
+            "which this TOML file describes; instead of agreement's networks. Choose it for what no table has; it was "
+            "not measured.",
+        ),
+    ] = None,
     audio_track: Annotated[
         int | None,
         typer.Option(
@@ -266,6 +275,7 @@ def localize(
             "precision": precision,
             "device": device,
             "audio_tagger": audio_tagger,
+            "open_vocabulary": open_vocabulary,
             "audio_track": audio_track,
         }
         for reason in failures.values():
@@ -356,7 +366,7 @@ class _Work:
             from avel.localization.model_choice import check_attention
 
             if needing := self.batch.destination.needs_attention:
-                check_attention(self.batch.settings["model"], needing)
+                check_attention(self.batch.settings["model"], needing, self.batch.settings["open_vocabulary"])
             localizer = Localizer(**self.batch.settings)
             if first == 0:
                 self._start(localizer.notices)
@@ -371,7 +381,7 @@ class _Work:
             from avel.localization.model_choice import check_attention
 
             if needing := self.batch.destination.needs_attention:
-                check_attention(self.batch.settings["model"], needing)
+                check_attention(self.batch.settings["model"], needing, self.batch.settings["open_vocabulary"])
             statuses = self.batch.work_on_cluster(self._start, self._print, **cluster)
             return 1 if "failed" in statuses else 0
 

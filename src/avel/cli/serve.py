@@ -42,8 +42,9 @@ def serve(
     categories: Annotated[
         str | None,
         typer.Option(
-            help="The event categories to look for: everyday, ave, or a TOML file; for agreement only. "
-            "[default: everyday]"
+            metavar="TABLE|FILE|WORDS",
+            help="The event categories to look for: everyday, ave, a TOML file, or English words, separated by commas; "
+            "for agreement only. [default: everyday]",
         ),
     ] = None,
     segment_seconds: Annotated[

@@ -16,11 +16,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from avel.backbones.embedded import audioset_classes
 from avel.backbones.text import TOKENIZER, WEIGHTS, TextEmbedder
-from avel.data.categories import BUILT_IN_TABLES, MAX_CATEGORIES, Category, everyday_categories
+from avel.data.categories import (
+    BUILT_IN_TABLES,
+    MAX_CATEGORIES,
+    Category,
+    built_in_categories,
+    everyday_categories,
+    is_file_of_categories,
+    load_categories,
+)
 from avel.documents import control_characters
 from avel.errors import CategoriesError, WeightsError
 from avel.events import BACKGROUND
@@ -100,6 +109,27 @@ def split_phrases(text: str) -> list[str]:
     return [phrase for phrase in phrases if phrase]
 
 
+def names_of(categories: str | Path | Sequence[str | Category] | None) -> list[str]:
+    """Names of the categories that a `avel.localization.localizer.Localizer` is asked for, told without any network.
+
+    Raises:
+        CategoriesError: if a file of them cannot be read, or a name cannot be one.
+    """
+    if isinstance(categories, str) and categories not in BUILT_IN_TABLES and not is_file_of_categories(categories):
+        return checked_phrases(split_phrases(categories))
+    if categories is None:
+        table: Sequence[str | Category] = everyday_categories()
+    elif isinstance(categories, str | Path):
+        name = str(categories)
+        is_built_in = isinstance(categories, str) and name in BUILT_IN_TABLES
+        table = built_in_categories(name) if is_built_in else load_categories(categories)
+    else:
+        table = categories
+    if not table:
+        return checked_phrases([])
+    return [each.name if isinstance(each, Category) else checked_phrases([each])[0] for each in table]
+
+
 def meanings(phrases: Sequence[str]) -> list[Meaning]:
     """What each of some phrases means, by itself.
 
@@ -109,8 +139,7 @@ def meanings(phrases: Sequence[str]) -> list[Meaning]:
         CategoriesError: if there is none, or one that cannot be a name.
         WeightsError: if a phrase is no name, and the network's weights are not available.
     """
-    phrases = [" ".join(phrase.split()) for phrase in phrases]
-    _check(phrases)
+    phrases = checked_phrases(phrases)
     found = {phrase: _named(phrase) for phrase in phrases}
     others = [phrase for phrase, name in found.items() if name is None]
     like = dict(zip(others, _compared(others), strict=True)) if others else {}
@@ -207,7 +236,13 @@ def _singular(word: str) -> str:
     return word
 
 
-def _check(phrases: Sequence[str]) -> None:
+def checked_phrases(phrases: Sequence[str]) -> list[str]:
+    """Phrases with single spaces.
+
+    Raises:
+        CategoriesError: if there is none, or one that cannot be a name.
+    """
+    phrases = [" ".join(phrase.split()) for phrase in phrases]
     if not phrases:
         raise CategoriesError("No event category is named. Give one or more, separated by commas, such as 'dog, rain'.")
     if len(phrases) > MAX_CATEGORIES:
@@ -228,6 +263,7 @@ def _check(phrases: Sequence[str]) -> None:
     repeated = [phrase for phrase in dict.fromkeys(phrases) if phrases.count(phrase) > 1]
     if repeated:
         raise CategoriesError(f"The event category {repeated[0]!r} is there twice; once is enough.")
+    return phrases
 
 
 def _compared(phrases: Sequence[str]) -> Iterator[Meaning]:
@@ -300,7 +336,7 @@ def _meaning(phrase: str, name: str, similarity: float) -> Meaning:
         category = replace(shown_by, **settings)
     else:
         # What shows a door goes with its slam, and a silent door is none.
-        settings |= {"audio": (name,), "audio_like": (), "mixed": False, "visual_evidence": "proxy"}
+        settings |= {"audio": (name,), "audio_like": (), "audio_unlike": (), "mixed": False, "visual_evidence": "proxy"}
         category = replace(shown_by, **settings)
     is_seen = bool(category.visual or category.visual_like or category.actions)
     seen_as = shown_by.name if shown_by is not None and is_seen else ""

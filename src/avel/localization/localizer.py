@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.backbones.engine import EngineOptions
+from avel.backbones.open_vocabulary import OpenVocabulary
 from avel.data.categories import (
     BUILT_IN_TABLES,
     Category,
@@ -19,7 +20,7 @@ from avel.data.categories import (
     is_file_of_categories,
     load_categories,
 )
-from avel.data.phrases import phrase_categories, split_phrases
+from avel.data.phrases import names_of, phrase_categories, split_phrases
 from avel.errors import CategoriesError, MediaError, training_packages
 from avel.events import BACKGROUND, Localization, Segment, segment_bounds
 from avel.features.extract import Extraction, SecondsProgress
@@ -29,6 +30,7 @@ from avel.localization.agreement_system import AgreementSystem
 from avel.localization.confirmation import confirmed
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
+from avel.localization.open_vocabulary_system import OpenVocabularySystem
 from avel.localization.selection import Selection, select
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, slide
@@ -55,6 +57,9 @@ class Localizer:
         audio_tagger: of agreement: ``"yamnet"``; ``"yamnet-onnx"``, the same from the Python package index;
             ``"embedded"``, which ships with avel; or ``"auto"``, the first of these whose weights are here.
             ``None`` is ``"auto"``.
+        open_vocabulary: instead of agreement's networks, two that compare with any words, by a TOML file that describes
+            them (`avel.backbones.open_vocabulary`); `categories` are then words, and none of their meanings is looked
+            up. Not measured.
         refine: of agreement: whether events start and end where their sound does, to a tenth of a second, and not with
             segments. ``None`` is True.
         decoding: how scores become events. When ``None``, hysteresis for agreement; segments of a checkpoint have the
@@ -86,6 +91,7 @@ class Localizer:
         precision: str | None = None,
         device: str = "auto",
         audio_tagger: str | None = None,
+        open_vocabulary: str | Path | None = None,
         refine: bool | None = None,
         decoding: Decoding | None = None,
         audio_track: int | None = None,
@@ -103,14 +109,24 @@ class Localizer:
                     f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, "
                     f"got {seconds}."
                 )
-            wanted, self._meanings = _categories(categories)
-            self.system = AgreementSystem(wanted, seconds, options, audio_tagger or "auto", refine=refine is not False)
+            if open_vocabulary is None:
+                wanted, self._meanings = _categories(categories)
+                self.system = AgreementSystem(
+                    wanted, seconds, options, audio_tagger or "auto", refine=refine is not False
+                )
+            else:
+                if audio_tagger is not None or refine is not None:
+                    what = "refine" if audio_tagger is None else "audio_tagger"
+                    raise ValueError(f"{what} is for agreement's own networks, not for an open vocabulary. Leave it.")
+                vocabulary = OpenVocabulary(open_vocabulary)
+                self.system = OpenVocabularySystem(vocabulary, names_of(categories), seconds, options)
         else:
             path = checkpoint_of(model)
             given = {
                 "categories": categories,
                 "segment_seconds": segment_seconds,
                 "audio_tagger": audio_tagger,
+                "open_vocabulary": open_vocabulary,
                 "refine": refine,
             }
             for name, value in given.items():

@@ -32,18 +32,21 @@ def checkpoint_of(model: str | Path) -> Path:
     return path_of(path)
 
 
-def check_attention(model: str | Path, formats: Sequence[str]) -> None:
+def check_attention(model: str | Path, formats: Sequence[str], open_vocabulary: str | Path | None = None) -> None:
     """Refuse formats that show where a model looks, before its networks are loaded, if it does not say that.
 
     Args:
         model: as for `Localizer`.
         formats: the formats, to name them.
+        open_vocabulary: as for `Localizer`.
 
     Raises:
         ModelError: if the model does not say where in the picture it looks.
         ValueError: if there is no such model.
     """
-    if str(model) == DEFAULT_MODEL:
+    if open_vocabulary is not None:
+        model, shows = open_vocabulary, False
+    elif str(model) == DEFAULT_MODEL:
         shows = True  # where the picture changes together with the sound
     else:
         from avel.models.base import shown_by

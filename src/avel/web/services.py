@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avel.batch.run import default_settings
-from avel.data.categories import BUILT_IN_TABLES, built_in_categories, load_categories
+from avel.data.phrases import names_of
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
 from avel.web.collection import Collection
 from avel.web.jobs import JobQueue
@@ -128,6 +128,4 @@ def _table(settings: Mapping[str, Any]) -> list[str]:
     if str(settings["model"]) != DEFAULT_MODEL:
         checkpoint_of(settings["model"])
         return []
-    given = settings["categories"] or "everyday"
-    table = built_in_categories(given) if given in BUILT_IN_TABLES else load_categories(given)
-    return [category.name for category in table]
+    return names_of(settings["categories"])

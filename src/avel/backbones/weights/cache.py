@@ -72,9 +72,9 @@ def fetch(names: Iterable[str] | None = None, *, progress: bool = False) -> dict
     return found
 
 
-def path_of(entry: WeightFile, *, offline: bool, progress: bool) -> Path:
-    """As `path`, of an entry."""
-    found, reasons = _find(entry)
+def path_of(entry: WeightFile, *, offline: bool, progress: bool, beside: Path | None = None) -> Path:
+    """As `path`, of an entry; with a folder that is looked into first."""
+    found, reasons = _find(entry, beside)
     if found is not None:
         return found
     if offline or os.environ.get("AVEL_OFFLINE", "0") not in ("", "0"):
@@ -94,9 +94,14 @@ def path_of(entry: WeightFile, *, offline: bool, progress: bool) -> Path:
     raise _unavailable(entry, reasons)
 
 
-def _find(entry: WeightFile) -> tuple[Path | None, list[tuple[str, str]]]:
+def _find(entry: WeightFile, beside: Path | None = None) -> tuple[Path | None, list[tuple[str, str]]]:
     """The file where it is on this machine, or why it is not at any of the places, as (place, reason)."""
     reasons = []
+    if beside is not None:
+        problem = _problem(beside / entry.file_name, entry)
+        if problem is None:
+            return beside / entry.file_name, []
+        reasons.append((str(beside / entry.file_name), problem))
     given = os.environ.get("AVEL_WEIGHTS_DIR")
     if given:
         file = Path(given).expanduser() / entry.file_name
@@ -133,11 +138,11 @@ def _problem(file: Path, entry: WeightFile) -> str | None:
 
 def _unavailable(entry: WeightFile, reasons: list[tuple[str, str]]) -> WeightsError:
     tried = "\n".join(f"  {where}: {reason}" for where, reason in reasons)
+    get = f"On a machine that reaches it, {entry.sources[0].by_hand()}; then put" if entry.sources else "Put"
     return WeightsError(
         f"The weights {entry.name!r} ({entry.file_name}, {entry.size_bytes / 1e6:.1f} MB) are not available. Tried:\n"
         f"{tried}\n"
-        f"On a machine that reaches it, {entry.sources[0].by_hand()}; then put the file, called {entry.file_name},"
-        f" into a folder and set AVEL_WEIGHTS_DIR to that folder."
+        f"{get} the file, called {entry.file_name}, into a folder and set AVEL_WEIGHTS_DIR to that folder."
     )
 
 
