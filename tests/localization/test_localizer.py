@@ -8,6 +8,7 @@ from audio_tracks import two_sounds
 import avel
 from avel.data.categories import Category
 from avel.errors import CategoriesError, MediaError, WeightsError
+from avel.features.extract import FeatureBatch
 from avel.localization import agreement_system
 
 pytestmark = pytest.mark.usefixtures("localizer_weights")
@@ -35,6 +36,20 @@ def test_threads_share_a_localizer(hello, clips, embedded_localizer):
     one_after_the_other = [embedded_localizer(video) for video in videos]
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(embedded_localizer, videos)) == one_after_the_other
+
+
+def test_actions_are_looked_for_where_they_could_confirm_what_is_heard_for_long_enough(localizer):
+    system = localizer.system
+    scores = {backbone.name: np.zeros((4, backbone.regions, backbone.dims)) for backbone in system.backbones.visual[:2]}
+    tagger, voice, edges = system.backbones.audio
+    heard = np.zeros((4, tagger.steps, tagger.dims), np.float32)
+    heard[1, :, tagger.labels.index("Hammer")] = 0.8
+    heard[2, 4, tagger.labels.index("Hammer")] = 0.3  # 0.1 s: its mean over half a second is too little
+    heard[3, :, tagger.labels.index("Violin, fiddle")] = 0.8
+    scores["efficientnet-lite0"][3, :, system.backbones.visual[0].labels.index("violin, fiddle")] = 0.9
+    audio = {tagger.name: heard, voice.name: np.zeros((4, 3)), edges.name: np.zeros((4, edges.steps, 3))}
+    valid = np.ones(4, dtype=bool)
+    assert system.gates["i3d"](FeatureBatch(scores, audio, valid, valid)).tolist() == [False, True, False, False]
 
 
 def audio_visual(result):

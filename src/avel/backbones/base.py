@@ -38,11 +38,13 @@ class VisualBackbone(Backbone):
         regions: R, how many places of the picture have a feature of their own.
         grid: rows and columns in which the regions lie, row by row from the top left one on, each an equal part of the
             picture; ``None`` when they lie otherwise, or there is one alone.
+        window_segments: how many segments in a row it looks at together, where there are as many.
     """
 
     pictures: PictureFormat
     regions: int
     grid: tuple[int, int] | None = None
+    window_segments: int = 1
 
     @abstractmethod
     def __call__(self, pictures: Pictures) -> Floats:

@@ -81,8 +81,8 @@ class Extraction:
             ``None``.
         threads: for decoding; 0 is as many as the machine has.
         gates: by the name of a visual backbone, which segments of a batch it has to look at, judged by what the
-            backbones without a gate say of them. It gets each run of such segments by itself, and its features of all
-            others are zeros.
+            backbones without a gate say of them. It gets each run of such segments by itself, with those beside it
+            where the run is shorter than what it looks at together, and its features of all others are zeros.
 
     Raises:
         MediaError: if nothing of the video can be read.
@@ -168,7 +168,7 @@ class Extraction:
             if gate is None:
                 features = _where_valid(eye, pictures, seen)
             else:
-                features = _in_runs(eye, pictures, seen & gate(batch))
+                features = _in_runs(eye, pictures, _widened(seen & gate(batch), eye.window_segments) & seen)
             batch = replace(batch, visual={**batch.visual, eye.name: features})
         return batch
 
@@ -237,13 +237,27 @@ def _with_context(
     return np.stack([row[start : start + length + 2 * context] for start in starts])
 
 
+def _widened(wanted: npt.NDArray[np.bool_], length: int) -> npt.NDArray[np.bool_]:
+    """Runs of wanted segments, with those beside them where they are shorter than `length`."""
+    widened = wanted.copy()
+    for start, end in _runs(wanted):
+        first = min(max(0, (start + end - length) // 2), max(0, len(wanted) - length))
+        widened[min(first, start) : max(first + length, end)] = True
+    return widened
+
+
+def _runs(wanted: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
+    for start, end in edges.reshape(-1, 2):
+        yield int(start), int(end)
+
+
 def _in_runs(
     backbone: VisualBackbone, pictures: npt.NDArray[Any], wanted: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float32]:
     """Features of each run of wanted segments, and zeros in the places of the others."""
     features = np.zeros((len(pictures), backbone.regions, backbone.dims), np.float32)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
-    for start, end in edges.reshape(-1, 2):
+    for start, end in _runs(wanted):
         features[start:end] = backbone(pictures[start:end])
     return features
 

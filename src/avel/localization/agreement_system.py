@@ -17,7 +17,7 @@ from avel.events import Event, Segment
 from avel.features.extract import FeatureBatch
 from avel.features.jobs import Backbones
 from avel.localization.decoding import Decoding, SegmentScores, present_in, segments
-from avel.localization.loudness import Loudness
+from avel.localization.loudness import SHORTEST_SECONDS, Loudness
 from avel.localization.naming import Naming, StepOdds
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, Windows
@@ -35,8 +35,9 @@ ANIMALS = ("Chihuahua..meerkat", "wood rabbit..giant panda")
 ANIMAL_FACE = 0.5
 """Probability of an animal from which a face is the animal's: the detector finds those of dogs and goats too."""
 
-WORTH_LOOKING = 0.5
-"""Odds of what is heard from which the network for actions, which is heavy, is asked whether it is seen."""
+WORTH_LOOKING = 0.65
+"""Odds of what is heard from which the network for actions, which is heavy, is asked whether it is seen: what is heard
+less, an action of the probability that actions mostly have (0.4) would not make an event."""
 
 
 class AgreementSystem(System):
@@ -148,17 +149,18 @@ class AgreementSystem(System):
         return inputs
 
     def _worth_looking(self, batch: FeatureBatch) -> npt.NDArray[np.bool_]:
-        """Segments where an action could confirm what is heard, and those beside them."""
+        """Segments where an action could confirm what is heard long enough, and no kind of it is settled already."""
         inputs = self.inputs(batch)
         not_looked = ((0, 0), (0, 0), (0, len(self._model.done)))
         inputs["visual"] = np.pad(inputs["visual"], not_looked)
         found = self.predict(inputs, np.ones(len(batch.audio_valid), dtype=bool))
         audio, visual = found["audio_odds"], found["visual_odds"]
         settled = agreement(audio, visual[:, None]) >= 1  # (T, S, C - 1)
-        can_confirm = self._model.done.any(axis=0)
-        asked = ((audio >= WORTH_LOOKING) & ~settled & can_confirm).any(axis=(1, 2))
-        beside = np.pad(asked, 1)
-        return np.asarray(beside[:-2] | asked | beside[2:], dtype=bool)
+        for family in self._naming.families:
+            settled[..., family] = settled[..., family].any(axis=-1, keepdims=True)
+        asked = (audio >= WORTH_LOOKING) & ~settled & self._model.done.any(axis=0)
+        shortest = min(self._steps, round(SHORTEST_SECONDS * self._steps / self.segment_seconds))
+        return np.asarray((asked.sum(axis=1) >= shortest).any(axis=-1))
 
     def predict(self, inputs: SegmentArrays, valid: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
         """See `System`. Whose voice it is takes more of the video than a window's seams give: `scores` judges it."""

@@ -151,6 +151,11 @@ class Naming:
             number = self._parent[number]
         return number
 
+    @property
+    def families(self) -> list[list[int]]:
+        """Numbers of the categories of each family, the widest one first in it."""
+        return [tree for _, tree in self._trees()]
+
     def __call__(self, found: StepOdds, decoding: Decoding) -> tuple[Event, ...]:
         """Events of a video, by start."""
         chosen = self._audio_visual(found, decoding)
