@@ -20,6 +20,7 @@ from avel.features.source import absolute_text
 from avel.version import __version__
 
 JOURNAL_FILE = ".avel.jsonl"
+_TEXTS = ("video", "sha256", "settings", "name", "status", "reason")
 
 ItemStatus = Literal["done", "failed", "quarantined"]
 
@@ -81,6 +82,8 @@ class ResultJournal:
         for line in data.decode("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 fields = parse_json(line)
+                if not all(isinstance(fields[name], str) for name in _TEXTS):
+                    continue
                 events = tuple((str(c), float(s), float(e), float(p), str(m)) for c, s, e, p, m in fields["events"])
                 self._keep(JournalEntry(**{**fields, "stamp": tuple(fields["stamp"]), "events": events}))
 

@@ -28,6 +28,9 @@ CORRECTIONS_SUFFIX = ".corrections.jsonl"
 
 MAX_EVENTS = 20_000
 MAX_NAME_LENGTH = 200
+"""Characters of a category or a label that a person gives."""
+MAX_CATEGORY_LENGTH = 10_000
+"""Of one that a result has."""
 MAX_JOURNAL_BYTES = 1 << 30
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _SLACK_SECONDS = 0.05
@@ -59,6 +62,14 @@ class ReviewedEvent(Record):
     modality: Modality
     score: float | None = None
     source: Literal["localizer", "person"] = "localizer"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start_seconds) and 0 <= self.start_seconds < self.end_seconds < math.inf):
+            raise ValueError(f"An event must end after it starts, got [{self.start_seconds}, {self.end_seconds}).")
+        if not self.category or self.category == BACKGROUND or len(self.category) > MAX_CATEGORY_LENGTH:
+            raise ValueError(f"Not the name of an event category: {self.category[:50]!r}.")
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ValueError(f"A score is from 0 to 1, got {self.score}.")
 
     def as_event(self) -> Event:
         """The event as results have it; a person is sure."""

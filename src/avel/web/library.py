@@ -175,9 +175,11 @@ class Library:
             if stopped():
                 return
             if video.has_result and (video.findings is None or video.duration_seconds is None):
+                was_told = video.findings is not None
                 with contextlib.suppress(AvelError, LookupError):
                     self._note_result(video, self._read_result(video))
-                    self.changed(video.summary())
+                    if not was_told:
+                        self.changed(video.summary())
 
     def _note_result(self, video: LibraryVideo, result: Localization) -> None:
         video.duration_seconds = result.duration_seconds

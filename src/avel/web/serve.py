@@ -65,6 +65,7 @@ def serve(
         log_level="warning",
         server_header=False,
         proxy_headers=False,
+        ws="none",
         timeout_graceful_shutdown=2,
     )
     with contextlib.suppress(KeyboardInterrupt):  # which is how a user ends it
