@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 
 import avel
 from avel.batch import one
+from avel.batch.run import default_settings
 from avel.cli.main import app
 from avel.data.corrections import Corrections, corrections_path
 from avel.errors import OutputError
 from avel.events import Localization
 from avel.outputs.destination import Destination
 from avel.testing.tone_and_flash import make_clip
+from avel.web import jobs
 
 ROOT = Path(__file__).parents[2]
 needs_weights = pytest.mark.usefixtures("localizer_weights")
@@ -474,6 +476,16 @@ def test_what_a_person_corrected_is_not_overwritten(trained, folder, tmp_path):
     written = Destination(["one"], out)
     with pytest.raises(OutputError, match=r"a person has corrected or reviewed.*move .*one.corrections.jsonl away"):
         written.save(Localization.from_json(result), 0)
+
+
+def test_what_the_page_localized_is_done(trained, folder, tmp_path, monkeypatch):
+    path, _ = trained
+    out = tmp_path / "out"
+    monkeypatch.setattr(jobs, "_loaded", {})
+    settings = default_settings() | {"model": str(path)}
+    video = folder / "sub" / "two.mkv"
+    assert jobs.localize_item(str(video), "sub/two", str(out), settings, progress=lambda *told: None) is None
+    assert "1 of 3 videos were done before" in said(invoke("localize", folder, "--model", path, "-o", out))
 
 
 def test_results_below_the_videos_are_no_videos(trained, folder, tmp_path):

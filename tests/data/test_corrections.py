@@ -213,6 +213,29 @@ def test_a_damaged_line_is_an_error_that_names_it_and_changes_nothing(path):
         read_corrections(path)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"end_seconds": 2.0},
+        {"start_seconds": float("nan")},
+        {"end_seconds": float("inf")},
+        {"category": "background"},
+        {"score": 1.5},
+        {"modality": "smell"},
+        {"id": 3},
+        {"events": "none"},
+    ],
+)
+def test_a_journal_of_anybody_is_read_with_care(path, fields):
+    Corrections(path, RESULT).review(True)
+    head, step = path.read_text().splitlines()
+    content = json.loads(head)
+    (content if "events" in fields else content["events"][0]).update(fields)
+    path.write_text(f"{json.dumps(content)}\n{step}\n")
+    with pytest.raises(AnnotationsError, match="line 1 is not one of avel's corrections"):
+        read_corrections(path)
+
+
 def fill(path):
     with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
         while True:

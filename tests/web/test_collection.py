@@ -92,6 +92,33 @@ def test_a_journal_says_where_a_video_was(videos, tmp_path):
     assert (item.path, item.shown) == (videos / "dog.mp4", "dog.mp4")
 
 
+def test_a_journal_of_anybody_is_read_with_care(videos, open_page):
+    out = videos / "avel-results"
+    write_all(make_result(videos / "dog.mp4", 3.0), out, ["json"])
+    good = {
+        "video": str(videos / "dog.mp4"),
+        "stamp": [],
+        "sha256": "",
+        "settings": "",
+        "name": "dog",
+        "status": "done",
+    }
+    good |= {"reason": "", "events": [["Bark", 1.0, 2.0, 0.5, "audio"]]}
+    bad = [
+        good | {"video": 3},
+        good | {"name": ["dog"]},
+        good | {"events": [["Bark", 2.0, 1.0, 0.5, "audio"]]},
+        good | {"events": [["Bark", 1.0, 2.0, 0.5, "smell"]]},
+        good | {"events": 3},
+        good | {"more": 1},
+        [],
+    ]
+    for line in bad:
+        (out / ".avel.jsonl").write_text(f"{json.dumps(good)}\n{json.dumps(line)}\n")
+        listed = open_page(videos).get("videos").json()
+        assert (listed["total"], listed["counts"]["done"]) == (2, 1)
+
+
 def test_results_go_alone(videos, tmp_path):
     write_all(make_result("clip.mp4", 3.0), tmp_path / "out", ["json"])
     with pytest.raises(ValueError, match=r"out holds results. Give it alone and without --output"):

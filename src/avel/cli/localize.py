@@ -248,7 +248,7 @@ def localize(
     program is killed.
     """
     with usage_errors(), _standard_input(videos or []) as paths:
-        from avel.batch.run import VideoBatch
+        from avel.batch.run import VideoBatch, default_settings
         from avel.batch.videos import find_items
         from avel.outputs import WriteOptions
         from avel.outputs.destination import Destination
@@ -266,7 +266,7 @@ def localize(
 
         options = WriteOptions(frames_per_second, pad)
         destination = Destination([item.name for item in items], output, wanted, options)
-        settings = {
+        settings = default_settings() | {
             "model": model,
             "categories": categories,
             "refine": refine,
