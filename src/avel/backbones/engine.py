@@ -334,9 +334,9 @@ def tensor(model: "openvino.Model", name: str, path: Path) -> "openvino.Output":
     """
     for operation in model.get_ops():
         for output in operation.outputs():
-            # What a network gives has the name twice: where it is made, and where it leaves.
-            if name in output.get_names() and operation.get_type_name() != "Result":
-                return output
+            if name in output.get_names():
+                # What a network gives may have its name where it leaves alone, as in TFLite files.
+                return operation.input_value(0) if operation.get_type_name() == "Result" else output
     raise ValueError(f"{path} has no tensor called {name!r}.")
 
 
