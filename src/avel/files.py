@@ -69,6 +69,26 @@ def as_os_error(error: Exception) -> OSError:
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none, and see whether a file can be written in it.
+
+    Raises:
+        OutputError: if that is not so; the message says what is in the way.
+    """
+    trial = folder / ".avel-write-test"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        in_the_way = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+        if in_the_way is not None:
+            raise OutputError(
+                f"Cannot make the folder {folder}: {in_the_way} is a file. Give the name of a new or an empty folder."
+            ) from error
+        raise OutputError(cannot_write(folder, error)) from error
+
+
 @contextmanager
 def replacing(
     path: Path, *, raises: type[AvelError] = OutputError, advice: str = "", temporary: Path | None = None

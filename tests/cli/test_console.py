@@ -1,4 +1,5 @@
 import io
+import json
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from avel.cli.console import SafeConsole, printable
+from avel.cli.console import SafeConsole, print_json, printable
 from avel.cli.main import app
 
 
@@ -62,3 +63,11 @@ def test_a_missing_pytorch_is_one_clear_line(tmp_path):
     assert " ".join(done.stderr.split()) == (
         "error: This needs PyTorch, which is not installed. Install it with: pip install 'avel[train]'"
     )
+
+
+def test_json_holds_no_character_that_a_terminal_obeys(capsys):
+    print_json({"name": "a\x1b\x9b[2J\u202eMänner"})
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == {"name": "a\x1b\x9b[2J\u202eMänner"}
+    assert "Männer" in shown
+    assert not {"\x1b", "\x9b", "\u202e"} & set(shown)

@@ -10,7 +10,7 @@ from tiny_ave import write_ave_folder
 from avel.cli.evaluate import evaluate
 from avel.cli.reproduce import print_tables, reproduce
 from avel.cli.train import train
-from avel.errors import ModelError, SettingsError
+from avel.errors import ModelError, OutputError, SettingsError
 from avel.evaluation.papers import Paper, Row
 from avel.evaluation.reproduce import RowResult
 
@@ -56,6 +56,9 @@ def test_train_then_evaluate(avel, folder, tmp_path):
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"evaluation.json", "evaluation.html"}
     avel("evaluate", run / "checkpoint.safetensors", folder, "-o", tmp_path / "one.html", "--split", "val")
     assert (tmp_path / "one.html").read_text().startswith("<!doctype html>")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file is a file"):
+        avel("evaluate", run, folder, "-o", tmp_path / "file" / "one.html")
     result = avel("evaluate", run, folder, "-o", tmp_path / "one.txt", code=2)
     assert "a report is a file that ends in .html or .json, or a folder for both" in " ".join(result.stderr.split())
     assert "'all' is not one of" in avel("evaluate", run, folder, "--split", "all", code=2).stderr
@@ -89,6 +92,9 @@ def test_wrong_settings(avel, folder, tmp_path):
 
 
 def test_reproduce_prints_the_paper_beside_ours(avel, folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file is a file"):
+        avel("reproduce", "tian2018", "--data", tmp_path / "none", "-o", tmp_path / "file")
     arguments = ("reproduce", "tian2018", "--data", folder, "-o", tmp_path / "out", "--table", 3, "--seeds", 2)
     result = avel(*arguments, "--matching-epochs", 1)
     lines = [line.split("│")[1:4] for line in result.stdout.splitlines() if line.startswith("│")]

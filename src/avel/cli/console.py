@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import sys
@@ -38,6 +39,12 @@ def printable(text: str, keep: str = "") -> str:
     """
     bad = {number: ascii(chr(number))[1:-1] for number in set(map(ord, text)) & UNPRINTABLE if chr(number) not in keep}
     return text.translate(bad)
+
+
+def print_json(content: Any, indent: int | None = 2) -> None:
+    """Print as JSON, with what a terminal would obey as JSON's own escapes."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    print(text.translate({number: f"\\u{number:04x}" for number in UNPRINTABLE - {ord("\n")}}))
 
 
 class SafeConsole(Console):

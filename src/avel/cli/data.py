@@ -1,14 +1,13 @@
 """The command ``avel data``: parse, call, print."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import errors
+from avel.cli.console import errors, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,7 +54,7 @@ def ave(
     with _progress() as progress:
         report = check(folder, progress=progress)
     if as_json:
-        print(json.dumps(report.to_dict(), indent=2))
+        print_json(report.to_dict())
     else:
         print("\n".join(report.lines()))
     if not report.ok:
@@ -101,7 +100,7 @@ def _tell(
     if picture is not None:
         draw(found, picture)
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        print_json(found.to_dict())
     else:
         print("\n".join(found.lines()))
 

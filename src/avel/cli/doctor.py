@@ -1,11 +1,10 @@
 """``avel doctor``."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from avel.cli.console import printable
+from avel.cli.console import print_json, printable
 
 
 def doctor(
@@ -19,6 +18,6 @@ def doctor(
 
     found = examine()
     if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     else:
         print("\n".join(printable(line) for line in lines(found)))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from avel.cli.console import Debug, printable, usage_errors
+from avel.cli.console import Debug, print_json, printable, usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
     AnnotatorOption,
@@ -101,7 +101,7 @@ def evaluate(
         if output is not None:
             report.write(found, output)
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        print_json(found.to_dict())
     else:
         print(printable("\n".join(report.lines(found)), keep="\n"))
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -196,7 +195,7 @@ def info(
     opened = FeatureStore(store)
     found, failures = opened.info(), read_failures(store)
     if as_json:
-        print(json.dumps(_info_dict(found, failures), indent=2))
+        console.print_json(_info_dict(found, failures))
     else:
         _print_info(opened, found, failures)
 

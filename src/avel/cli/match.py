@@ -1,12 +1,11 @@
 """``avel match``."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import Debug, printable, say, usage_errors, warn
+from avel.cli.console import Debug, print_json, printable, say, usage_errors, warn
 
 if TYPE_CHECKING:
     from avel.matching.localization import MatchingAccuracy
@@ -76,7 +75,7 @@ def match(
     for warning in found.warnings:
         warn(warning)
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_dict())
         return
     seen = "seen" if found.direction == "a2v" else "heard"
     print(

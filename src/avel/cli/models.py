@@ -1,6 +1,5 @@
 """``avel models``: those that can be trained, and trained ones."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import SafeConsole, say, usage_errors
+from avel.cli.console import SafeConsole, print_json, say, usage_errors
 
 app = typer.Typer()
 
@@ -29,7 +28,7 @@ def models(
     from avel.models import registry
 
     if as_json:
-        print(json.dumps([_model(name) for name in registry.available_models()], indent=2, ensure_ascii=False))
+        print_json([_model(name) for name in registry.available_models()])
         return
     table = Table("model", "what it is", "from", "parameters", "operations a clip", "options", title_justify="left")
     for name in registry.available_models():
@@ -51,7 +50,7 @@ def models_card(
 
     found = card(path_of(checkpoint))
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_dict())
     else:
         print(found.to_markdown())
 

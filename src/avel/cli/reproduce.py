@@ -91,6 +91,7 @@ def reproduce(
         from avel.evaluation import reproduce as tables
         from avel.evaluation.papers import PAPERS
         from avel.evaluation.train_on import AveFeatures, open_ave
+        from avel.files import make_folder
 
         if paper not in PAPERS and paper != "all":
             raise ValueError(f"Unknown paper {paper!r}. Papers are {', '.join(PAPERS)}, or all.")
@@ -105,6 +106,8 @@ def reproduce(
             flags={name: value for name, value in given.items() if value is not None} | changes(more),
             matching={} if matching_epochs is None else {"epochs": matching_epochs},
         )
+        if output is not None:
+            make_folder(output)
         opened = open_ave(AveFeatures(data, annotations, features_of), ConsoleListener())
 
         tell = _RowLines()

@@ -1,11 +1,10 @@
 """``avel sync``."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import Debug, complain, printable, warn
+from avel.cli.console import Debug, complain, print_json, printable, warn
 from avel.errors import AvelError
 
 if TYPE_CHECKING:
@@ -36,7 +35,10 @@ def sync(
             continue
         for warning in found.warnings:
             warn(f"{video}: {warning}")
-        print(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else printable(_line(found)))
+        if as_json:
+            print_json(found.to_dict(), indent=None)
+        else:
+            print(printable(_line(found)))
     if failed:
         raise typer.Exit(1)
 

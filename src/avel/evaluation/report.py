@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avel.events import BACKGROUND
-from avel.files import write_text
+from avel.files import make_folder, write_text
 from avel.metrics.multi_label import MultiLabelMetrics
 from avel.metrics.segments import Metrics
 
@@ -109,9 +109,11 @@ def check_place(output: Path) -> None:
 
     Raises:
         ValueError: if it is neither a file that ends in .html or .json, nor a folder or the name of a new one.
+        OutputError: if nothing can be written there.
     """
     if not output.is_dir() and output.suffix.lower() not in ("", *_WRITERS):
         raise ValueError(f"{output}: a report is a file that ends in .html or .json, or a folder for both.")
+    make_folder(output if output.is_dir() or not output.suffix else output.parent)
 
 
 def write(evaluation: "Evaluation", output: Path) -> None:

@@ -17,8 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avel.errors import OutputError, SettingsError
-from avel.files import cannot_write
+from avel.errors import SettingsError
+from avel.files import make_folder
 from avel.training.settings import TrainingSettings, from_mapping, read_yaml
 from avel.training.state import Epoch
 
@@ -51,26 +51,6 @@ def check_same_settings(folder: Path, settings: TrainingSettings) -> None:
         differences = settings.differences(from_mapping(read_yaml(before), str(before)), MAY_DIFFER)
         if differences:
             raise SettingsError(f"{folder}: holds a run with other settings: {'; '.join(differences)}.")
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none, and see whether a file can be written in it.
-
-    Raises:
-        OutputError: if that is not so; the message says what is in the way.
-    """
-    trial = folder / ".avel-write-test"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        in_the_way = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
-        if in_the_way is not None:
-            raise OutputError(
-                f"Cannot make the folder {folder}: {in_the_way} is a file. Give the name of a new or an empty folder."
-            ) from error
-        raise OutputError(cannot_write(folder, error)) from error
 
 
 @contextmanager
