@@ -341,7 +341,7 @@ export class Painter {
       context.stroke();
     }
     context.setLineDash([]);
-    for (const [limit, value] of limits) this.#limit(view, box, limit, value);
+    if (lane.category === scene.lane) for (const [limit, value] of limits) this.#limit(view, box, limit, value);
   }
 
   #limit(view: Viewport, box: Box, limit: Limit, value: number): void {

@@ -3,7 +3,7 @@
 import { h, set } from "./dom.ts";
 import { byStart, type Events } from "./editing.ts";
 import { MODALITY_WORDS, type EventSpan } from "./types.ts";
-import { clock, counted, described } from "./words.ts";
+import { counted, described, span } from "./words.ts";
 
 export class EventList {
   readonly element: HTMLElement;
@@ -59,8 +59,8 @@ function option(event: EventSpan): HTMLElement {
       "aria-selected": "false",
     },
     h("i", { class: `swatch ${event.modality}`, title: MODALITY_WORDS[event.modality], "aria-hidden": "true" }),
-    h("span", { class: "what", "aria-hidden": "true" }, event.category),
-    h("span", { class: "when", "aria-hidden": "true" }, `${clock(event.start_seconds)} – ${clock(event.end_seconds)}`),
+    h("span", { class: "what", title: event.category, "aria-hidden": "true" }, event.category),
+    h("span", { class: "when", "aria-hidden": "true" }, span(event.start_seconds, event.end_seconds)),
     h("span", { class: "score", "aria-hidden": "true" }, event.score === null ? "by hand" : event.score.toFixed(2)),
     h("span", { class: "hidden" }, described(event)),
   );

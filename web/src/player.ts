@@ -11,7 +11,9 @@ export class Player {
   readonly element: HTMLElement;
   readonly video: HTMLVideoElement;
   #heat = h("img", { class: "heat", alt: "", hidden: true });
-  #note = h("p", { class: "note" });
+  /** What there is to say of the picture: over it where it cannot be seen, and else beside the controls. */
+  readonly note = h("p", { class: "soft" });
+  #over = h("p", { class: "over" });
   #loop: { start: number; end: number } | null = null;
   #backwards = 0;
   #backwardsSince = 0;
@@ -26,7 +28,7 @@ export class Player {
     private readonly ticked: (seconds: number, playing: boolean) => void,
   ) {
     this.video = h("video", { preload: "auto", playsinline: true, tabindex: -1, "aria-label": "The video" });
-    this.element = h("div", { class: "player" }, this.video, this.#heat, this.#note);
+    this.element = h("div", { class: "player" }, this.video, this.#heat, this.#over);
     const { signal } = this.#cleanup;
     const tell = (): void => this.#tell();
     for (const name of ["play", "pause", "seeked", "timeupdate", "ended", "ratechange"]) {
@@ -42,10 +44,12 @@ export class Player {
   }
 
   open(media: Media): void {
+    const isSilent = media.kind === "preparing" || media.kind === "unplayable";
     this.element.classList.toggle("soundonly", !media.has_picture);
-    this.element.classList.toggle("silent", media.kind === "preparing" || media.kind === "unplayable");
+    this.element.classList.toggle("silent", isSilent);
     if (media.width && media.height) this.element.style.setProperty("--shape", `${media.width} / ${media.height}`);
-    this.say(media.note ?? "");
+    this.say(isSilent ? (media.note ?? "") : "");
+    this.note.textContent = isSilent ? "" : media.note;
     if (media.kind === "original" || media.kind === "proxy") set(this.video, "src", media.url);
     else this.video.removeAttribute("src");
   }
@@ -59,8 +63,8 @@ export class Player {
   }
 
   say(text: string): void {
-    this.#note.textContent = text;
-    this.#note.hidden = text === "";
+    this.#over.textContent = text;
+    this.#over.hidden = text === "";
   }
 
   get time(): number {

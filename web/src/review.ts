@@ -145,6 +145,7 @@ export class ReviewView {
         const now = (await this.api.video(this.id)).media;
         if (this.#closed) return;
         if (now.kind !== "preparing") this.#parts?.player.open(now);
+        else if (now.note !== null) this.#parts?.player.say(now.note);
         this.#whenPlayable(now);
       } catch {
         if (!this.#closed) this.#whenPlayable(media);
@@ -565,6 +566,7 @@ class Parts {
       this.#speed,
       detail.media.has_sound && sound,
       this.#loop,
+      this.player.note,
     );
     const tools = h(
       "div",

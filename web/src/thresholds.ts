@@ -49,7 +49,7 @@ export class ThresholdPanel {
       this.#rows.set(limit, { row, input, value });
       this.element.append(row);
     }
-    this.element.append(this.#result, this.#use, this.#back);
+    this.element.append(h("div", { class: "row outcome" }, this.#result, this.#use, this.#back));
   }
 
   show(
@@ -73,7 +73,7 @@ export class ThresholdPanel {
     write(
       this.#result,
       preview === null
-        ? "Move one to see what it would change."
+        ? "Move one to preview"
         : `${counted(preview.length, "event")} instead of ${now.toLocaleString("en")}`,
     );
     this.#use.disabled = preview === null;

@@ -8,7 +8,7 @@ import type { Peaks, Scores, SegmentSpan } from "./types.ts";
 import * as viewport from "./viewport.ts";
 import { toSeconds, toX, type Viewport } from "./viewport.ts";
 import { Waveform } from "./waveform.ts";
-import { clock, counted, spoken } from "./words.ts";
+import { clock, counted, span, spoken } from "./words.ts";
 
 export interface TimelineEvents {
   seek(seconds: number): void;
@@ -278,7 +278,7 @@ export class Timeline {
           context.globalAlpha = 1;
         }
       }
-      const text = `${clock(drag.at.start)} – ${clock(drag.at.end)}`;
+      const text = span(drag.at.start, drag.at.end);
       label(context, theme, text, toX(this.#view, drag.at.start), this.#boxes.ruler.height + 4, this.#view.width);
     } else if (this.#hover !== null) {
       context.strokeStyle = theme.soft;

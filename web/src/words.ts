@@ -14,6 +14,11 @@ export function clock(seconds: number, decimals = 2): string {
   return `${hours > 0 ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}${fraction}`;
 }
 
+/** From when to when: "1.20 – 6.00 s", with minutes only where there are some. */
+export function span(start: number, end: number): string {
+  return end < 60 ? `${start.toFixed(2)} – ${end.toFixed(2)} s` : `${clock(start)} – ${clock(end)}`;
+}
+
 /** A moment for the ear: "1 minute 23.5 seconds". */
 export function spoken(seconds: number): string {
   const tenths = Math.round(Math.max(0, seconds) * 10);

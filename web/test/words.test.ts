@@ -3,7 +3,7 @@ import test from "node:test";
 import { actionOf, GROUPS, isSingle } from "../src/keys.ts";
 import { refusal } from "../src/uploads.ts";
 import { layout, visible } from "../src/virtual.ts";
-import { bytes, clock, counted, described, spoken, timeLeft, timeOf } from "../src/words.ts";
+import { bytes, clock, counted, described, span, spoken, timeLeft, timeOf } from "../src/words.ts";
 
 const key = (name: string, held = ""): Parameters<typeof actionOf>[0] => ({
   key: name,
@@ -18,6 +18,8 @@ test("times as they are read", () => {
   assert.equal(clock(83.456), "1:23.46");
   assert.equal(clock(59.999), "1:00.00", "rounding carries");
   assert.equal(clock(3725, 0), "1:02:05");
+  assert.equal(span(1.2, 6), "1.20 – 6.00 s");
+  assert.equal(span(58, 61.5), "0:58.00 – 1:01.50");
 });
 
 test("times as they are heard", () => {
