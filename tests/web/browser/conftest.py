@@ -58,11 +58,13 @@ def tab(chromium):
     """Open a page at an address; at the end, none of them may have complained."""
     contexts, complaints = [], []
 
-    def opened(address, **how):
+    def opened(address, without=None, **how):
         context = chromium.new_context(viewport={"width": 1280, "height": 1100}, accept_downloads=True, **how)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
+        if without is not None:
+            page.route(without, lambda route: route.abort())
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: "Content Security" in said.text and complaints.append(said.text))
         page.goto(address)
