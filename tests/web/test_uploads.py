@@ -1,8 +1,10 @@
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from avel.web.uploads import UploadLimits
+from avel.web.uploads import PREFIX, UploadLimits, Uploads
 
 
 def send(page, content, name="a%20b.mp4", **headers):
@@ -36,13 +38,30 @@ def test_a_video_is_taken_in_and_removed_at_the_end(open_empty, small_clips):
     assert (video["name"], video["state"], video["uploaded"]) == ("mein Hünd.MP4", "queued", True)
     assert video["duration_seconds"] == pytest.approx(3.0, abs=0.1)
     folder = page.services.uploads.folder
-    assert folder.stat().st_mode & 0o077 == 0  # nobody else's
+    assert folder.parent.stat().st_mode & 0o077 == 0  # nobody else's
     assert [path.name for path in kept(page)] == ["video.mp4"]
     assert page.get(f"videos/{video['id']}/media").content == (small_clips / "dog.mp4").read_bytes()
     assert page.get(f"videos/{video['id']}/thumbnail").status_code == 200
     assert not list(page.services.media.cache.glob("*"))  # its pictures are removed too
     page.services.close()
-    assert not folder.exists()
+    assert not folder.parent.exists()
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living = Uploads(UploadLimits())
+    left = [tmp_path / f"{PREFIX}{name}" for name in ("old", "new", "strange")]
+    for place in left:
+        (place / "uploads").mkdir(parents=True)
+        (place / ".lock").touch()
+    (left[2] / ".lock").unlink()
+    (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / "elsewhere")
+    for place in (left[0], left[2], living.folder.parent):
+        os.utime(place, (0, 0))
+    Uploads(UploadLimits()).close()
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {living.folder.parent.name, *(f"{PREFIX}{name}" for name in ("new", "strange", "link"))}
+    living.close()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,19 @@
 """Videos that come through the page, kept in a private folder that is removed at the end."""
 
+import contextlib
+import os
 import secrets
 import shutil
+import stat
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
+
+from filelock import FileLock, Timeout
 
 from avel.documents import control_characters
 from avel.errors import AvelError
@@ -18,6 +24,9 @@ from avel.web.collection import CollectionItem
 MAX_NAME_BYTES = 200
 FREE_BYTES = 1 << 30
 """Room that is left on the disk."""
+PREFIX = "avel-serve-"
+LOCK_FILE = ".lock"
+SECONDS_TO_BEGIN = 60.0
 
 
 class UploadError(AvelError):
@@ -57,12 +66,17 @@ class Uploads:
         limits: what is taken.
 
     Attributes:
-        folder: private to this user; it is made now.
+        folder: private to this user; it is made now. Folders of servers that were killed are removed.
     """
 
     def __init__(self, limits: UploadLimits) -> None:
         self.limits = limits
-        self.folder = Path(tempfile.mkdtemp(prefix="avel-serve-"))
+        _remove_left_folders()
+        self._place = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._in_use = FileLock(self._place / LOCK_FILE)
+        self._in_use.acquire()
+        self.folder = self._place / "uploads"
+        self.folder.mkdir()
         self._lock = threading.Lock()
         self._count = 0
 
@@ -130,6 +144,8 @@ class Uploads:
     def close(self) -> None:
         """Remove everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._in_use.release()
+        shutil.rmtree(self._place, ignore_errors=True)
 
     def _checked_name(self, name: str) -> str:
         shown = unquote(name, errors="replace").replace("\\", "/").rpartition("/")[2].strip()
@@ -146,3 +162,15 @@ class Uploads:
                 "Open it by its name: avel serve VIDEO.",
                 413,
             )
+
+
+def _remove_left_folders() -> None:
+    """Remove the folders of servers that were killed: those that nobody holds."""
+    for place in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, Timeout):
+            status = place.lstat()
+            is_own = stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+            # One that was made just now may not be held yet.
+            if is_own and time.time() - status.st_mtime > SECONDS_TO_BEGIN and (place / LOCK_FILE).is_file():
+                with FileLock(place / LOCK_FILE, timeout=0):
+                    shutil.rmtree(place, ignore_errors=True)
