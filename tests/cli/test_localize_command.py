@@ -136,7 +136,7 @@ def test_a_failing_video_stops_no_other(hello, tmp_path):
     result = run("localize", text, hello, tmp_path / "none.mp4", "-o", tmp_path / "out", "--format", "json,csv")
     assert result.returncode == 1
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == [".avel.jsonl", "hello.csv", "hello.json", "summary.csv"]
+    assert written == [".avel-thumbnails", ".avel.jsonl", "hello.csv", "hello.json", "index.html", "summary.csv"]
     assert json.loads((tmp_path / "out" / "hello.json").read_text())["events"]
     lines = result.stderr.decode().splitlines()
     assert [line for line in lines if "text.mp4" in line]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from avel.localization.localizer import Localizer
 
 SUMMARY_FILE = "summary.csv"
+INDEX_FILE = "index.html"
+THUMBNAILS = ".avel-thumbnails"
 
 
 def default_settings() -> dict[str, Any]:
@@ -223,6 +225,42 @@ class VideoBatch:
                 writer.writerows(result_rows(item.path, entry.found()))
         path = self.destination.output / SUMMARY_FILE
         write_text(path, out.getvalue())
+        return path
+
+    def write_index(self) -> Path | None:
+        """Write the page with all videos, `INDEX_FILE` in the folder of the results, and a small picture of each.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        from avel.outputs.index_page import IndexedVideo, index_page, write_thumbnail
+
+        if self.journal is None or self.destination.output is None:
+            return None
+        folder = self.destination.output
+        videos = []
+        for index, (item, entry) in enumerate(zip(self.items, self._entries(), strict=True)):
+            thumbnail = Path(THUMBNAILS) / f"{self.destination.names[index]}.jpg"
+            has_picture = (folder / thumbnail).is_file() or write_thumbnail(item.path, folder / thumbnail)
+            pages = [path.relative_to(folder) for path in self.destination.paths(index) if path.is_file()]
+            is_done = entry is not None and entry.status == "done"
+            videos.append(
+                IndexedVideo(
+                    item.name + Path(item.path).suffix,
+                    [event[0] for event in entry.events] if entry is not None and is_done else [],
+                    min(pages, key=lambda path: path.suffix != ".html").as_posix() if pages else None,
+                    thumbnail.as_posix() if has_picture else None,
+                    ""
+                    if is_done
+                    else "It was not reached."
+                    if entry is None
+                    else entry.reason.removeprefix(f"{item.path}: "),
+                )
+            )
+        path = folder / INDEX_FILE
+        if any(path in self.destination.paths(index) for index in range(len(self.items))):
+            path = folder / "index-of-results.html"  # a video is called index
+        write_text(path, index_page(videos))
         return path
 
     def _entries(self) -> list[JournalEntry | None]:

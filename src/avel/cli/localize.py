@@ -241,7 +241,7 @@ def localize(
 
     Without -o the events are printed; with it the results are written as files. In a folder, what has been done is not
     done again as long as the video, the model and the options are the same, so that a run that was stopped goes on
-    where it was; summary.csv lists the events of all videos.
+    where it was; summary.csv lists the events of all videos, and index.html shows them all.
 
     Ctrl-C ends the current video early and writes what was found in it so far; a second Ctrl-C ends the program at
     once. While a long video is read, what was found so far is kept in NAME.partial.json, so that it is not lost if the
@@ -326,11 +326,11 @@ def _localize(batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | No
         if code == 1 and total > 1:
             say("[red]Not all videos could be localized.[/red]")
         return code
-    path = batch.write_summary()
+    path, page = batch.write_summary(), batch.write_index()
     for video, reason in summary.failures.items():
         if any(entry.reason == reason for entry in batch.before.values()):
             complain(f"{video}: left out, as before: {reason}")
-    say(f"{escape(summary.text())} {escape(str(path))} lists all events.")
+    say(f"{escape(summary.text())} {escape(str(path))} lists all events, {escape(str(page))} shows all videos.")
     return max(code, 1 if summary.failures else 0)
 
 
