@@ -57,6 +57,13 @@ def test_synchrony_confirms_neither_voices_nor_steps():
     assert {category.name for category in ave_categories() if category.in_time} == {"Bark", "Cat"}
 
 
+def test_a_call_is_not_seen_by_its_animal_alone():
+    by_name = {category.name: category for category in everyday_categories()}
+    for call, animal in {"Bark": "Dog", "Meow": "Cat", "Moo": "Cattle, bovinae", "Croak": "Frog"}.items():
+        assert by_name[call].family == animal
+        assert (by_name[call].visual_evidence, by_name[animal].visual_evidence) == ("proxy", "class")
+
+
 def test_every_class_of_the_built_in_tables_is_one_of_a_tagger():
     sound = (*audio_backbone("embedded").labels, "low voice", "high voice")
     sight = (*imagenet_classes(), "face", "talking face")

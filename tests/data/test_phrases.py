@@ -62,7 +62,7 @@ def test_a_name_of_the_table_is_its_category(no_network_for_texts):
     meaning = of("dog barking")
     assert meaning.category.audio == entry.audio
     assert meaning.category.visual == entry.visual
-    assert meaning.category.visual_evidence == "class"
+    assert meaning.category.visual_evidence == "proxy"  # a dog in view is no bark
     assert meaning.category.in_time
     assert str(meaning) == "dog barking: heard as Bark 1.00; seen as Bark"
     assert meaning.category.note == "Heard as Bark 1.00; seen as Bark."
