@@ -2,7 +2,7 @@
 
 import type { Api } from "./api.ts";
 import { h, notify, set, write } from "./dom.ts";
-import type { State, VideoPage, VideoSummary } from "./types.ts";
+import { STATES, type State, type VideoPage, type VideoSummary } from "./types.ts";
 import { Uploads } from "./uploads.ts";
 import { badge, STATE_WORDS, stateText } from "./videostate.ts";
 import { layout, visible, type Layout } from "./virtual.ts";
@@ -20,7 +20,6 @@ const ORDERS = [
 ] as const;
 /** The list stands still once it has not been scrolled for so long. */
 const SETTLED_MS = 120;
-const FILTER_STATES: readonly State[] = ["new", "running", "done", "reviewed", "failed"];
 
 interface Filter {
   query: string;
@@ -47,6 +46,8 @@ export class LibraryView {
   #search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", id: "search" });
   #uploads: Uploads;
   #empty = h("div", { class: "empty", hidden: true });
+  #runAll = h("button", { hidden: true, onclick: () => void this.#forAll("new", (id) => this.api.run(id, false)) });
+  #cancelAll = h("button", { hidden: true, onclick: () => void this.#forAll("queued", (id) => this.api.cancel(id)) });
   #cleanup = new AbortController();
   #timer = 0;
   #frame = 0;
@@ -166,12 +167,41 @@ export class LibraryView {
     this.#schedule();
   }
 
+  /** Asks the same of every video of a state, whatever is filtered; it ends when the library is left. */
+  async #forAll(state: State, request: (id: string) => Promise<VideoSummary>): Promise<void> {
+    const done = new Set<string>();
+    this.#runAll.disabled = this.#cancelAll.disabled = true;
+    try {
+      while (!this.#cleanup.signal.aborted) {
+        const { videos } = await this.api.videos({ offset: 0, limit: PAGE, state, query: "", category: "", order: "name" });
+        const rest = videos.filter(({ id }) => !done.has(id));
+        if (rest.length === 0) break;
+        for (const { id } of rest) {
+          if (this.#cleanup.signal.aborted) return;
+          done.add(id);
+          await request(id);
+        }
+      }
+    } catch (error) {
+      notify(error instanceof Error ? error.message : String(error), "error");
+    } finally {
+      this.#runAll.disabled = this.#cancelAll.disabled = false;
+      this.#later();
+    }
+  }
+
   #showFilters(): void {
     const counts = this.#answer?.counts ?? {};
+    const fresh = counts["new"] ?? 0;
+    const waiting = counts["queued"] ?? 0;
+    this.#runAll.hidden = fresh < 2;
+    write(this.#runAll, `Find events in all ${fresh.toLocaleString("en")} new`);
+    this.#cancelAll.hidden = waiting < 2;
+    write(this.#cancelAll, `Cancel all ${waiting.toLocaleString("en")} waiting`);
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
     filled(this.#states, [
       choice("state", "All", "", all, this.#filter.state === "", (value) => this.#set({ state: value })),
-      ...FILTER_STATES.filter((state) => (counts[state] ?? 0) > 0 || state === this.#filter.state).map((state) =>
+      ...STATES.filter((state) => (counts[state] ?? 0) > 0 || state === this.#filter.state).map((state) =>
         choice("state", STATE_WORDS[state], state, counts[state] ?? 0, state === this.#filter.state, (value) =>
           this.#set({ state: value }),
         ),
@@ -389,7 +419,7 @@ export class LibraryView {
         h(
           "section",
           { class: "found", "aria-label": "Videos" },
-          h("div", { class: "listhead" }, this.#count, order),
+          h("div", { class: "listhead" }, this.#count, this.#runAll, this.#cancelAll, order),
           session.source === "uploads" &&
             h("p", { class: "soft" }, "Uploaded videos and their events are removed when avel serve ends; export what you want to keep."),
           this.#uploads.element,

@@ -261,6 +261,14 @@ export class Timeline {
     const { height } = this.#boxes;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.#view.width, height);
+    const x = Math.round(toX(this.#view, this.#time));
+    context.fillStyle = theme.ink;
+    context.fillRect(x - 1, 0, 2, height);
+    context.beginPath();
+    context.moveTo(x - 6, 0);
+    context.lineTo(x + 6, 0);
+    context.lineTo(x, 9);
+    context.fill();
     const drag = this.#drag;
     if (drag !== null && drag.going && drag.at !== null) {
       for (const seconds of [drag.at.start, drag.at.end]) {
@@ -287,14 +295,6 @@ export class Timeline {
       context.globalAlpha = 1;
       label(context, theme, clock(this.#hover), toX(this.#view, this.#hover), 0, this.#view.width);
     }
-    const x = Math.round(toX(this.#view, this.#time));
-    context.fillStyle = theme.ink;
-    context.fillRect(x - 1, 0, 2, height);
-    context.beginPath();
-    context.moveTo(x - 6, 0);
-    context.lineTo(x + 6, 0);
-    context.lineTo(x, 9);
-    context.fill();
   }
 
   #paintOverview(ratio: number): void {

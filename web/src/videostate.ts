@@ -21,7 +21,7 @@ export function badge(video: VideoSummary): HTMLElement {
 export function stateText(video: VideoSummary): string {
   switch (video.state) {
     case "new":
-      return "Nothing has been looked for in this video yet.";
+      return "Nothing looked for yet.";
     case "queued":
       return "Waits for its turn.";
     case "running": {
@@ -29,8 +29,16 @@ export function stateText(video: VideoSummary): string {
       return video.seconds_left === null ? `${share} …` : `${share}, ${timeLeft(video.seconds_left)}`;
     }
     case "failed":
-      return video.reason ?? "The video could not be read.";
+      return reasonOf(video);
     default:
       return video.event_count === 0 ? "No events" : counted(video.event_count, "event");
   }
+}
+
+/** Why a video failed, without its name, which stands above it. */
+function reasonOf(video: VideoSummary): string {
+  const reason = video.reason ?? "The video could not be read.";
+  const [path, ...rest] = reason.split(": ");
+  const said = path!.endsWith(video.name) && rest.length > 0 ? rest.join(": ") : reason;
+  return said.charAt(0).toUpperCase() + said.slice(1);
 }
