@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from tiny_backbones import load_poisonable, load_slow
-from tiny_checkpoints import write_checkpoint
+from tiny_checkpoints import CATEGORIES, write_checkpoint
 from tiny_clips import make_clip as make_plain_clip
 
 from avel.batch.run import VideoBatch, default_settings
@@ -135,6 +135,7 @@ def test_a_crash_costs_one_video_which_is_left_alone(model, folder, open_page):
 
 def test_a_video_that_is_named_is_localized_unasked(model, folder, open_page):
     page = open_page(folder / "sub" / "short.mkv", settings={"model": str(model), "loader": load_slow})
+    assert page.get("session").json()["categories"] == list(CATEGORIES)
     page.services.jobs.finish()
     (video,) = page.get("videos").json()["videos"]
     assert video["state"] == "done"

@@ -34,7 +34,7 @@ class Services:
         say: called with what a user should know.
 
     Raises:
-        AvelError: if the categories cannot be read.
+        AvelError: if the categories or the model cannot be read.
         ValueError: if there is no such model.
     """
 
@@ -124,8 +124,10 @@ class Services:
 
 
 def _table(settings: Mapping[str, Any]) -> list[str]:
-    """Names of the categories that are looked for, as far as they can be told without loading a network."""
-    if str(settings["model"]) != DEFAULT_MODEL:
-        checkpoint_of(settings["model"])
-        return []
-    return names_of(settings["categories"])
+    """Names of the categories that are looked for; no network is loaded for that."""
+    if str(settings["model"]) == DEFAULT_MODEL:
+        return names_of(settings["categories"])
+    path = checkpoint_of(settings["model"])
+    from avel.training.checkpoint import read_info
+
+    return list(read_info(path).categories)
