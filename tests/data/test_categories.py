@@ -59,7 +59,8 @@ def test_synchrony_confirms_neither_voices_nor_steps():
 
 def test_a_call_is_not_seen_by_its_animal_alone():
     by_name = {category.name: category for category in everyday_categories()}
-    for call, animal in {"Bark": "Dog", "Meow": "Cat", "Moo": "Cattle, bovinae", "Croak": "Frog"}.items():
+    calls = {"Bark": "Dog", "Howl": "Dog", "Meow": "Cat", "Moo": "Cattle, bovinae", "Croak": "Frog", "Honk": "Fowl"}
+    for call, animal in {**calls, "Neigh, whinny": "Horse", "Clip-clop": "Horse"}.items():
         assert by_name[call].family == animal
         assert (by_name[call].visual_evidence, by_name[animal].visual_evidence) == ("proxy", "class")
 

@@ -20,6 +20,7 @@ from avel.localization.agreement_system import AgreementSystem
 from avel.localization.decoding import ARGMAX, Decoding
 from avel.localization.windows import slide
 from avel.models.agreement import Agreement
+from avel.synchrony.witness import Witness
 from avel.testing.tone_and_flash import make_clip
 from avel.training import checkpoint
 
@@ -66,6 +67,19 @@ def test_windows_change_nothing_for_agreement():
     whole = system.predict(inputs, np.ones(200, bool))
     for name in ("events", "audio", "visual", "voice", "audio_odds", "visual_odds"):
         np.testing.assert_allclose(np.concatenate([part[name] for part in parts]), whole[name], atol=1e-6)
+
+
+def test_what_is_heard_and_in_time_is_an_event_and_no_category_that_no_motion_makes():
+    system = AgreementSystem.__new__(AgreementSystem)
+    system._table = (Category("Hammer", ("a",), (), 0.2, 0.2, in_time=True), Category("Engine", ("b",), (), 0.2, 0.2))
+    scores = {"events": [[0.1, 0.1], [0.1, 0.1], [0.8, 0.1]], "audio": [[0.9, 0.9], [0.9, 0.9], [0.8, 0.2]]}
+    predictions = {name: np.array(rows, np.float32) for name, rows in scores.items()}
+    confidence = np.array([0.7, 0.2, 0.6], np.float32)
+    judged = system.judged(predictions, Witness(confidence, np.zeros(3), np.zeros((3, 8, 8))))
+    np.testing.assert_allclose(judged["events"], [[0.7, 0.1], [0.2, 0.1], [0.8, 0.1]])
+    np.testing.assert_allclose(judged["in_time_odds"], [[0.7 / 0.3, 0], [0.25, 0], [1.5, 0]], rtol=1e-6)
+    assert judged["events"].dtype == np.float32
+    np.testing.assert_array_equal(system.judged(predictions, None)["events"], predictions["events"])
 
 
 def test_a_clip_as_long_as_a_window_has_the_models_own_answer(clip, tmp_path):

@@ -170,20 +170,29 @@ class AgreementSystem(System):
         beside = {name: inputs[name] for name in ("voice", "edges") if name in inputs}
         return {**vars(found), **beside}
 
+    def judged(self, predictions: SegmentArrays, witness: Witness | None) -> SegmentArrays:
+        """See `System`: whose voice it is, and ``in_time_odds`` (T, C - 1) that the sound is made by what moves."""
+        judged = dict(predictions)
+        for index, odds in self._voices(predictions).items():
+            for name in ("audio_odds", "heard_odds"):
+                judged[name] = _at_most(judged[name], index, odds[:, None])
+            for name in ("audio", "events"):
+                judged[name] = _at_most(judged[name], index, odds / (1 + odds))
+        can_be = np.array([category.in_time for category in self._table])
+        confidence = np.zeros(len(predictions["audio"]), np.float32) if witness is None else witness.confidence
+        in_time = np.where(can_be, confidence[:, None], np.float32(0))
+        judged["in_time_odds"] = in_time / np.maximum(1 - in_time, np.float32(1e-3))
+        judged["events"] = np.maximum(judged["events"], np.minimum(judged["audio"], in_time))
+        return judged
+
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """See `System`."""
-        events, audio = predictions["events"].copy(), predictions["audio"].copy()
-        for index, odds in self._voices(predictions).items():
-            gate = odds / (1 + odds)
-            audio[:, index] = np.minimum(audio[:, index], gate)
-            events[:, index] = np.minimum(events[:, index], gate)
         return SegmentScores(
             categories=self.categories,
-            events=events,
-            audio=audio,
+            events=predictions["events"],
+            audio=predictions["audio"],
             visual=predictions["visual"],
             seen_alone=np.array([category.visual_evidence == "class" for category in self._table]),
-            in_time=np.array([category.in_time for category in self._table]),
         )
 
     def _voices(self, predictions: SegmentArrays) -> dict[int, npt.NDArray[np.float32]]:
@@ -204,32 +213,26 @@ class AgreementSystem(System):
         audio_valid: npt.NDArray[np.bool_],
         visual_valid: npt.NDArray[np.bool_],
         decoding: Decoding,
-        witness: Witness | None = None,
     ) -> tuple[tuple[Event, ...], tuple[Segment, ...]]:
         """See `System`: events by `avel.localization.naming`; what is in time with the picture counts as seen."""
         step_seconds, duration_seconds = self.segment_seconds / self._steps, bounds[-1][1]
         count = math.ceil(duration_seconds / step_seconds - 1e-6)  # what comes after it is padding
         edges = predictions.get("edges")
-        heard = {name: predictions[name] * audio_valid[:, None, None] for name in ("audio_odds", "heard_odds")}
-        for index, odds in self._voices(predictions).items():
-            for of_steps in heard.values():
-                of_steps[..., index] = np.minimum(of_steps[..., index], odds[:, None])
-        heard = {name: of_steps.reshape(-1, len(self.categories))[:count] for name, of_steps in heard.items()}
+        heard = {
+            name: (predictions[name] * audio_valid[:, None, None]).reshape(-1, len(self.categories))[:count]
+            for name in ("audio_odds", "heard_odds")
+        }
         seen = {
             name: np.repeat(predictions[name] * visual_valid[:, None], self._steps, axis=0)[:count]
-            for name in ("visual_odds", "seen_odds", "done_odds")
+            for name in ("visual_odds", "seen_odds", "done_odds", "in_time_odds")
         }
-        in_time = np.zeros((count, len(self.categories)), np.float32)
-        if witness is not None and scores.in_time is not None:
-            moving = np.repeat(witness.confidence / np.maximum(1 - witness.confidence, 1e-3), self._steps)[:count]
-            in_time[:, scores.in_time] = moving[:, None]
         found = StepOdds(
             audio=heard["audio_odds"],
             heard=heard["heard_odds"],
             visual=seen["visual_odds"],
             seen=seen["seen_odds"],
             done=seen["done_odds"],
-            in_time=in_time,
+            in_time=seen["in_time_odds"],
             sound=None if edges is None else Loudness.of(edges.reshape(-1, 3)[:count], step_seconds),
             step_seconds=step_seconds,
             duration_seconds=duration_seconds,
@@ -247,3 +250,10 @@ class AgreementSystem(System):
             "attention": "synchrony",
             "notes": {category.name: category.note for category in self._table if category.note},
         }
+
+
+def _at_most(values: npt.NDArray[Any], index: int, most: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(..., C - 1) with the numbers of one category no greater than `most` (...)."""
+    limited = values.copy()
+    limited[..., index] = np.minimum(values[..., index], most)
+    return limited

@@ -55,7 +55,6 @@ class SegmentScores:
         visual: the same of what is seen.
         seen_alone: (C - 1,) bool; False where seeing a category's visual evidence alone does not mean that it is
             there.
-        in_time: (C - 1,) bool; True where synchrony can confirm that what is heard is in the picture.
     """
 
     categories: tuple[str, ...]
@@ -63,7 +62,6 @@ class SegmentScores:
     audio: ScoresOverTime | None = None
     visual: ScoresOverTime | None = None
     seen_alone: npt.NDArray[np.bool_] | None = None
-    in_time: npt.NDArray[np.bool_] | None = None
 
 
 ARGMAX = Decoding(threshold=0.5, keep=0.5)

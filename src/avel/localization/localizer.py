@@ -27,7 +27,6 @@ from avel.features.extract import Extraction, SecondsProgress
 from avel.features.jobs import Backbones, Loader, load_backbones
 from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECONDS
 from avel.localization.agreement_system import AgreementSystem
-from avel.localization.confirmation import confirmed
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
 from avel.localization.open_vocabulary_system import OpenVocabularySystem
@@ -292,8 +291,10 @@ class LocalizationRun:
             name: np.concatenate([part[name] for part in self._predictions]) for name in self._predictions[0]
         }
         self._predictions = [predictions]
-        scores = system.scores(predictions)
         count = self.num_segments
+        witness = self._witness.result().first(count) if self._witness else None
+        judged = system.judged(predictions, witness)
+        scores = system.scores(judged)
         valid = {kind: np.concatenate(parts)[:count] for kind, parts in self._valid.items()}
         duration = self._extraction.duration_seconds
         if not self._is_over:
@@ -302,12 +303,7 @@ class LocalizationRun:
         # What cannot be heard or seen is not both heard and seen.
         scores = replace(scores, events=np.where(readable[:, None], scores.events, np.float32(0)))
         bounds = segment_bounds(duration, system.segment_seconds)[:count]
-        witness = self._witness.result().first(count) if self._witness else None
-        if witness is not None:
-            scores = confirmed(scores, witness)
-        events, segments = system.decode(
-            predictions, scores, bounds, valid["audio"], valid["visual"], self._decoding, witness
-        )
+        events, segments = system.decode(judged, scores, bounds, valid["audio"], valid["visual"], self._decoding)
         return Localization(
             video=self.video,
             duration_seconds=duration,
@@ -316,7 +312,7 @@ class LocalizationRun:
             events=select(events, self._selection),
             segments=segments,
             warnings=(*self._extraction.warnings, *self._warnings(duration, readable, scores)),
-            attention=_gated(system.attention(predictions) if witness is None else witness.blocks, segments),
+            attention=_gated(system.attention(judged) if witness is None else witness.blocks, segments),
         )
 
     def _inputs(self) -> Iterator[SegmentArrays]:

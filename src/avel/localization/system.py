@@ -73,6 +73,15 @@ class System(ABC):
             Arrays of T rows whose averages make sense, for `scores` and `attention`.
         """
 
+    def judged(self, predictions: SegmentArrays, witness: Witness | None) -> SegmentArrays:
+        """Predictions of a video with what only all of it says, for `scores`, `decode` and `attention`.
+
+        Args:
+            predictions: of its T segments.
+            witness: what synchrony says of them; ``None`` where `synchrony` is.
+        """
+        return predictions
+
     @abstractmethod
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """Scores of a video, with 0.5 where a category counts as there."""
@@ -91,9 +100,8 @@ class System(ABC):
         audio_valid: npt.NDArray[np.bool_],
         visual_valid: npt.NDArray[np.bool_],
         decoding: Decoding,
-        witness: Witness | None = None,
     ) -> tuple[tuple[Event, ...], tuple[Segment, ...]]:
-        """Events and segments of a video; see `avel.localization.decoding.decode`. `scores` are confirmed already."""
+        """Events and segments of a video; see `avel.localization.decoding.decode`."""
         return decode(scores, bounds, audio_valid, visual_valid, decoding)
 
     @abstractmethod
