@@ -5,11 +5,14 @@ import torch
 from avel.errors import ModelError
 from avel.matching.base import MatcherOptions
 from avel.matching.dcca import Dcca
+from avel.matching.dual_encoder import DualEncoderOptions
 from avel.matching.localization import evaluate
 from avel.matching.training import Clips, MatchingSettings, build, train, training_pairs
 from avel.models.options import Dims
 
 SMALL = MatcherOptions(hidden_dims=32, embedding_dims=8)
+SMALL_DUAL = DualEncoderOptions(hidden_dims=32, embedding_dims=8, dropout=0.0)
+OF = {"avdln": SMALL, "dcca": SMALL, "dual-encoder": SMALL_DUAL}
 
 
 def make_clips(count=60, seed=0):
@@ -84,8 +87,12 @@ def test_other_clips_need_another_clip(in_event):
         MatchingSettings(options=SMALL, epochs=8, learning_rate=3e-3, batch_size=16, misaligned="none"),
         MatchingSettings(options=SMALL, epochs=8, learning_rate=3e-3, batch_size=16),
         MatchingSettings("dcca", options=SMALL, epochs=150, batch_size=256, learning_rate=3e-3),
+        MatchingSettings("dual-encoder", options=SMALL_DUAL, epochs=60, batch_size=32, learning_rate=3e-3),
+        MatchingSettings(
+            "dual-encoder", options=SMALL_DUAL, loss="contrastive", epochs=60, batch_size=32, learning_rate=3e-3
+        ),
     ],
-    ids=["avdln, the code's pairs", "avdln", "dcca"],
+    ids=["avdln, the code's pairs", "avdln", "dcca", "dual encoder", "dual encoder, contrastive"],
 )
 def test_learns_what_goes_together(settings):
     clips = make_clips(120)
@@ -98,11 +105,11 @@ def test_learns_what_goes_together(settings):
     assert trained.epoch == settings.epochs
 
 
-@pytest.mark.parametrize("name", ["avdln", "dcca"])
+@pytest.mark.parametrize("name", ["avdln", "dcca", "dual-encoder"])
 def test_equal_seeds_give_equal_matchers(name):
     states = []
     for seed in (1, 1, 2):
-        settings = MatchingSettings(name, options=SMALL, epochs=2, seed=seed)
+        settings = MatchingSettings(name, options=OF[name], epochs=2, seed=seed)
         states.append(train(make_clips(20), settings).matcher.state_dict())
         torch.rand(1)  # the caller's own random state must not matter
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
@@ -145,6 +152,10 @@ def test_dcca_needs_events():
         ({"matcher": "dcca", "batch_size": 1}, "batch_size must be 2 or more, got 1"),
         ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
         ({"epochs": 0}, "epochs must be 1 or more"),
+        ({"loss": "infonce"}, "loss is for dual-encoder; avdln has its own"),
+        ({"matcher": "dual-encoder", "loss": "triplet"}, "Unknown loss 'triplet'. Supported are infonce, contrastive"),
+        ({"matcher": "dual-encoder", "misaligned": "both"}, "misaligned is for avdln"),
+        ({"matcher": "dual-encoder", "options": SMALL}, "options of dual-encoder are DualEncoderOptions"),
         ({"margin": 0.0}, "margin and learning_rate above 0"),
     ],
 )

@@ -17,8 +17,9 @@ def match(
         Path,
         typer.Option(
             metavar="MATCHER",
-            help="The matcher: a run of avel train --model avdln or dcca, or its matcher.safetensors. It has to be "
-            "trained on features that avel can make, so on a feature store or with --features-of.",
+            help="The matcher: a run of avel train-matching or of avel train --model avdln, or its "
+            "matcher.safetensors. It has to be trained on features that avel can make, so on a feature store or with "
+            "--features-of.",
         ),
     ],
     audio: Annotated[

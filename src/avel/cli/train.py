@@ -81,8 +81,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The name of the model; avel models lists them. avdln and dcca learn to match pictures and sound for "
-            "avel match. [default: recommended]"
+            help="The name of the model; avel models lists them. avdln, dcca and dual-encoder learn to match pictures "
+            "and sound for avel match. [default: recommended]"
         ),
     ] = None,
     settings: Annotated[

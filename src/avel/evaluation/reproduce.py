@@ -261,7 +261,7 @@ def _measured(
     """What a row gave with a seed, from its folder or trained now."""
     if row.is_matching:
         matching = MatchingSettings(**{**_matching_values(row, how.released), **how.matching, "seed": seed})
-        key = {"settings": {**asdict(matching), "options": matching.options.model_dump()}, "data": fingerprint(data)}
+        key = {"settings": matching.to_dict(), "data": fingerprint(data)}
         return _kept(folder / row.folder / f"seed{seed}", key, lambda run: _match(data, matching))
     settings = settings_of(paper, row, how, seed)
     if how.released:
@@ -354,7 +354,9 @@ def _match(data: LocalizationData, settings: MatchingSettings) -> dict[str, Any]
 
 
 def _matching_values(row: Row, released: bool) -> dict[str, Any]:
-    matcher: MatcherName = "avdln" if row.model == "avdln" else "dcca"
+    matcher: MatcherName = row.model  # type: ignore[assignment]
+    if matcher == "dual-encoder":
+        return {"matcher": matcher, **row.settings}
     default: Misaligned = "none" if released else MatchingSettings(matcher).pairs
     return {"matcher": matcher, "misaligned": row.settings.get("misaligned", default)}
 

@@ -185,7 +185,7 @@ def train_matcher_on(
     Args:
         source: what to train on.
         output: folder of the run, see `avel.training.matchers`.
-        matcher: ``avdln`` or ``dcca``.
+        matcher: ``avdln``, ``dcca`` or ``dual-encoder``.
         flags: settings, see `avel.matching.training.MatchingSettings`.
         listener: is told what goes on.
 

@@ -3,6 +3,8 @@
 Shapes: N clips or pairs, T segments, D features. Visual features are the mean over the regions.
 """
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from avel.models.options import Dims, Options, Size
@@ -27,6 +29,8 @@ class Matcher(nn.Module):
         dims: ``visual_dims`` and ``audio_dims`` count, the rest does not.
         options: it was built from.
     """
+
+    options_type: ClassVar[type[MatcherOptions]] = MatcherOptions
 
     def __init__(self, dims: Dims, options: MatcherOptions) -> None:
         super().__init__()

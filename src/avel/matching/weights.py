@@ -16,6 +16,7 @@ from avel.errors import ModelError
 from avel.files import open_safetensors, write_bytes
 from avel.matching.avdln import Avdln
 from avel.matching.base import Matcher, MatcherOptions
+from avel.matching.heads import FORMAT
 from avel.matching.training import MATCHERS
 from avel.models.options import Dims
 
@@ -30,7 +31,6 @@ KERAS_LAYERS = {
 }
 """Which dense layer of the published file is which of ours."""
 
-_FORMAT = "avel matcher 1"
 _MAX_KERNEL = 2**24
 
 
@@ -55,7 +55,7 @@ def save(matcher: Matcher, path: str | Path, about: Mapping[str, Any] | None = N
         "options": matcher.options.model_dump(),
     }
     state = {key: value.detach().cpu().contiguous() for key, value in matcher.state_dict().items()}
-    write_bytes(Path(path), serialize(state, {"format": _FORMAT, "avel": json.dumps(metadata)}))
+    write_bytes(Path(path), serialize(state, {"format": FORMAT, "avel": json.dumps(metadata)}))
 
 
 def load(path: str | Path) -> Matcher:
@@ -78,12 +78,12 @@ def load_with_metadata(path: str | Path) -> tuple[Matcher, dict[str, Any]]:
     try:
         with open_safetensors(path, "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
+            if metadata.get("format") != FORMAT:
                 raise ModelError(f"{path}: is not a matcher of avel, its format is {metadata.get('format')!r}.")
             made = parse_json(metadata["avel"])
-            dims, options = Dims(**made["dims"]), MatcherOptions(**made["options"])
+            kind = MATCHERS[made["matcher"]]
             with torch.device("meta"):
-                matcher = MATCHERS[made["matcher"]](dims, options)
+                matcher = kind(Dims(**made["dims"]), kind.options_type(**made["options"]))
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         _fill(matcher, state, path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -95,7 +95,7 @@ def is_matcher_file(path: str | Path) -> bool:
     """Whether a file is one that `save` wrote, whole or damaged."""
     try:
         with open_safetensors(Path(path), "pt") as file:
-            return (file.metadata() or {}).get("format") == _FORMAT
+            return (file.metadata() or {}).get("format") == FORMAT
     except (OSError, ValueError):
         return False
 

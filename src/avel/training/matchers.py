@@ -27,7 +27,6 @@ from avel.errors import FeaturesError, SettingsError
 from avel.features.recipe import preset
 from avel.files import write_text
 from avel.matching import weights
-from avel.matching.base import MatcherOptions
 from avel.matching.data import load_clips
 from avel.matching.localization import MatchingAccuracy, evaluate
 from avel.matching.training import MATCHERS, Clips, MatchingSettings, TrainedMatcher, train
@@ -71,7 +70,7 @@ def matching_settings(matcher: str, given: Mapping[str, Any]) -> MatchingSetting
             f"{', '.join(sorted(known))}."
         )
     try:
-        options = MatcherOptions(**given.get("options", {}))
+        options = MATCHERS[matcher].options_type(**given.get("options", {}))
         return MatchingSettings(**{**given, "matcher": matcher, "options": options})
     except (TypeError, ValueError) as error:
         raise SettingsError(f"{matcher}: {error}") from error
@@ -121,7 +120,7 @@ def train_matcher(settings: MatchingSettings, data: LocalizationData, folder: Pa
     if has["test"]:
         clips = clips_of(data, "test")
         test = evaluate(trained.matcher, clips.visual, clips.audio, clips.spans)
-    said = {**asdict(settings), "options": settings.options.model_dump(), "misaligned": settings.pairs}
+    said = {**settings.to_dict(), "misaligned": settings.pairs}
     path = folder / MATCHER_FILE
     about = {"written_by": __version__, "features": data.record.to_dict(), "settings": said, "data": data.name}
     weights.save(trained.matcher, path, about)

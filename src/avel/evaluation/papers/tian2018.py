@@ -51,9 +51,14 @@ def _table_3() -> list[Row]:
             Row(3, f"{name}, A2V", a2v, matcher, measure="a2v"),
             Row(3, f"{name}, V2A", v2a, matcher, measure="v2a"),
         ]
-    code = {"misaligned": "none"}
+    own = {
+        "AVDLN with the code's pairs": ("avdln", {"misaligned": "none"}),
+        "Dual encoder": ("dual-encoder", {}),
+        "Dual encoder, contrastive loss": ("dual-encoder", {"loss": "contrastive"}),
+    }
     rows += [
-        Row(OWN_ROWS, f"AVDLN with the code's pairs, {direction.upper()}", None, "avdln", code, direction)
+        Row(OWN_ROWS, f"{name}, {direction.upper()}", None, model, settings, direction)
+        for name, (model, settings) in own.items()
         for direction in ("a2v", "v2a")
     ]
     return rows

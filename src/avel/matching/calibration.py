@@ -1,0 +1,64 @@
+"""From a cosine to how sure it is that two segments go together (Platt scaling, 1999)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from avel.records import Record
+
+PRIOR = 0.01
+"""How often what is looked at goes with the query: a moment or two in a few minutes of footage. A score of 0.5 is then
+where of moments that look as near, half are right."""
+
+CLOSE = 0.5
+"""Score from which something counts as found."""
+
+
+@dataclass(frozen=True)
+class PlattScaling(Record):
+    """Probability = expit(slope * cosine + offset).
+
+    Attributes:
+        slope: above 0.
+        offset: for the prior `PRIOR`.
+    """
+
+    slope: float = 12.0
+    offset: float = -8.0
+
+    def __call__(self, cosines: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Probabilities of cosines of any shape."""
+        return np.asarray(expit(self.slope * np.asarray(cosines, np.float64) + self.offset))
+
+
+def fit_calibration(together: npt.ArrayLike, apart: npt.ArrayLike) -> PlattScaling:
+    """Fit to cosines of pairs that go together and of pairs that do not, by maximum likelihood.
+
+    Args:
+        together: (P,), at least one.
+        apart: (Q,), at least one.
+
+    Raises:
+        ValueError: if there is none of a kind.
+    """
+    positive, negative = np.asarray(together, np.float64), np.asarray(apart, np.float64)
+    if not len(positive) or not len(negative):
+        raise ValueError("a calibration needs pairs that go together, and pairs that do not.")
+    # Platt's targets, which keep few pairs that are told apart without error from a slope without bound.
+    high, low = (len(positive) + 1) / (len(positive) + 2), 1 / (len(negative) + 2)
+    cosines = np.concatenate([positive, negative])
+    targets = np.concatenate([np.full(len(positive), high), np.full(len(negative), low)])
+    weights = np.concatenate([np.full(len(positive), 1 / len(positive)), np.full(len(negative), 1 / len(negative))])
+
+    def loss(values: npt.NDArray[np.float64]) -> tuple[float, Any]:
+        x = np.exp(values[0]) * cosines + values[1]
+        error = weights * (expit(x) - targets)
+        total = np.sum(weights * (np.logaddexp(0, x) - targets * x))
+        return float(total), np.array([np.sum(error * cosines) * np.exp(values[0]), np.sum(error)])
+
+    found = minimize(loss, np.array([np.log(5.0), -2.0]), jac=True, method="L-BFGS-B", bounds=[(-2, 6), (-100, 100)])
+    return PlattScaling(float(np.exp(found.x[0])), float(found.x[1] + logit(PRIOR)))
