@@ -31,6 +31,7 @@ LAYERS = (
     "evaluation",
     "export",
     "localization",
+    "library",
     "outputs",
     "batch",
     "web",

@@ -165,7 +165,7 @@ def test_every_setting_is_explained(generated):
 
 def test_the_command_line_has_every_command_and_keeps_brackets(generated):
     text = generated.command_line()
-    assert set(re.findall(r"^## `avel (\w+)`$", text, flags=re.M)) == set(typer.main.get_command(app).commands)
+    assert set(re.findall(r"^## `avel ([\w-]+)`$", text, flags=re.M)) == set(typer.main.get_command(app).commands)
     assert re.search(r"length of a segment in seconds[^`]+\[default: 1\]", text)
 
 

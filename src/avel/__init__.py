@@ -8,12 +8,14 @@ from avel.events import Event, Localization, Segment
 from avel.version import __version__
 
 if TYPE_CHECKING:
+    from avel.library.library import VideoLibrary as Library
     from avel.localization.localizer import Localizer, localize
     from avel.outputs.picture import plot
 
-__all__ = ["AvelError", "Event", "Localization", "Localizer", "Segment", "__version__", "localize", "plot"]
+__all__ = ["AvelError", "Event", "Library", "Localization", "Localizer", "Segment", "__version__", "localize", "plot"]
 
 _LATER = {
+    "Library": "avel.library.library",
     "Localizer": "avel.localization.localizer",
     "localize": "avel.localization.localizer",
     "plot": "avel.outputs.picture",

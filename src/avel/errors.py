@@ -37,6 +37,10 @@ class ModelError(AvelError):
     """A model is unknown, or cannot do what is asked of it."""
 
 
+class LibraryError(AvelError):
+    """A library of videos is not there, is damaged, or was made with other networks."""
+
+
 class SettingsError(AvelError):
     """A file of settings, or a setting, is not as it has to be."""
 

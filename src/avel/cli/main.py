@@ -12,12 +12,14 @@ from avel.cli.categories import categories
 from avel.cli.console import avel_errors, standard_output
 from avel.cli.doctor import doctor
 from avel.cli.evaluate import evaluate
+from avel.cli.library import index, search
 from avel.cli.localize import localize
 from avel.cli.match import match
 from avel.cli.reproduce import reproduce
 from avel.cli.serve import serve
 from avel.cli.sync import sync
 from avel.cli.train import train
+from avel.cli.train_matching import train_matching
 from avel.version import __version__
 
 app = typer.Typer(
@@ -35,6 +37,9 @@ app.command()(features.extract)
 app.command()(train)
 app.command()(evaluate)
 app.command()(match)
+app.command()(index)
+app.command()(search)
+app.command()(train_matching)
 app.command()(reproduce)
 app.add_typer(models.app, name="models")
 app.add_typer(features.app, name="features", no_args_is_help=True)

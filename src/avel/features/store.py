@@ -288,6 +288,32 @@ class FeatureStore:
             record["digest"] = digest_of(record)
             file.finish(path, canonical_json(record))
 
+    def remove(self, key: str) -> None:
+        """Remove the features of one video, if they are there.
+
+        Raises:
+            FeaturesError: if the file system refuses it.
+            ValueError: if no video can have that key.
+        """
+        with _writing(self.folder):
+            self.path(key).unlink(missing_ok=True)
+
+    def check_networks(self, backbones: "Iterable[Backbone]") -> None:
+        """Refuse networks whose features cannot be compared with those that are here.
+
+        Args:
+            backbones: some or all of those that the recipe names.
+
+        Raises:
+            FeaturesError: naming every difference.
+        """
+        differences = _network_differences(entries(backbones), self.backbones)
+        if differences:
+            raise FeaturesError(
+                f"{self.folder}: was made with other networks than those that are here: compared with it, "
+                f"{'; '.join(differences)}. Get the weights that it was made with, or extract into a new folder."
+            )
+
     def copy(self, key: str, other: str, source: SourceFile) -> None:
         """Write the features of a video once more, for another name of the same content.
 

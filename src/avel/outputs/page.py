@@ -111,7 +111,7 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
         heat_opacity=heat.OPACITY,
         full_share=heat.FULL_SHARE,
         where="the picture moves with the sound" if by_synchrony else "the model looks",
-        video_link=_video_link(result, folder),
+        video_link=None if folder is None else link_to(result.video, folder),
         band_title=lambda group: _band_title(group, clock),
     )
 
@@ -247,12 +247,12 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
-def _video_link(result: Localization, folder: Path | None) -> str | None:
-    """The video as the page finds it, ``None`` when no browser could play it or it is on another drive."""
-    if folder is None or Path(result.video).suffix.lower() not in PLAYABLE_SUFFIXES:
+def link_to(video: str, folder: Path) -> str | None:
+    """A video as a page in a folder finds it, ``None`` when no browser could play it or it is on another drive."""
+    if Path(video).suffix.lower() not in PLAYABLE_SUFFIXES:
         return None
     try:
-        relative = os.path.relpath(Path(result.video).resolve(), folder.resolve())
+        relative = os.path.relpath(Path(video).resolve(), folder.resolve())
     except ValueError:
         return None
     return "./" + quote(os.fsencode(relative.replace(os.sep, "/")))

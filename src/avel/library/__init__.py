@@ -1,0 +1,1 @@
+"""Libraries of videos that are searched by sound, by picture and by word."""
