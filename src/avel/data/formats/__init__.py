@@ -15,6 +15,7 @@
 ``boris``         BORIS's tabular and aggregated events
 ``via``           VGG Image Annotator's projects and CSV exports, version 3
 ``cvat``          CVAT's tracks, "CVAT for video"
+``jsonl``         JSON lines, an object for each event, as avel writes them
 ================  ==================================================================================================
 
 A table without times, ``video,category[,split]``, labels whole videos; it is read by
@@ -35,6 +36,7 @@ from avel.data.formats import (
     boris,
     cvat,
     elan,
+    events_json,
     label_studio,
     ov_ave,
     raven,
@@ -62,6 +64,7 @@ LabelFormat = Literal[
     "boris",
     "via",
     "cvat",
+    "jsonl",
 ]
 LABEL_FORMATS: tuple[LabelFormat, ...] = get_args(LabelFormat)
 
@@ -158,6 +161,8 @@ def _detect(path: Path) -> LabelFormat:
     first = text.splitlines()[0].strip() if text else ""
     if first.startswith("<"):
         return "cvat" if re.search(r"<annotations\b", text[:2000]) else "elan"
+    if suffix in _SUFFIXES_OF["jsonl"] or events_json.is_line(first):
+        return "jsonl"
     if suffix == ".json" or first.startswith(("[", "{")):
         return _detect_json(path, text)
     if via.is_export(text):
@@ -226,6 +231,7 @@ _READERS: Mapping[LabelFormat, Callable[[LabelFile], AnnotationSet]] = {
     "boris": boris.read,
     "via": via.read,
     "cvat": cvat.read,
+    "jsonl": events_json.read_lines,
 }
 
 _SUFFIXES_OF: Mapping[LabelFormat, tuple[str, ...]] = {
@@ -243,6 +249,7 @@ _SUFFIXES_OF: Mapping[LabelFormat, tuple[str, ...]] = {
     "boris": (".csv", ".tsv"),
     "via": (".json", ".csv"),
     "cvat": (".xml",),
+    "jsonl": (".jsonl", ".ndjson"),
 }
 
 _OF_SUFFIX: Mapping[str, LabelFormat] = {".eaf": "elan", ".srt": "srt", ".vtt": "vtt", ".textgrid": "textgrid"}

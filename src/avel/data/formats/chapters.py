@@ -24,13 +24,14 @@ class Chapter(NamedTuple):
 def chapters_of(result: Localization, unit_seconds: float = 0.001) -> list[Chapter]:
     """The chapters of a result, whose times are whole multiples of ``unit_seconds``."""
     titles: dict[int, str] = {}
+    scores: dict[int, float] = {}
     length, last = round(result.duration_seconds / unit_seconds), 0
     for event in by_start(result.events):
         start, end = round(event.start_seconds / unit_seconds), round(event.end_seconds / unit_seconds)
         if start > last or not titles:
             titles.setdefault(last, WITHOUT_EVENT)
-        if titles.get(start, WITHOUT_EVENT) == WITHOUT_EVENT:
-            titles[start] = one_line(event.category)
+        if event.score > scores.get(start, -1.0):
+            titles[start], scores[start] = one_line(event.category), event.score
         last = max(last, end)
     if last < length or not titles:
         titles.setdefault(last, WITHOUT_EVENT)
