@@ -1,10 +1,12 @@
 """What `avel localize` found in real clips, written, read and saved again by each tool's own library, and read by avel.
 
-`localized` holds two results as `avel localize CLIP -o RESULT.json` wrote them; together they have events of all
+`localized` holds three results as `avel localize CLIP -o RESULT.json` wrote them; together they have events of all
 modalities, and a category with a comma. `benchmarks/label_tools.py` does the same with tools that are too large here.
 """
 
+import contextlib
 import csv
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +17,7 @@ import pytest
 import srt
 import webvtt
 from label_files import as_accepted
+from PIL import Image
 from praatio import textgrid
 from pympi.Elan import Eaf
 
@@ -31,7 +34,7 @@ MILLISECOND = 0.001
 Tool = Callable[[Path, Path], None]
 
 
-@pytest.fixture(params=["dog_speech", "phone_call_train"])
+@pytest.fixture(params=["dog_speech", "phone_call_train", "drum"])
 def localized(request):
     return Localization.from_json(FOLDER / f"{request.param}.json")
 
@@ -195,3 +198,22 @@ def test_clips_have_the_lengths_of_the_events(in_place, tmp_path):
         with MediaReader(clip) as reader:
             length = list(reader)[-1].end_seconds
         assert end - start - half - 0.03 <= length <= end - start + half + LATE_SECONDS
+
+
+def test_boxes_are_on_frames_beside_them(shared, tmp_path):
+    coco = pytest.importorskip("pycocotools.coco")
+    result = Localization.from_json(FOLDER / "drum.json")
+    video = shared / "data" / "media" / "events" / result.video
+    path = write(replace(result, video=str(video)), tmp_path / "drum.coco.json")
+    with contextlib.redirect_stdout(io.StringIO()):
+        made = coco.COCO(path)
+    images = made.loadImgs(made.getImgIds())
+    assert [image["seconds"] for image in images] == [7.5, 8.5]  # of the segments with a map
+    for image in images:
+        with Image.open(tmp_path / image["file_name"]) as frame:
+            assert frame.size == (image["width"], image["height"])
+        (box,) = made.loadAnns(made.getAnnIds(imgIds=[image["id"]]))
+        assert made.loadCats(box["category_id"])[0]["name"] == "Percussion"
+        mask = made.annToMask(box)
+        assert mask.shape == (image["height"], image["width"])
+        assert mask.sum() == pytest.approx(box["area"], rel=0.05)

@@ -29,7 +29,7 @@ CATEGORY_COLUMNS = (
 
 _AVEL_COLUMN = "annotation"
 _COLUMNS = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)")
-_HIGHEST_HZ = 8000
+_HIGHEST_HZ = 8000.0
 
 
 def is_header(line: str) -> bool:
@@ -96,7 +96,7 @@ def text(result: Localization) -> str:
     lines = ["\t".join((*_COLUMNS, "Annotation", "Score"))]
     for number, event in enumerate(by_start(result.events), start=1):
         times = f"{event.start_seconds:.6f}\t{last_moment(event, 1e-6):.6f}"
-        lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t0\t{_HIGHEST_HZ}\t{name_of(event)}\t{event.score:.4f}")
+        lines.append(f"{number}\tSpectrogram 1\t1\t{times}\t0.0\t{_HIGHEST_HZ}\t{name_of(event)}\t{event.score:.4f}")
     return "\n".join(lines) + "\n"
 
 
