@@ -1,6 +1,6 @@
 """Real results of `avel localize`, given to tools' own readers, validators and converters, and read back.
 
-These packages are too large for the tests: pip install label-studio-sdk crowsetta dcase_util sed_eval mutagen
+These packages are too large for the tests: pip install label-studio-sdk crowsetta dcase_util sed_eval mutagen speach
 
 The results are those of tests/data/formats/localized, of two real clips; the clips are needed for chapters alone. For
 each tool: how many events there are, and how many it shows or gives back with the same category, modality and times to
@@ -20,7 +20,7 @@ from _common import ROOT, SHARED, save
 
 from avel.data.formats import label_studio, read_annotations
 from avel.data.formats.chapters import WITHOUT_EVENT
-from avel.data.formats.naming import category_and_modality, name_of
+from avel.data.formats.naming import MODALITY_WORDS, category_and_modality, name_of
 from avel.events import Localization
 from avel.outputs import WriteOptions, write
 
@@ -117,6 +117,20 @@ def crowsetta_audacity(result: Localization, folder: Path) -> dict[str, int]:
     return {"read": right(named(spans), result), "saved": right(read(folder / "saved.txt", format="audacity"), result)}
 
 
+def speach_elan(result: Localization, folder: Path) -> dict[str, int]:
+    from speach import elan
+
+    document = elan.read_eaf(str(write(result, folder / "a.eaf")))
+    modalities = {words: modality for modality, words in MODALITY_WORDS.items()}
+    found = [
+        (one.text, one.from_ts.sec, one.to_ts.sec, modalities[tier.name.partition(" #")[0]])
+        for tier in document.tiers()
+        for one in tier.annotations
+    ]
+    document.save(str(folder / "saved.eaf"))
+    return {"read": right(found, result), "saved": right(read(folder / "saved.eaf"), result)}
+
+
 def dcase(result: Localization, folder: Path) -> dict[str, int]:
     """The tables of DCASE's tools, made of the events, are read; and their metric finds no difference."""
     from dcase_util.containers import MetaDataContainer
@@ -157,6 +171,7 @@ CHECKS: dict[str, tuple[Callable[[Localization, Path], dict[str, int]], tuple[st
     "Label Studio's SDK": (label_studio_exports, ("label-studio-sdk",)),
     "crowsetta, Raven": (crowsetta_raven, ("crowsetta",)),
     "crowsetta, Audacity": (crowsetta_audacity, ("crowsetta",)),
+    "speach, ELAN": (speach_elan, ("speach",)),
     "DCASE's tools": (dcase, ("dcase_util", "sed_eval")),
     "mutagen, chapters of MP4": (mutagen_chapters, ("mutagen",)),
 }
