@@ -64,7 +64,7 @@ def test_what_is_heard_no_more_is_seen_only(bark):
 def test_a_lower_threshold_hears_more(bark):
     low = spans(events_at(bark, "Bark", audio=0.4))
     assert low[0] == (1.2, 2.9, "audio-visual")
-    assert low[1:] == [(3.0, 4.0, "audio")]  # 0.45 of it is heard in the last segment, and nothing seen
+    assert low[1:] == [(2.9, 4.0, "audio")]  # 0.45 of it is heard in the last segment, and nothing seen
 
 
 def test_what_the_localizer_passed_over_for_other_reasons_stays_away():
@@ -72,6 +72,22 @@ def test_what_the_localizer_passed_over_for_other_reasons_stays_away():
     of = result([0.7, 0, 0, 0.6], [0, 0, 0, 0], [0, 0, 0, 0], [(3.1, 3.8, 0.6, "audio")])
     assert spans(events_at(of, "Bark", audio=0.55)) == [(3.1, 3.8, "audio")]
     assert spans(events_at(of, "Bark", audio=0.65)) == []
+
+
+def test_events_that_a_threshold_does_not_concern_stay_as_they_are():
+    """The segments alone would make one event of two."""
+    of = result(
+        [0.7, 0.7, 0.7, 0.7], [0.9, 0, 0, 0], [0, 0, 0, 0], [(0.0, 0.8, 0.6, "audio"), (3.2, 4.0, 0.6, "audio")]
+    )
+    assert spans(events_at(of, "Bark", visual=0.6)) == [(0.0, 0.8, "audio"), (3.2, 4.0, "audio")]
+
+
+def test_what_is_new_joins_what_it_goes_on_from():
+    of = result([0.1, 0.8, 0.8, 0.45], SEEN, [0.1, 0.8, 0.8, 0.1], [(1.2, 2.9, 0.8, "audio-visual")])
+    seen, both = events_at(of, "Bark", audio=0.4, visual=0.1)
+    assert (both.start_seconds, both.end_seconds, both.modality, both.score) == (1.2, 4.0, "audio-visual", 0.8)
+    assert (seen.start_seconds, seen.end_seconds, seen.modality) == (0.0, 1.2, "visual")
+    assert seen.score == pytest.approx(0.1)  # as the localizer has it
 
 
 def test_what_no_segment_shows_stays_as_long_as_its_score_does():
