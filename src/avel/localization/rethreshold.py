@@ -60,6 +60,7 @@ def events_at(
     for modality in MODALITIES:
         was, becomes, there = ([e for e in of if e.modality == modality] for of in (before, after, found))
         removed, added = _difference(was, becomes), _difference(becomes, was)
+        removed += [_with_found_edges(event, before, found) for event in removed]  # an edge may lie outside its segment
         kept = [
             replace(event, start_seconds=start, end_seconds=end)
             for event in there
