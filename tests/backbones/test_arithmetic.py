@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import convolve1d, uniform_filter1d
+from scipy.ndimage import convolve1d, maximum_filter1d, uniform_filter1d
 from scipy.special import expit
 
-from avel.backbones.arithmetic import running_means, sigmoid, weighted_means
+from avel.backbones.arithmetic import running_maxima, running_means, sigmoid, weighted_means
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -27,3 +27,9 @@ def test_means_over_neighbours(count, width, seed):
     expected = uniform_filter1d(values, width, axis=0, mode="nearest")
     np.testing.assert_allclose(running_means(values, width), expected, atol=1e-9)
     np.testing.assert_allclose(running_means(values[:, 0], width), expected[:, 0], atol=1e-9)
+
+
+@given(count=st.integers(1, 40), width=st.integers(1, 12), seed=st.integers(0, 99))
+def test_the_greatest_of_neighbours(count, width, seed):
+    values = np.random.default_rng(seed).normal(size=count)
+    np.testing.assert_array_equal(running_maxima(values, width), maximum_filter1d(values, width, mode="nearest"))

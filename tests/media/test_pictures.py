@@ -1,3 +1,4 @@
+import gc
 from fractions import Fraction
 
 import av
@@ -18,7 +19,9 @@ from avel.media.pictures import (
     picture_size,
     scale_flags,
 )
+from avel.media.reader import MediaReader
 from avel.media.types import PictureFormat
+from avel.testing.tone_and_flash import make_clip
 
 
 def pq_code(nits):
@@ -191,3 +194,16 @@ def test_untagged_high_definition_is_taken_as_bt709(size, matrix, red):
     frame.colorspace = matrix
     picture = Scaler((16, 16))(frame, Orientation())
     assert np.abs(picture.reshape(-1, 3).astype(int) - (255, 0, 0)).max() <= 3
+
+
+def test_no_frame_waits_for_the_garbage_collector(tmp_path):
+    path = make_clip(tmp_path / "clip.mp4", 2.0, frame_rate=25)
+    gc.collect()
+    gc.disable()
+    try:
+        with MediaReader(path, pictures={"small": PictureFormat(25, 16, 16)}) as reader:
+            assert len(list(reader)) == 2
+        alive = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive < 5  # of 50

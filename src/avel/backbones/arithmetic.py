@@ -28,3 +28,9 @@ def running_means(values: npt.NDArray[F], count: int) -> npt.NDArray[F]:
     padded[0] = 0
     totals = np.cumsum(padded, axis=0)
     return np.asarray((totals[count:] - totals[:-count]) / count + first)
+
+
+def running_maxima(values: npt.NDArray[F], count: int) -> npt.NDArray[F]:
+    """(N,) values to the greatest of `count` of them around each, one more before it than after it if that is even."""
+    padded = np.pad(values, (count // 2, count - 1 - count // 2), mode="edge")
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, count).max(axis=-1))

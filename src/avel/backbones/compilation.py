@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import mmap
 import os
 import platform
 import shutil
@@ -152,7 +153,9 @@ class CompiledNetwork:
         from avel.runtimes import openvino
 
         try:
-            content = np.memmap(self._folder / _MODEL, np.uint8, "r")
+            with (self._folder / _MODEL).open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            content = np.frombuffer(mapped, np.uint8)
             if hashlib.sha256(content.data).hexdigest() != self._content_digest:
                 raise ValueError("its content has changed")
             model = core().import_model(openvino.Tensor(content), "CPU", self._all_settings)
@@ -160,6 +163,8 @@ class CompiledNetwork:
             self._throw_away(error)
             return None
         self._content = content
+        if hasattr(mapped, "madvise"):  # weights have been laid out anew, and what is not is read again where needed
+            mapped.madvise(mmap.MADV_DONTNEED)
         return model
 
     def _throw_away(self, error: Exception) -> None:

@@ -152,7 +152,9 @@ class Network(ABC):
     def _run(self, batch: Array) -> tuple[Array, ...]: ...
 
 
-def from_frozen(network: FrozenNetwork, *, name: str, digest: str, options: EngineOptions) -> Network:
+def from_frozen(
+    network: FrozenNetwork, *, name: str, digest: str, options: EngineOptions, items_at_once: int = _MAX_STREAMS
+) -> Network:
     """A network that is written for every engine; on OpenVINO it needs no PyTorch.
 
     Precision ``int8`` runs as ``float16``.
@@ -163,6 +165,7 @@ def from_frozen(network: FrozenNetwork, *, name: str, digest: str, options: Engi
         digest: of the weights. The cache knows a network by it, by `name`, and by the source files of `network` and of
             its operations.
         options: device, precision, threads.
+        items_at_once: how many are run at the same time, each with its share of the threads and memory of its own.
 
     Raises:
         ModelError: if CUDA is asked for where there is none.
@@ -180,7 +183,7 @@ def from_frozen(network: FrozenNetwork, *, name: str, digest: str, options: Engi
 
     sources: tuple[Callable[..., Any], ...] = (network.define, network.tensors, FrozenNetwork)
     code = [*map(_source_text, sources), Path(__file__).with_name("openvino_operations.py").read_text("utf-8")]
-    return _OpenVinoNetwork(make, (name, digest, str(network.item_shape), *code), options)
+    return _OpenVinoNetwork(make, (name, digest, str(network.item_shape), *code), options, items_at_once=items_at_once)
 
 
 def _frozen_module(network: FrozenNetwork) -> "torch.nn.Module":
@@ -353,8 +356,10 @@ class _OpenVinoNetwork(Network):
         key: Key,
         options: EngineOptions,
         quantization: Mapping[str, Any] | None = None,
+        *,
+        items_at_once: int = _MAX_STREAMS,
     ) -> None:
-        self._requests = min(options.threads or _usable_cores(), _MAX_STREAMS)
+        self._requests = min(options.threads or _usable_cores(), items_at_once)
         settings = {
             "INFERENCE_NUM_THREADS": str(options.threads or _usable_cores()),
             "NUM_STREAMS": str(self._requests),

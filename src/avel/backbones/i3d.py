@@ -59,6 +59,7 @@ class I3d(VisualBackbone):
             name=self.name,
             digest=weights.digest(WEIGHTS),
             options=options or EngineOptions(),
+            items_at_once=1,
         )
         self.record: dict[str, Any] = {
             **self._network.record,

@@ -1,5 +1,6 @@
 """From a video to its features: the media reader's segments through the backbones, in bounded memory."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from avel.backbones.base import AudioBackbone, VisualBackbone
+from avel.backbones.base import AudioBackbone, Pictures, VisualBackbone
 from avel.media.reader import MediaReader
 from avel.media.types import MediaInfo, MediaSegment
 
@@ -143,18 +144,26 @@ class Extraction:
         """
         before: MediaSegment | None = None
         segments: list[MediaSegment] = []
+        pictures: dict[str, list[Pictures]] = defaultdict(list)
         for segment in self._reader:
             if len(segments) == BATCH_SEGMENTS:
-                yield self._features(before, segments, segment)
+                yield self._features(before, segments, segment, pictures)
                 before, segments = segments[-1], []
-            segments.append(segment)
+            for name, some in segment.pictures.items():
+                pictures[name].append(some)
+            segments.append(replace(segment, pictures={}))
             self.duration_seconds = segment.end_seconds
         if segments:
-            yield self._features(before, segments, None)
+            yield self._features(before, segments, None, pictures)
 
     def _features(
-        self, before: MediaSegment | None, segments: list[MediaSegment], after: MediaSegment | None
+        self,
+        before: MediaSegment | None,
+        segments: list[MediaSegment],
+        after: MediaSegment | None,
+        pictures: dict[str, list[Pictures]],
     ) -> FeatureBatch:
+        """Of some segments, whose pictures are taken out of `pictures`: each kind is let go when it has been seen."""
         seen = np.array([segment.visual_valid for segment in segments])
         heard = np.array([segment.audio_valid for segment in segments])
         audio = {}
@@ -163,12 +172,12 @@ class Extraction:
             audio[backbone.name] = _where_valid(backbone, _with_context(before, segments, after, context), heard)
         batch = FeatureBatch({}, audio, seen, heard)
         for eye in sorted(self._visual, key=lambda eye: eye.name in self._gates):
-            pictures = np.stack([segment.pictures[eye.name] for segment in segments])
             gate = self._gates.get(eye.name)
             if gate is None:
-                features = _where_valid(eye, pictures, seen)
+                features = _where_valid(eye, np.stack(pictures.pop(eye.name)), seen)
             else:
-                features = _in_runs(eye, pictures, _widened(seen & gate(batch), eye.window_segments) & seen)
+                looked_at = _widened(seen & gate(batch), eye.window_segments) & seen
+                features = _in_runs(eye, np.stack(pictures.pop(eye.name)), looked_at)
             batch = replace(batch, visual={**batch.visual, eye.name: features})
         return batch
 
@@ -270,6 +279,8 @@ def _where_valid(
         shape: tuple[int, ...] = (len(inputs), backbone.regions, backbone.dims)
     else:
         shape = (len(inputs), *([] if backbone.steps is None else [backbone.steps]), backbone.dims)
+    if usable.all():
+        return backbone(inputs)  # which are not copied
     features = np.zeros(shape, np.float32)
     if usable.any():
         features[usable] = backbone(inputs[usable])

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
+from avel.backbones.arithmetic import running_maxima
 from avel.localization.decoding import Span
 
 REACH_SECONDS = (0.1, 0.5)
@@ -100,7 +100,7 @@ class Loudness:
             span: of the sound.
             may_last: (N,) steps that it may extend to.
         """
-        envelope = maximum_filter1d(self.level, self._steps(WINDOW_SECONDS), mode="nearest")
+        envelope = running_maxima(self.level, self._steps(WINDOW_SECONDS))
         goes_on = may_last & (envelope >= np.median(envelope[span.start : span.end]) - AS_LOUD)
         most = self._steps(LONGEST_UNNAMED_SECONDS)
         start = span.start - _leading(goes_on[: span.start][::-1], most)

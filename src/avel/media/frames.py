@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from avel.media.pictures import Orientation, Scaler, picture_size
+from avel.media.pictures import Orientations, Scaler, picture_size
 from avel.media.timeline import MIN_HOLE_SECONDS, Coverage
 from avel.media.types import MIN_VALID_SHARE, Picture, PictureFormat
 
@@ -46,6 +46,7 @@ class PictureTrack:
         self.queued_bytes = 0
         self._first_index = 0
         self._segment_seconds = segment_seconds
+        self._orientations = Orientations()
         self._scalers = {name: Scaler(size, formats[name].scaling) for name, size in self.sizes.items()}
         self._pace = {name: 1.0 if wanted.moments == "even" else whole_interval for name, wanted in formats.items()}
         self._latest = max([1.0, *self._pace.values()])
@@ -240,7 +241,7 @@ class PictureTrack:
         assert self._frame is not None
         if name not in self._pictures:
             try:
-                self._pictures[name] = self._scalers[name](self._frame, Orientation.of(self._frame))
+                self._pictures[name] = self._scalers[name](self._frame, self._orientations.of(self._frame))
             except (av.FFmpegError, ValueError, MemoryError) as error:
                 self.last_error = str(getattr(error, "strerror", None) or error)
                 return None

@@ -60,6 +60,25 @@ class Orientation:
         return picture[:: -1 if self.flip_vertical else 1, :: -1 if self.flip_horizontal else 1]
 
 
+class Orientations:
+    """Orientations of the frames of a video, in turn.
+
+    Whoever looks at the side data of one of PyAV's frames makes it refer to itself, and it then waits for Python's
+    garbage collector: hundreds of megabytes in high definition. So it is looked at where the rotation, which costs
+    nothing, is another one than before.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._orientation = Orientation()
+
+    def of(self, frame: "VideoFrame") -> Orientation:
+        """The next frame's."""
+        if frame.rotation != self._rotation:
+            self._rotation, self._orientation = frame.rotation, Orientation.of(frame)
+        return self._orientation
+
+
 def display_size(width: int, height: int, pixel_aspect: Fraction | None, orientation: Orientation) -> tuple[int, int]:
     """Width and height as displayed, of pictures stored with ``width`` and ``height``; one side grows, none shrinks."""
     if pixel_aspect and 1 / MAX_PIXEL_ASPECT <= pixel_aspect <= MAX_PIXEL_ASPECT:

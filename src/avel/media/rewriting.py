@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from avel.errors import MediaError
 from avel.media.container import choose_tracks, open_media
 from avel.media.demux import Demuxer
-from avel.media.pictures import Orientation, Scaler, display_size
+from avel.media.pictures import Orientation, Orientations, Scaler, display_size
 from avel.media.reader import MediaReader
 from avel.media.types import MediaSegment, Picture
 
@@ -186,6 +186,7 @@ class PictureWriter:
         self.target = target
         self.draw = draw
         self.scaler = Scaler((look.width, look.height))
+        self.orientations = Orientations()
         self.last_pts = -1
         self.last_frame: VideoFrame | None = None
         self.frame_seconds = float(1 / look.rate)
@@ -204,7 +205,7 @@ class PictureWriter:
         if pts <= self.last_pts:
             return
         self.last_pts, self.last_frame = pts, frame
-        picture = np.ascontiguousarray(self.scaler(frame, Orientation.of(frame)))
+        picture = np.ascontiguousarray(self.scaler(frame, self.orientations.of(frame)))
         if self.draw is not None:
             if not picture.flags.writeable:
                 picture = picture.copy()
