@@ -109,6 +109,20 @@ def test_nothing_uses_what_is_for_tests_and_docs(graph):
     assert [f"{a} -> {b}" for a, b in imports(graph) if room(b) in ASIDE and room(a) != room(b)] == []
 
 
+def test_scipy_is_for_measuring_alone():
+    """Localizing does not install it: NumPy and `avel.backbones.arithmetic` have what it needs."""
+    found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if "scipy" in imported(path)}
+    assert found == {"metrics/detection.py", "metrics/events.py"}
+
+
+def imported(path: Path) -> set[str]:
+    """Packages that a file imports, anywhere in it."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.split(".")[0] for name in names}
+
+
 def names() -> Iterator[tuple[str, str]]:
     """Classes, and public names of types, that a module defines: with the module's path."""
     for path in sorted(SOURCE.rglob("*.py")):

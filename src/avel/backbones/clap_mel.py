@@ -8,7 +8,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import rfft
 
 from avel.backbones.base import Floats
 
@@ -36,7 +35,7 @@ def clap_mel(waveforms: Floats) -> Floats:
     frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT, axis=-1)[:, ::_HOP]
     phase = 2 * np.pi * np.arange(_FFT) / _FFT
     window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-    powers = np.abs(rfft(frames * window, axis=-1)) ** 2
+    powers = np.abs(np.fft.rfft(frames * window, axis=-1)) ** 2
     return np.asarray(10 * np.log10(np.maximum(powers @ _triangles(), _LEAST_POWER)), np.float32)
 
 
