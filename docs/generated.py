@@ -24,7 +24,9 @@ from avel.evaluation.papers.base import OWN_ROWS, title_of_table
 from avel.evaluation.reproduce import mean_and_std
 from avel.features.recipe import PRESETS
 from avel.models import registry
-from avel.models.options import Options, allowed
+from avel.models.base import shown_by
+from avel.models.details import DETAILS
+from avel.models.options import Dims, Options, allowed
 from avel.models.size import size_of
 from avel.outputs import FORMATS, TEXT_FORMATS
 from avel.training.settings import TrainingSettings, settings_for
@@ -339,8 +341,23 @@ def training_settings() -> str:
     )
 
 
+def details() -> str:
+    """What models know beside their scores, and which of them know it with their own options."""
+    shapes = {"curve": "(T,)", "map": "(T, rows, columns)", "between": "(T, 2 L - 1)"}
+    dims = Dims(visual_dims=8, regions=49, audio_dims=8)
+    knowing = {model: shown_by(registry.build(model, dims), dims) for model in registry.available_models()}
+    rows = []
+    for name, detail in DETAILS.items():
+        of = ", ".join(f"`{model}`" for model, shown in knowing.items() if name in shown)
+        rows.append(
+            [f"`{name}`", shapes[detail.kind], f"{detail.low:g} to {detail.high:g}", detail.meaning, of or NONE]
+        )
+    return _table(["name", "shape", "range", "what", "models"], rows)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "command_line": command_line,
+    "details": details,
     "models": models,
     "model_options": model_options,
     "published": published,

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from itertools import pairwise
@@ -136,3 +137,22 @@ def test_impossible_attention_is_refused(attention, message):
     data = {**with_attention().to_dict(), "attention": attention}
     with pytest.raises(ValueError, match=message):
         Localization.from_dict(data)
+
+
+def test_details_go_through_json():
+    details = {"gates": np.float32([0.25, 0.5]), "temporal_attention": np.float32([[0, 1, 0], [0.5, 0.5, 0]])}
+    result = dataclasses.replace(with_attention(), details=details)
+    data = json.loads(result.to_json())
+    again = Localization.from_dict(data)
+    assert list(again.details) == list(details)
+    for name, rows in details.items():
+        np.testing.assert_array_equal(again.details[name], rows)
+    assert "details" not in with_attention().to_dict()
+    for wrong, message in (
+        ([1], "has shape"),
+        ("x", "is no array"),
+        ([[1], [1, 2]], "is no array"),
+        ([1, None], "gates"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Localization.from_dict({**data, "details": {"gates": wrong}})

@@ -106,7 +106,10 @@ class Localization:
         warnings: what could not be read or judged, for a person to read.
         attention: where the model looks, (T, rows, columns) float32, 0 or more: the shares of the picture's parts, from
             the top left one on, times the score of the segment's event. They add up to that score, and to 0 where there
-            is no event. ``None`` when the model does not say where. Not compared.
+            is no event. Where it was asked for ungated, they add up to 1 in every segment, event or not. ``None`` when
+            the model does not say where. Not compared.
+        details: what else the model knows of every segment, where it was asked for, by the names of
+            `avel.models.details.DETAILS`, each an array of T rows, float32. Not compared.
     """
 
     video: str
@@ -117,6 +120,7 @@ class Localization:
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...] = field(default=())
     attention: "npt.NDArray[np.float32] | None" = field(default=None, compare=False, repr=False)
+    details: "Mapping[str, npt.NDArray[np.float32]]" = field(default_factory=dict, compare=False, repr=False)
 
     def to_dict(self, top: int = TOP_SCORES) -> dict[str, Any]:
         """Plain lists and dictionaries, as written to JSON.
@@ -153,6 +157,7 @@ class Localization:
                 for s in self.segments
             ],
             "attention": None if self.attention is None else _sparse(self.attention),
+            **({"details": {name: _nested(rows) for name, rows in self.details.items()}} if self.details else {}),
             "warnings": list(self.warnings),
         }
 
@@ -181,6 +186,7 @@ class Localization:
                 ),
                 warnings=tuple(data.get("warnings", ())),
                 attention=_dense(data.get("attention"), len(data["segments"])),
+                details=_details(data.get("details", {}), len(data["segments"])),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"Not a localization result of avel: {error!r}.") from error
@@ -235,6 +241,33 @@ def _top(scores: Mapping[str, float] | None, count: int) -> dict[str, float] | N
         return None
     best = sorted(scores.items(), key=lambda item: -item[1])[:count]
     return {name: _rounded(score) for name, score in best}
+
+
+def _nested(rows: "npt.NDArray[np.float32]") -> list[Any]:
+    rounded: list[Any] = rows.astype(float).round(4).tolist()
+    return rounded
+
+
+def _details(data: Mapping[str, Any], num_segments: int) -> "dict[str, npt.NDArray[np.float32]]":
+    """Read what `_nested` made of each.
+
+    Raises:
+        ValueError: if one is not that.
+    """
+    if not data:
+        return {}
+    import numpy as np
+
+    found = {}
+    for name, rows in data.items():
+        try:
+            array = np.asarray(rows, np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Not a localization result of avel: the detail {name!r} is no array.") from error
+        if array.ndim not in (1, 2, 3) or len(array) != num_segments or not np.isfinite(array).all():
+            raise ValueError(f"Not a localization result of avel: the detail {name!r} has shape {array.shape}.")
+        found[name] = array
+    return found
 
 
 def _sparse(attention: "npt.NDArray[np.float32]") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from avel.localization.agreement_system import AgreementSystem
 from avel.localization.decoding import ARGMAX, Decoding
 from avel.localization.windows import slide
 from avel.models.agreement import Agreement
+from avel.models.details import between_segments
 from avel.synchrony.witness import Witness
 from avel.testing.tone_and_flash import make_clip
 from avel.training import checkpoint
@@ -314,3 +315,51 @@ def test_a_run_can_be_looked_at_and_stopped(clip, tmp_path):
     assert result.segments[:6] == whole.segments[:6]
     assert re.fullmatch(r"Not finished: only the first 16.0 s of 23.[45] s were looked at.", result.warnings[-1])
     assert not any("Not finished" in warning for warning in whole.warnings)
+
+
+def test_ungated_a_map_is_there_in_every_segment(short, tmp_path):
+    path = write_checkpoint(tmp_path / "a.safetensors", **SMALL)
+    never = Decoding(threshold=1.0, keep=1.0)
+    gated, raw = (
+        avel.localize(short, model=path, loader=load_grid, decoding=never, ungated=ungated) for ungated in (False, True)
+    )
+    assert not gated.attention.any()
+    np.testing.assert_allclose(raw.attention.sum(axis=(1, 2)), 1, atol=1e-5)
+    assert raw.model["ungated"]
+    assert raw.segments == gated.segments
+    plain = write_checkpoint(tmp_path / "b.safetensors", "a+v", lstm_dims=4)
+    with pytest.raises(ValueError, match="does not say where in the picture it looks, so there is nothing to show"):
+        avel.Localizer(plain, loader=load_grid, ungated=True)
+
+
+def test_details_are_the_models_own_and_are_joined_over_windows(clip, short, tmp_path):
+    path = write_checkpoint(tmp_path / "a.safetensors", "cman", lstm_dims=4, attention_dims=4, co_attention_dims=4)
+    assert avel.localize(short, model=path, loader=load_grid).details == {}
+    result = avel.localize(short, model=path, loader=load_grid, details=True)
+    inputs = extract(short, [Grid()], [BandEnergies()])
+    visual, audio = (
+        torch.from_numpy(np.asarray(x, np.float32))[None]
+        for x in (inputs.visual["mean-colours"], inputs.audio["band-energies"])
+    )
+    model, _ = checkpoint.load(path)
+    pad = 10 - visual.shape[1]
+    visual, audio = (torch.nn.functional.pad(x, (*[0, 0] * (x.ndim - 2), 0, pad)) for x in (visual, audio))
+    with torch.inference_mode():
+        shown = model(visual, audio, torch.arange(10)[None] < 10 - pad).shown
+    count = 10 - pad
+    for name in ("gates", "audio_gates", "visual_gates"):
+        np.testing.assert_allclose(result.details[name], shown[name][0, :count], atol=1e-5)
+    between = between_segments(result.details["temporal_attention"])
+    np.testing.assert_allclose(between, shown["temporal_attention"][0, :count, :count], atol=1e-5)
+    np.testing.assert_allclose(
+        result.details["spatial_attention"].reshape(count, -1), shown["spatial_attention"][0, :count], atol=1e-5
+    )
+    long = avel.localize(clip, model=path, loader=load_grid, details=True).details
+    assert {name: rows.shape for name, rows in long.items()} == {
+        "spatial_attention": (24, 2, 2),
+        "temporal_attention": (24, 19),
+        "gates": (24,),
+        "audio_gates": (24,),
+        "visual_gates": (24,),
+    }
+    np.testing.assert_allclose(long["temporal_attention"].sum(axis=1), 1, atol=1e-5)

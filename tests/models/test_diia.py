@@ -64,7 +64,7 @@ def test_intra_attention_is_equations_3_to_8(gates):
     layer = IntraAttention(DiiaOptions(**SMALL, gates=gates)).eval()
     v, a = torch.randn(2, 2, 4, 8)
     valid = torch.tensor([[True] * 4, [True, False, True, False]])
-    found = layer(v, a, valid)
+    found = layer(v, a, valid, {})
     for b in range(2):
         kept = valid[b]
         expected = slow_intra(layer, v[b, kept].tolist(), a[b, kept].tolist())
@@ -75,7 +75,7 @@ def test_intra_attention_is_equations_3_to_8(gates):
 def test_inter_attention_is_equations_9_and_10():
     layer = InterAttention(DiiaOptions(**SMALL)).eval()
     v, a = torch.randn(2, 1, 4, 8)
-    found = layer(v, a, torch.ones(1, 4, dtype=torch.bool))
+    found = layer(v, a, torch.ones(1, 4, dtype=torch.bool), {})
     for one, other in zip(found, slow_inter(layer, v[0].tolist(), a[0].tolist()), strict=False):
         torch.testing.assert_close(one[0], torch.tensor(other))
 
@@ -113,12 +113,12 @@ def test_the_visual_gate_comes_from_the_audio_alone():
     layer = IntraAttention(DiiaOptions(**SMALL)).eval()
     valid = torch.ones(1, 4, dtype=torch.bool)
     v, a = torch.randn(2, 1, 4, 8)
-    before, after = layer(v, a, valid), layer(v, a + 3.0, valid)
+    before, after = layer(v, a, valid, {}), layer(v, a + 3.0, valid, {})
     assert not torch.allclose(before[0], after[0])
     layer.gates = "none"
-    assert torch.equal(layer(v, a, valid)[0], layer(v, a + 3.0, valid)[0])
+    assert torch.equal(layer(v, a, valid, {})[0], layer(v, a + 3.0, valid, {})[0])
     layer.gates = "own"
-    assert torch.equal(layer(v, a, valid)[0], layer(v, a + 3.0, valid)[0])
+    assert torch.equal(layer(v, a, valid, {})[0], layer(v, a + 3.0, valid, {})[0])
 
 
 def test_segments_have_no_order(dims, batch):
@@ -147,3 +147,21 @@ def test_recipe():
 def test_features_that_heads_cannot_share():
     with pytest.raises(ValueError, match="'model_dims' must be a multiple of 'heads', 4; got 255"):
         DiiaOptions(model_dims=255)
+
+
+@pytest.mark.parametrize("gates", ["crossed", "own", "none"])
+def test_the_mean_of_each_gate_is_shown(gates):
+    torch.manual_seed(0)
+    layer = IntraAttention(DiiaOptions(gates=gates, **SMALL))
+    v, a = torch.rand(1, 3, 8), torch.rand(1, 3, 8)
+    shown = {}
+    layer(v, a, torch.tensor([[True, True, False]]), shown)
+    if gates == "none":
+        assert shown == {}
+        return
+    heard = [plain.sigmoid(x) for x in plain.affine(layer.audio_gate, plain.mean(a[0, :2].tolist()))]
+    seen = [plain.sigmoid(x) for x in plain.affine(layer.visual_gate, plain.mean(v[0, :2].tolist()))]
+    on_visual, on_audio = (heard, seen) if gates == "crossed" else (seen, heard)
+    for name, gate in (("visual_gates", on_visual), ("audio_gates", on_audio)):
+        mean = sum(gate) / len(gate)
+        assert shown[name][0].tolist() == pytest.approx([mean, mean, 0], abs=1e-5)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from avel.data.annotations import Annotation
 from avel.outputs import write
 from avel.outputs.evidence import ENVELOPE_POINTS, MAX_FRAMES, Evidence, Frame, Sight
 from avel.outputs.page import MAX_TABLE_ROWS, page
@@ -223,3 +224,25 @@ def test_a_browser_shows_it_without_complaint(dog, tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "CONSOLE" not in run.stderr
     assert "Bark" in run.stdout
+
+
+def test_details_and_what_is_true_are_rows_of_the_page(make):
+    count = 10
+    details = {
+        "similarity": np.linspace(-1, 1, count, dtype=np.float32),
+        "temporal_attention": np.tile(np.float32([0.25, 0.5, 0.25]), (count, 1)),
+    }
+    truth = [Annotation("clip", 1, 4, "Bark"), Annotation("clip", 9, 12, "<Bell>")]
+    read = Reader(page(replace(make(), details=details), evidence(), truth=truth))
+    (curve,) = read.all("path", class_="detail")
+    assert curve["d"].startswith("M0,100H100V88.9H200")
+    (matrix,) = [a for a in read.all("img") if (a.get("alt") or "").startswith("temporal attention")]
+    with Image.open(io.BytesIO(base64.b64decode(matrix["src"].partition(",")[2]))) as picture:
+        assert picture.size == (count, count)
+        assert picture.getpixel((3, 3)) == (128, 255)
+    marks = [a["style"] for a in read.with_class("truth") if "style" in a]
+    assert marks == ["left:90%;width:10%", "left:10%;width:30%"]
+    assert "<Bell>" in read.text
+    plain = Reader(page(make(), evidence()))
+    assert not plain.with_class("truth")
+    assert "Details" not in plain.text

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from avel.data.annotations import Annotation
 from avel.outputs import write
 from avel.outputs.evidence import Evidence, Frame, Sight
 from avel.outputs.picture import DPI, plot
@@ -87,3 +88,41 @@ def test_a_trained_models_picture_shows_where_it_looks(make_trained, grey):
     assert len(others) == 2
     assert np.ptp(first[:10, :10].astype(int), axis=2).max() <= 4  # grey as it was
     assert np.ptp(first[-10:, -10:].astype(int), axis=2).min() > 100
+
+
+def with_details(result):
+    count = len(result.segments)
+    return replace(
+        result,
+        details={
+            "gates": np.linspace(0, 1, count, dtype=np.float32),
+            "temporal_attention": np.tile(np.float32([0.25, 0.5, 0.25]), (count, 1)),
+            "of a newer avel": np.zeros(count, np.float32),
+        },
+    )
+
+
+def test_details_are_rows_of_the_picture(make, grey):
+    plain, detailed = plot(make(), grey), plot(with_details(make()), grey)
+    words = {text.get_text() for text in detailed.texts}
+    assert "share of visual\n0 to 1" in words
+    arrays = [axes.images[0].get_array() for axes in detailed.axes if axes.images]
+    (matrix,) = [array for array in arrays if array.shape == (10, 10)]
+    assert matrix[3].tolist() == [0, 0, 0.25, 0.5, 0.25, 0, 0, 0, 0, 0]
+    assert detailed.get_size_inches()[1] > plain.get_size_inches()[1] + 1.5
+
+
+def test_what_is_true_is_drawn_below_what_was_found_and_what_was_missed_has_a_lane(make, grey):
+    truth = [Annotation("clip", 1, 4, "Bark"), Annotation("clip", 9, 12, "Bell")]
+    figure = plot(make(), grey, truth)
+    dark = [
+        (round(patch.get_x(), 3), round(patch.get_width(), 3))
+        for axes in figure.axes
+        for patch in axes.patches
+        if isinstance(patch, Rectangle) and matplotlib.colors.to_hex(patch.get_facecolor()) == "#17191c"
+    ]
+    assert dark == [(9, 1), (1, 3)]  # the missed category first; nothing lies beyond the video's end
+    words = [text.get_text() for text in figure.texts]
+    assert "labelled" in words
+    assert words.index("Bell") < words.index("Bark")
+    assert "labelled" not in {text.get_text() for text in plot(make(), grey).texts}

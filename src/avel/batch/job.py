@@ -54,7 +54,7 @@ class LocalizationJob:
         outcome = localize_one(loaded, task.video, self.destination, task.position)
         if outcome.result is None:
             return task, outcome
-        return task, replace(outcome, result=replace(outcome.result, attention=None))  # which is large, and written
+        return task, replace(outcome, result=replace(outcome.result, attention=None, details={}))  # large, and written
 
     def failed(
         self, task: LocalizationTask, reason: str, *, quarantined: bool = False

@@ -42,6 +42,8 @@ def default_settings() -> dict[str, Any]:
         "audio_tagger": None,
         "open_vocabulary": None,
         "audio_track": None,
+        "ungated": False,
+        "details": False,
     }
 
 

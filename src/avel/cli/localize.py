@@ -192,6 +192,30 @@ def localize(
             "the track that a player would play]",
         ),
     ] = None,
+    ungated: Annotated[
+        bool,
+        typer.Option(
+            "--ungated",
+            help="Show where the model looks in every segment, event or not, and not only where an event is; for "
+            "models with spatial attention.",
+        ),
+    ] = False,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            help="Add what the model knows beside its scores, as far as it has it, to JSON, pictures and pages: gates, "
+            "attention between segments, similarity, event relevance, and where it looks in every segment.",
+        ),
+    ] = False,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LABELS",
+            help="A label file of any format that avel train reads: pictures (png) and pages (html) then show what is "
+            "true below what was found.",
+        ),
+    ] = None,
     lists: Annotated[
         list[str] | None,
         typer.Option(
@@ -262,9 +286,10 @@ def localize(
         wanted = [name.strip() for name in formats.split(",")] if formats else []
         if clips:
             wanted = [*(wanted or ["json"]), "clips"]
+        from avel.data.truth import read_truth
         from avel.localization.selection import Selection
 
-        options = WriteOptions(frames_per_second, pad)
+        options = WriteOptions(frames_per_second, pad, None if truth is None else read_truth(truth))
         destination = Destination([item.name for item in items], output, wanted, options)
         settings = default_settings() | {
             "model": model,
@@ -277,6 +302,8 @@ def localize(
             "audio_tagger": audio_tagger,
             "open_vocabulary": open_vocabulary,
             "audio_track": audio_track,
+            "ungated": ungated,
+            "details": details,
         }
         for reason in failures.values():
             complain(reason)

@@ -9,6 +9,7 @@ import typer
 
 from avel.cli import data, features, models, weights
 from avel.cli.categories import categories
+from avel.cli.compare import compare
 from avel.cli.console import avel_errors, standard_output
 from avel.cli.doctor import doctor
 from avel.cli.evaluate import evaluate
@@ -30,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # else what stands in brackets, such as a default, is taken for a style and not shown
 )
 app.command()(localize)
+app.command()(compare)
 app.command()(serve)
 app.command()(categories)
 app.command()(sync)

@@ -21,8 +21,12 @@ from avel.localization.system import MODALITIES, System
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models import registry
 from avel.models.base import category_odds, shown_by
+from avel.models.details import DETAILS, by_distance
 from avel.training import checkpoint
 from avel.training.features import FeatureRecord, differences
+
+_DETAIL = "detail: "
+"""Before the names of details among predictions."""
 
 
 class CheckpointSystem(System):
@@ -37,6 +41,7 @@ class CheckpointSystem(System):
         precision: of the same; as at training when ``None``.
         loader: gives the networks.
         threads: how many each may use; as many as the machine has when ``None``.
+        details: whether predictions hold what the model knows beside its scores.
 
     Raises:
         ModelError: if the checkpoint cannot be read, or does not say what features it needs.
@@ -47,9 +52,17 @@ class CheckpointSystem(System):
     decoding = ARGMAX
 
     def __init__(
-        self, path: Path, *, device: str, precision: str | None, loader: Loader, threads: int | None = None
+        self,
+        path: Path,
+        *,
+        device: str,
+        precision: str | None,
+        loader: Loader,
+        threads: int | None = None,
+        details: bool = False,
     ) -> None:
         self.path = path
+        self._wants_details = details
         self.model, self.info = checkpoint.load(path)
         self.name, self.categories = self.info.model, self.info.categories
         self.segment_seconds = self.info.segment_seconds
@@ -97,7 +110,8 @@ class CheckpointSystem(System):
                 predictions = {"probabilities": torch.softmax(output.logits, dim=-1)}
             if "spatial_attention" in output.shown:
                 predictions["attention"] = output.shown["spatial_attention"]
-            return {name: tensor[0].float().numpy() for name, tensor in predictions.items()}
+            found = {name: tensor[0].float().numpy() for name, tensor in predictions.items()}
+            return found | (self._details(output.shown) if self._wants_details else {})
 
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """See `System`."""
@@ -107,6 +121,24 @@ class CheckpointSystem(System):
         else:
             events = exclusive_scores(probabilities)
         return SegmentScores(categories=self.categories, events=events)
+
+    def details(self, predictions: SegmentArrays) -> dict[str, npt.NDArray[np.float32]]:
+        """See `System`."""
+        found = {name.removeprefix(_DETAIL): rows for name, rows in predictions.items() if name.startswith(_DETAIL)}
+        if self._wants_details and self.info.dims.regions > 1 and "attention" in predictions:
+            shape = self.grid or (1, self.info.dims.regions)
+            found = {"spatial_attention": predictions["attention"].reshape(-1, *shape), **found}
+        return found
+
+    def _details(self, shown: Mapping[str, torch.Tensor]) -> dict[str, npt.NDArray[np.float32]]:
+        """Of a window, but for where it looks, in a form that may be averaged where windows overlap."""
+        found = {}
+        for name in DETAILS:
+            if name in shown and name != "spatial_attention":
+                tensor = torch.sigmoid(shown[name]) if name == "event_relevance" else shown[name]
+                rows = tensor[0].float().numpy()
+                found[_DETAIL + name] = by_distance(rows) if DETAILS[name].kind == "between" else rows
+        return found
 
     def description(self) -> dict[str, Any]:
         """See `System`."""

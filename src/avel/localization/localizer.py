@@ -34,7 +34,7 @@ from avel.localization.selection import Selection, select
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, slide
 from avel.synchrony.changes import Motion, Onsets
-from avel.synchrony.witness import WitnessStream
+from avel.synchrony.witness import Witness, WitnessStream
 from avel.version import __version__
 
 
@@ -68,6 +68,9 @@ class Localizer:
         threads: how many threads the networks and the decoding of a video may use; as many as the machine has when
             ``None``. Give fewer to each of several processes.
         selection: which events are wanted; all when ``None``.
+        ungated: whether `Localization.attention` is what the model looks at in every segment, event or not, and not
+            times the score of the segment's event (Tian et al., ECCV 2018, Fig. 6).
+        details: whether results have what the model knows beside its scores, see `Localization.details`.
         loader: gives the networks that a checkpoint's features are made with; replace it to use your own.
 
     Attributes:
@@ -96,6 +99,8 @@ class Localizer:
         audio_track: int | None = None,
         threads: int | None = None,
         selection: Selection | None = None,
+        ungated: bool = False,
+        details: bool = False,
         loader: Loader = load_backbones,
     ) -> None:
         options = EngineOptions(device=device, precision=precision or "float16", threads=threads)
@@ -135,11 +140,20 @@ class Localizer:
                     )
             with training_packages(f"The trained model {path}"):
                 from avel.localization.checkpoint_system import CheckpointSystem
-            self.system = CheckpointSystem(path, device=device, precision=precision, loader=loader, threads=threads)
+            self.system = CheckpointSystem(
+                path, device=device, precision=precision, loader=loader, threads=threads, details=details
+            )
+            if ungated and self.system.grid is None:
+                raise ValueError(
+                    f"The model {self.system.name} of {path} does not say where in the picture it looks, so there is "
+                    "nothing to show ungated. Use one with spatial attention, trained on features of several regions, "
+                    "such as those of vgg19."
+                )
         self.decoding = decoding or self.system.decoding
         self.audio_track = audio_track
         self.threads = threads
         self.selection = selection or Selection()
+        self.ungated, self.details = ungated, details
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -207,6 +221,8 @@ class Localizer:
             selection=self.selection,
             audio_track=self.audio_track,
             threads=self.threads or 0,
+            ungated=self.ungated,
+            details=self.details,
         )
 
 
@@ -229,8 +245,11 @@ class LocalizationRun:
         selection: Selection | None = None,
         audio_track: int | None = None,
         threads: int = 0,
+        ungated: bool = False,
+        details: bool = False,
     ) -> None:
         self._system, self._decoding, self.video = system, decoding, str(video)
+        self._ungated, self._wants_details = ungated, details
         self._selection = selection or Selection()
         beside = system.synchrony or Backbones([], [])
         self._witness = WitnessStream(system.segment_seconds) if system.synchrony else None
@@ -304,6 +323,7 @@ class LocalizationRun:
         scores = replace(scores, events=np.where(readable[:, None], scores.events, np.float32(0)))
         bounds = segment_bounds(duration, system.segment_seconds)[:count]
         events, segments = system.decode(judged, scores, bounds, valid["audio"], valid["visual"], self._decoding)
+        attention = system.attention(judged) if witness is None else witness.blocks
         return Localization(
             video=self.video,
             duration_seconds=duration,
@@ -312,8 +332,13 @@ class LocalizationRun:
             events=select(events, self._selection),
             segments=segments,
             warnings=(*self._extraction.warnings, *self._warnings(duration, readable, scores)),
-            attention=_gated(system.attention(judged) if witness is None else witness.blocks, segments),
+            attention=attention if self._ungated else _gated(attention, segments),
+            details=self._details(predictions, witness) if self._wants_details else {},
         )
+
+    def _details(self, predictions: SegmentArrays, witness: Witness | None) -> dict[str, npt.NDArray[np.float32]]:
+        of_witness = {} if witness is None else {"spatial_attention": witness.blocks, "synchrony": witness.confidence}
+        return {**of_witness, **self._system.details(predictions)}
 
     def _inputs(self) -> Iterator[SegmentArrays]:
         looks_at = self._system.looks_at
@@ -358,6 +383,7 @@ class LocalizationRun:
             },
             **({"audio_track": info.audio_track} if info.audio_tracks > 1 else {}),
             "selection": asdict(self._selection),
+            **({"ungated": True} if self._ungated else {}),
             **self._system.description(),
         }
 

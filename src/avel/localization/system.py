@@ -92,6 +92,10 @@ class System(ABC):
             return None
         return predictions["attention"].reshape(-1, *self.grid)
 
+    def details(self, predictions: SegmentArrays) -> dict[str, npt.NDArray[np.float32]]:
+        """What the model knows beside its scores, by the names of `avel.models.details.DETAILS`; T rows each."""
+        return {}
+
     def decode(
         self,
         predictions: SegmentArrays,

@@ -43,11 +43,11 @@ class ModelOutput:
 
     Attributes:
         logits: (B, T, C) float32; the last class is background.
-        shown: what the model can show besides, by name: ``audio_scores`` and ``visual_scores`` (B, T, C - 1) in [0, 1]
-            of each modality alone, ``spatial_attention`` (B, T, R), ``temporal_attention`` (B, T, T), ``gates`` (B, T),
-            ``audio_gates`` and ``visual_gates`` (B, T) of each modality, ``event_relevance`` (B, T) logits of there
-            being any event, ``category_logits`` (B, C - 1) of the video, ``similarity`` (B, T) in [-1, 1] of what is
-            seen and heard.
+        shown: what the model can show besides, by name; what the names mean is in `avel.models.details.DETAILS`:
+            ``spatial_attention`` (B, T, R), ``temporal_attention`` (B, T, T), ``gates``, ``audio_gates`` and
+            ``visual_gates`` (B, T) in [0, 1], ``event_relevance`` (B, T) logits of there being any event,
+            ``similarity`` (B, T) in [-1, 1]. What only its loss needs besides: ``category_logits`` (B, C - 1) of the
+            video, ``audio_features`` and ``visual_features`` (B, T, D).
     """
 
     logits: Tensor

@@ -97,15 +97,17 @@ class IntraAttention(nn.Module):
             self.audio_gate = nn.Linear(size, size, bias=False)  # W_A
         self.visual, self.audio = _block(options), _block(options)
 
-    def forward(self, v: Tensor, a: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, D) of both, and the weights (B, T, T), mean of both."""
+    def forward(self, v: Tensor, a: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, D) of both, and the weights (B, T, T), mean of both; the mean of each gate goes into ``shown``."""
         v_gated, a_gated = v, a
         if self.gates != "none":
-            by_visual = 1 + torch.sigmoid(self.visual_gate(mean_over_time(v, valid)))[:, None]  # (B, 1, D)
-            by_audio = 1 + torch.sigmoid(self.audio_gate(mean_over_time(a, valid)))[:, None]
+            by_visual = torch.sigmoid(self.visual_gate(mean_over_time(v, valid)))[:, None]  # (B, 1, D)
+            by_audio = torch.sigmoid(self.audio_gate(mean_over_time(a, valid)))[:, None]
             if self.gates == "own":
                 by_visual, by_audio = by_audio, by_visual
-            v_gated, a_gated = by_audio * v, by_visual * a
+            v_gated, a_gated = (1 + by_audio) * v, (1 + by_visual) * a
+            for name, gate in (("visual_gates", by_audio), ("audio_gates", by_visual)):
+                shown[name] = gate.float().mean(dim=-1) * valid  # of a window, so the same in all of its segments
         new_v, v_weights = self.visual(v, v_gated, v, valid, query=v_gated, show=True)
         new_a, a_weights = self.audio(a, a_gated, a, valid, query=a_gated, show=True)
         return new_v, new_a, (v_weights + a_weights) / 2
@@ -122,8 +124,8 @@ class InterAttention(nn.Module):
         super().__init__()
         self.visual, self.audio = _block(options), _block(options)
 
-    def forward(self, v: Tensor, a: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, D) of both, and the weights (B, T, T), mean of both."""
+    def forward(self, v: Tensor, a: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, D) of both, and the weights (B, T, T), mean of both; it has no gates to show."""
         new_v, v_weights = self.visual(v, a, a, valid, show=True)
         new_a, a_weights = self.audio(a, v, v, valid, show=True)
         return new_v, new_a, (v_weights + a_weights) / 2
@@ -136,7 +138,8 @@ def _block(options: DiiaOptions) -> AttentionBlock:
 class Diia(TwoModalityInput):
     """DIIA, see the head of this module.
 
-    Shows ``spatial_attention``, unless the regions are averaged, and ``temporal_attention`` of the last attention.
+    Shows ``spatial_attention``, unless the regions are averaged, ``temporal_attention`` of the last attention, and of
+    the last attention within the modalities ``visual_gates`` and ``audio_gates``, the mean of each gate's features.
 
     Args:
         dims: sizes of the input.
@@ -171,7 +174,7 @@ class Diia(TwoModalityInput):
             shown["spatial_attention"] = without_padding(weights, valid)
         v, a = self.project_visual(pooled), self.project_audio(audio)
         for attention in self.attentions:
-            v, a, attended = attention(v, a, valid)
+            v, a, attended = attention(v, a, valid, shown)
         shown["temporal_attention"] = without_padding(attended.float(), valid)
         return self.head(0.5 * (self.merge_visual(v) + self.merge_audio(a)))
 

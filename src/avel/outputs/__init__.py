@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avel.data.annotations import Annotation
 from avel.data.formats import (
     audacity,
     chapters,
@@ -19,6 +20,7 @@ from avel.data.formats import (
     table,
     textgrid,
 )
+from avel.data.truth import Truth
 from avel.errors import AvelError, OutputError
 from avel.events import Localization
 from avel.files import replacing, unique_names, write_text
@@ -49,6 +51,7 @@ class WriteOptions:
         frames_per_second: label the timelines of videos in Label Studio, which count so many frames a second; when
             ``None`` their sound, which counts seconds.
         pad_seconds: how much of the video a clip of an event has before and after it.
+        truth: labels; pictures and pages show what is true below what was found.
 
     Raises:
         ValueError: if a number is out of range.
@@ -56,6 +59,7 @@ class WriteOptions:
 
     frames_per_second: float | None = None
     pad_seconds: float = 0.0
+    truth: Truth | None = None
 
     def __post_init__(self) -> None:
         if self.frames_per_second is not None and not 0 < self.frames_per_second < math.inf:
@@ -81,6 +85,20 @@ class Writing:
     gather: Callable[[], "Evidence"]
     warnings: list[str] = field(default_factory=list)
 
+    def truth_of(self, result: Localization) -> tuple[Annotation, ...] | None:
+        """What is true of a result's video, where labels were given and name it; else ``None``, with a warning.
+
+        Raises:
+            AnnotationsError: if several of their names fit.
+        """
+        if self.options.truth is None:
+            return None
+        found = self.options.truth.of(result.video)
+        if found is None:
+            warning = f"{self.options.truth.source} has no label of this video, so what is true of it is not shown."
+            self.warnings.extend([] if warning in self.warnings else [warning])
+        return found
+
 
 Writer = Callable[[Localization, Path, Writing], None]
 Text = Callable[[Localization, WriteOptions], str]
@@ -97,6 +115,7 @@ class Format:
         needs_attention: shows where in the picture, which only some models say.
         title: in words.
         is_one_file: writes nothing beside its file.
+        shows_truth: shows labels where they are given.
     """
 
     suffix: str
@@ -105,6 +124,7 @@ class Format:
     needs_attention: bool = False
     title: str = ""
     is_one_file: bool = True
+    shows_truth: bool = False
 
 
 def _text(suffix: str, text: Callable[[Localization], str], title: str) -> Format:
@@ -133,13 +153,13 @@ def _elan(result: Localization, path: Path, _: Writing) -> None:
 def _html(result: Localization, path: Path, writing: Writing) -> None:
     from avel.outputs.page import page
 
-    write_text(path, page(result, writing.gather(), folder=path.parent))
+    write_text(path, page(result, writing.gather(), path.parent, writing.truth_of(result)))
 
 
 def _png(result: Localization, path: Path, writing: Writing) -> None:
     from avel.outputs.picture import plot, save
 
-    figure = plot(result, writing.gather())
+    figure = plot(result, writing.gather(), writing.truth_of(result))
     with replacing(path) as temporary:
         save(figure, temporary)
 
@@ -211,8 +231,8 @@ FORMATS: Mapping[str, Format] = {
     "otio": Format("otio", _editing("otio_json"), title="OpenTimelineIO"),
     "fcpxml": Format("fcp.xml", _editing("fcp_xml"), title="Final Cut Pro 7 XML"),
     "edl": Format("edl", _editing("cmx_3600"), title="Edit decision list (CMX 3600)"),
-    "html": Format("html", _html, title="Web page"),
-    "png": Format("png", _png, title="Picture"),
+    "html": Format("html", _html, title="Web page", shows_truth=True),
+    "png": Format("png", _png, title="Picture", shows_truth=True),
     "mp4": Format("mp4", _mp4, title="Video with the events in it"),
     "chapters-mp4": Format("chapters.mp4", _chaptered("mp4"), title="MP4 or MOV with chapters"),
     "chapters-mkv": Format("chapters.mkv", _chaptered("matroska"), title="MKV or WebM with chapters"),

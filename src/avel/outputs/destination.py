@@ -65,6 +65,8 @@ class Destination:
             raise ValueError("--frames-per-second is of Label Studio's timelines. Add --format label-studio.")
         if options.pad_seconds and "clips" not in self.formats:
             raise ValueError("--pad is of clips. Add --clips.")
+        if options.truth is not None and not any(FORMATS[name].shows_truth for name in self.formats):
+            raise ValueError("--truth is of pictures and pages. Add --format png or --format html.")
         self.options = options
         self.names = unique_names(names)
 

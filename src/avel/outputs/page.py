@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from avel.data.annotations import Annotation
 from avel.events import Event, Localization, by_start
 from avel.outputs import heat, timeline
 from avel.outputs.evidence import Evidence, Frame, Sight
@@ -27,7 +28,12 @@ _SCORE_HEIGHT = 100
 _JPEG_QUALITY = 80
 
 
-def page(result: Localization, evidence: Evidence, folder: Path | None = None) -> str:
+def page(
+    result: Localization,
+    evidence: Evidence,
+    folder: Path | None = None,
+    truth: Sequence[Annotation] | None = None,
+) -> str:
     """The page as HTML text.
 
     Args:
@@ -35,6 +41,7 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
         evidence: the video's frames and sound.
         folder: where the page will be. With it the page refers to the video, which it plays where the browser can; the
             page does not depend on it.
+        truth: the true events, where they are known; they are shown below those that were found.
     """
     decimals = timeline.clock_decimals(result)
     environment = jinja2.Environment(
@@ -57,7 +64,8 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
     lines = {"event": scores.both}
     if scores.heard is not None and scores.seen is not None:
         lines = {"heard": scores.heard, "seen": scores.seen}
-    lanes = timeline.lanes(result)
+    lanes = timeline.lanes(result, truth)
+    between = timeline.detail_between(result)
     by_synchrony = result.model.get("attention") == "synchrony"
     events = by_start(result.events)
     return environment.get_template("report.html.j2").render(
@@ -75,7 +83,13 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
         has_sound=evidence.has_sound,
         ticks=timeline.tick_labels(result.duration_seconds),
         lanes=lanes,
-        lanes_left_out=len({e.category for e in events}) - len(lanes),
+        has_truth=truth is not None,
+        lanes_left_out=len({e.category for e in events} | {e.category for e in truth or ()}) - len(lanes),
+        curves=[
+            {"detail": curve.detail, "path": _area(curve.edges, curve.shares, result.duration_seconds)}
+            for curve in timeline.detail_curves(result)
+        ],
+        between=None if between is None else {"detail": between[0], "source": _between(between[1])},
         rows=[
             {"category": category, "notes": _note(result, category), "counts": _counting(scores, category, result)}
             | {
@@ -110,6 +124,7 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
         heat_colors=heat.COLORS,
         heat_opacity=heat.OPACITY,
         full_share=heat.FULL_SHARE,
+        is_ungated=bool(result.model.get("ungated")),
         where="the picture moves with the sound" if by_synchrony else "the model looks",
         video_link=None if folder is None else link_to(result.video, folder),
         band_title=lambda group: _band_title(group, clock),
@@ -117,10 +132,11 @@ def page(result: Localization, evidence: Evidence, folder: Path | None = None) -
 
 
 def _frame(frame: Frame) -> dict[str, Any]:
-    return {"seconds": frame.seconds, "source": _data_uri(frame.pixels) if frame.pixels is not None else None}
+    return {"seconds": frame.seconds, "source": data_uri(frame.pixels) if frame.pixels is not None else None}
 
 
-def _data_uri(pixels: "np.typing.NDArray[np.uint8]") -> str:
+def data_uri(pixels: "np.typing.NDArray[np.uint8]") -> str:
+    """A picture (H, W, 3) in RGB as text that a page can hold."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
@@ -178,12 +194,22 @@ def _sight(result: Localization, sight: Sight) -> dict[str, Any]:
     veil = heat.veil(result.attention[sight.segment], (pixels.shape[1], pixels.shape[0]))
     segment = result.segments[sight.segment]
     return {
-        "source": _data_uri(heat.lay_over(pixels, veil)),
+        "source": data_uri(heat.lay_over(pixels, veil)),
         "seconds": sight.frame.seconds,
         "start": segment.start_seconds,
         "category": segment.category,
         "score": segment.score,
     }
+
+
+def _between(weights: timeline.Columns) -> str:
+    """A picture of a pixel for each two segments; the opacity is the weight, the strongest at 1."""
+    shares = weights / max(float(weights.max(initial=0.0)), 1e-9)
+    grey = np.full_like(shares, 128)
+    out = io.BytesIO()
+    pixels = np.stack([grey, 255 * shares], axis=-1).round().astype(np.uint8)
+    Image.fromarray(pixels, mode="LA").save(out, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
 def _heat(result: Localization) -> dict[str, Any] | None:

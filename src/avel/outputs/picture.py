@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from avel.data.annotations import Annotation
 from avel.data.formats.naming import one_line
 from avel.events import Localization, Modality
+from avel.models.details import Detail
 from avel.outputs import heat, timeline
 from avel.outputs.evidence import STRIP_ASPECT, Evidence, Frame, gather
 
@@ -24,17 +26,24 @@ DPI = 150
 _WIDTH = 12.0
 _MARGIN = 0.45
 _LABELS = 1.9
-_PLOT = _WIDTH - 2 * _MARGIN - _LABELS
+PLOT = _WIDTH - 2 * _MARGIN - _LABELS
+"""Width of the time axis."""
 _TITLE = 0.73
 _LINE_HEIGHT = 0.22
 _LEGEND = 0.4
-_STRIP = _PLOT / STRIP_ASPECT
+_STRIP = PLOT / STRIP_ASPECT
 _WAVE = 0.55
 _AXIS = 0.3
 _LANE_ROW, _LANE_LEAST = 0.13, 0.24
 _SCORES = 0.5
 _GAP = 0.1
 _PART = 0.28
+_TRUTH = 0.11
+"""Height of the band of what is true, below a lane."""
+_BETWEEN = 1.6
+
+FIXED_HEIGHT = 2 * _MARGIN + _TITLE + _LEGEND + _STRIP + _WAVE + _AXIS + 2 * _GAP
+"""Of title, legend, frames, sound and axis, in inches."""
 
 _INK, _SOFT, _FAINT, _LINE, _WELL, _VOID, _HATCH = (
     "#17191c",
@@ -54,7 +63,7 @@ _CAPTION, _SIGHT_GAP = 0.3, 0.06
 _HATCHES: dict[Modality, str | None] = {"audio-visual": None, "audio": "////", "visual": "\\\\\\\\"}
 
 
-def plot(result: Localization, evidence: Evidence | None = None) -> Figure:
+def plot(result: Localization, evidence: Evidence | None = None, truth: Sequence[Annotation] | None = None) -> Figure:
     """Draw a result: frames, waveform, where the model looks, event bands and scores over time.
 
     The figure is not one of pyplot's, whose state and settings stay as they are. The video is read again for its frames
@@ -63,6 +72,7 @@ def plot(result: Localization, evidence: Evidence | None = None) -> Figure:
     Args:
         result: what was found.
         evidence: the video's frames and sound, where they have been read before.
+        truth: the true events, where they are known; they are drawn below those that were found.
 
     Returns:
         A figure of matplotlib, to change or to save with ``figure.savefig("clip.png")``.
@@ -71,19 +81,23 @@ def plot(result: Localization, evidence: Evidence | None = None) -> Figure:
         MediaError: if the video is no longer there.
     """
     evidence = gather(result) if evidence is None else evidence
-    lanes, scores = timeline.lanes(result), timeline.scores(result)
+    lanes, scores = timeline.lanes(result, truth), timeline.scores(result)
+    curves, between = timeline.detail_curves(result), timeline.detail_between(result)
     unjudged = timeline.unreadable(result, *evidence.kinds)
-    lane_heights = [max(_LANE_LEAST, _LANE_ROW * lane.rows) for lane in lanes]
+    below = 0.0 if truth is None else _TRUTH
+    lane_heights = [max(_LANE_LEAST, _LANE_ROW * lane.rows) + below for lane in lanes]
     summary = textwrap.wrap(timeline.summary(result), 150, max_lines=3, placeholder=" …")
     height = (
-        2 * _MARGIN + _TITLE + _LINE_HEIGHT * len(summary) + _LEGEND + _STRIP + _WAVE + _AXIS + 3 * _GAP + 2 * _PART
+        FIXED_HEIGHT + _LINE_HEIGHT * len(summary) + _GAP + 2 * _PART
         + (sum(lane_heights) if lanes else _LANE_LEAST) + _GAP * max(len(lanes), 1)
         + (_SCORES + _GAP) * len(scores.categories)
         + (_sight_height(evidence) + _CAPTION + _GAP if evidence.sights else 0)
+        + (_PART + _GAP / 2 if curves or between else 0) + (_SCORES + _GAP) * len(curves)
+        + (_BETWEEN + _GAP if between else 0)
     )  # fmt: skip
-    sheet = _Sheet(result, height)
+    sheet = Sheet(result, height)
     sheet.title(summary)
-    sheet.legend(evidence)
+    sheet.legend(evidence, truth)
     sheet.strip(evidence)
     sheet.wave(evidence)
     sheet.axis()
@@ -99,6 +113,12 @@ def plot(result: Localization, evidence: Evidence | None = None) -> Figure:
         sheet.part("Scores", [*alone, ("both" if len(alone) == 2 else "counts", _BOTH)])
     for category in scores.categories:
         sheet.scores(scores, category, unjudged)
+    if curves or between:
+        sheet.part("Details")
+    for curve in curves:
+        sheet.curve(curve)
+    if between:
+        sheet.between(*between)
     return sheet.figure
 
 
@@ -107,7 +127,7 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", dpi=DPI)
 
 
-class _Sheet:
+class Sheet:
     """A figure that is filled from the top down."""
 
     def __init__(self, result: Localization, height: float) -> None:
@@ -118,17 +138,38 @@ class _Sheet:
         self.top = _MARGIN
 
     def title(self, summary: Sequence[str]) -> None:
-        name = one_line(Path(self.result.video).name or self.result.video)
+        """The video's name, what was found, and how."""
+        duration = timeline.clock(self.result.duration_seconds, timeline.clock_decimals(self.result))
+        facts = f"{duration} · segments of {self.result.segment_seconds:g} s · model {self.result.model.get('name')}"
+        self.heading(self.result.video, facts, summary)
+
+    def heading(self, video: str, facts: str, summary: Sequence[str]) -> None:
+        """The video's name, what was found, and how."""
+        name = one_line(Path(video).name or video)
         self._text(_MARGIN, self.top + 0.18, _shortened(name, 84), size=15, weight="bold")
         for line in summary:
             self._text(_MARGIN, self.top + 0.5, line, size=9.5)
             self.top += _LINE_HEIGHT
-        duration = timeline.clock(self.result.duration_seconds, timeline.clock_decimals(self.result))
-        facts = f"{duration} · segments of {self.result.segment_seconds:g} s · model {self.result.model.get('name')}"
         self._text(_MARGIN, self.top + 0.52, facts, size=8, color=_SOFT)
         self.top += _TITLE
 
-    def legend(self, evidence: Evidence) -> None:
+    def key(self, entries: Sequence[tuple[str, str, str | None]]) -> None:
+        """A legend of words, each with its colour and hatch."""
+        x, y = _MARGIN + _LABELS, self.top + _LEGEND / 2 - 0.03
+        for word, color, hatch in entries:
+            corner = (x / _WIDTH, 1 - (y + 0.05) / self.height)
+            self.figure.add_artist(
+                Rectangle(
+                    corner, 0.26 / _WIDTH, 0.1 / self.height, facecolor=color, edgecolor="white", hatch=hatch,
+                    linewidth=0, transform=self.figure.transFigure,
+                )
+            )  # fmt: skip
+            self._text(x + 0.34, y, word, size=8, color=_SOFT)
+            x += 0.7 + 0.062 * len(word)
+        self.top += _LEGEND
+
+    def legend(self, evidence: Evidence, truth: Sequence[Annotation] | None) -> None:
+        """What the looks of bands mean."""
         x, y = _MARGIN + _LABELS, self.top + _LEGEND / 2 - 0.03
         for modality in timeline.modalities(self.result):
             word = timeline.MODALITY_WORDS[modality]
@@ -137,6 +178,12 @@ class _Sheet:
             self.figure.add_artist(patch)
             self._text(x + 0.34, y, word, size=8, color=_SOFT)
             x += 0.7 + 0.062 * len(word)
+        if truth is not None:
+            patch = _truth_band((x / _WIDTH, 1 - (y + 0.03) / self.height), 0.26 / _WIDTH, 0.06 / self.height)
+            patch.set_transform(self.figure.transFigure)
+            self.figure.add_artist(patch)
+            self._text(x + 0.34, y, "labelled", size=8, color=_SOFT)
+            x += 1.2
         if timeline.unreadable(self.result, *evidence.kinds):
             patch = Rectangle(
                 (x / _WIDTH, 1 - (y + 0.05) / self.height), 0.26 / _WIDTH, 0.1 / self.height, facecolor=_VOID,
@@ -147,21 +194,23 @@ class _Sheet:
         self.top += _LEGEND
 
     def strip(self, evidence: Evidence) -> None:
+        """Frames along the timeline."""
         if not evidence.frames:
             self.nothing("no picture in this file", _STRIP, label="Picture")
             return
-        axes = self._axes(_STRIP, "Picture")
+        axes = self.axes(_STRIP, "Picture")
         width = self.result.duration_seconds / len(evidence.frames)
         for i, frame in enumerate(evidence.frames):
             self._frame(axes, frame, i * width, width, len(evidence.frames))
         _void(axes, timeline.unreadable(self.result, "visual"))
 
     def wave(self, evidence: Evidence) -> None:
+        """The sound's envelope."""
         if not evidence.has_sound:
             self.nothing("no sound in this file", _WAVE, label="Sound")
             return
         peak = f"\npeak {timeline.decibels(evidence.peak)}" if evidence.peak > 0 else ""
-        axes = self._axes(_WAVE, f"Sound{peak}")
+        axes = self.axes(_WAVE, f"Sound{peak}")
         axes.set_ylim(-1, 1)
         loudest = evidence.peak or 1.0
         moments = (np.arange(len(evidence.low)) + 0.5) * self.result.duration_seconds / len(evidence.low)
@@ -170,10 +219,11 @@ class _Sheet:
         _void(axes, timeline.unreadable(self.result, "audio"))
 
     def axis(self) -> None:
+        """Times."""
         for moment, text in timeline.tick_labels(self.result.duration_seconds):
             share = moment / self.result.duration_seconds
             side = "left" if share < 0.01 else "right" if share > 0.97 else "center"
-            x = _MARGIN + _LABELS + _PLOT * share
+            x = _MARGIN + _LABELS + PLOT * share
             self._text(x, self.top + 0.03, text, size=7.5, color=_SOFT, horizontalalignment=side)
         self.top += _AXIS
 
@@ -205,6 +255,7 @@ class _Sheet:
         self.top += height + _CAPTION + _GAP
 
     def part(self, name: str, keys: Sequence[tuple[str, dict[str, Any]]] = ()) -> None:
+        """A line between parts, with its name and a legend."""
         middle = self.top + _PART / 2
         x = _MARGIN + _LABELS
         self._text(x - 0.18, middle, name, size=7.5, color=_FAINT, horizontalalignment="right")
@@ -212,21 +263,28 @@ class _Sheet:
             self._line(x, x + 0.3, middle, **style)
             self._text(x + 0.38, middle, word, size=7.5, color=_SOFT)
             x += 0.56 + 0.062 * len(word)
-        self._line(x, _MARGIN + _LABELS + _PLOT, middle, color=_LINE, linewidth=0.8)
+        self._line(x, _MARGIN + _LABELS + PLOT, middle, color=_LINE, linewidth=0.8)
         self.top += _PART + _GAP / 2
 
     def lane(self, lane: timeline.Lane, height: float, unjudged: list[tuple[float, float]]) -> None:
-        axes = self._axes(height, lane.category)
+        """The events of a category."""
+        axes = self.axes(height, lane.category)
         axes.set_facecolor(_WELL)
-        axes.set_ylim(lane.rows, 0)
+        # The rows of what was found, and below them, with a height of its own, what is true.
+        per_row = (height - (0 if lane.truth is None else _TRUTH)) / lane.rows
+        axes.set_ylim(height / per_row, 0)
         _void(axes, unjudged)
         least = self.result.duration_seconds / 800  # about two pixels
+        for start, end in lane.truth or ():
+            end = min(end, self.result.duration_seconds)
+            axes.add_patch(_truth_band((start, lane.rows), max(end - start, least), 0.7 * _TRUTH / per_row))
         for band in lane.bands:
             width = max(band.end_seconds - band.start_seconds, least)
             axes.add_patch(_band(band.modality, (band.start_seconds, band.row + 0.12), width, 0.76))
 
     def scores(self, scores: timeline.ScoreCurves, category: str, unjudged: list[tuple[float, float]]) -> None:
-        axes = self._axes(_SCORES, category)
+        """The scores of a category."""
+        axes = self.axes(_SCORES, category)
         axes.set_ylim(-0.04, 1.04)  # room for the width of lines
         _void(axes, unjudged)
         axes.axhline(timeline.THRESHOLD, color=_FAINT, linewidth=0.6, linestyle=(0, (1, 3)))
@@ -240,14 +298,32 @@ class _Sheet:
             axes.stairs(both, scores.edges, baseline=None, **_EVENT)
         axes.axhline(0, color=_LINE, linewidth=1, zorder=0)
 
+    def curve(self, curve: timeline.DetailCurve) -> None:
+        """A detail of one number a segment."""
+        detail = curve.detail
+        axes = self.axes(_SCORES, f"{detail.title}\n{detail.low:g} to {detail.high:g}")
+        axes.set_ylim(detail.low - 0.04 * (detail.high - detail.low), detail.high + 0.04 * (detail.high - detail.low))
+        axes.axhline((detail.low + detail.high) / 2, color=_FAINT, linewidth=0.6, linestyle=(0, (1, 3)))
+        axes.stairs(curve.values, curve.edges, baseline=None, color=_INK, linewidth=1.2)
+        axes.axhline(detail.low, color=_LINE, linewidth=1, zorder=0)
+
+    def between(self, detail: Detail, weights: npt.NDArray[np.float32]) -> None:
+        """Attention between segments: a row is a segment from the top down, dark what it takes from."""
+        axes = self.axes(_BETWEEN, f"{detail.title}\nrow: segment, from the\ntop; dark: taken from")
+        extent = (0.0, len(weights) * self.result.segment_seconds, 0.0, 1.0)
+        axes.imshow(weights, extent=extent, aspect="auto", cmap="Greys", vmin=0, interpolation="nearest")
+        axes.set_xlim(0, self.result.duration_seconds)
+
     def nothing(self, why: str, height: float, label: str = "") -> None:
-        axes = self._axes(height, label)
+        """A row that says why it is empty."""
+        axes = self.axes(height, label)
         axes.set_facecolor(_WELL)
         axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", fontsize=8, color=_SOFT)
 
-    def _axes(self, height: float, label: str) -> Axes:
+    def axes(self, height: float, label: str, *, gap: float = _GAP) -> Axes:
+        """The next row, over the time axis."""
         bottom = 1 - (self.top + height) / self.height
-        axes = self.figure.add_axes((((_MARGIN + _LABELS) / _WIDTH), bottom, _PLOT / _WIDTH, height / self.height))
+        axes = self.figure.add_axes((((_MARGIN + _LABELS) / _WIDTH), bottom, PLOT / _WIDTH, height / self.height))
         axes.set_xlim(0, self.result.duration_seconds)
         axes.set_xticks([])
         axes.set_yticks([])
@@ -256,12 +332,12 @@ class _Sheet:
         self._text(
             _MARGIN + _LABELS - 0.18, self.top + height / 2, "\n".join(lines), size=8, horizontalalignment="right"
         )
-        self.top += height + _GAP
+        self.top += height + gap
         return axes
 
     def _frame(self, axes: Axes, frame: Frame, start_seconds: float, width_seconds: float, count: int) -> None:
         if frame.pixels is not None:
-            pixels = _cropped(frame.pixels, _PLOT / count / _STRIP)
+            pixels = _cropped(frame.pixels, PLOT / count / _STRIP)
             inset = 0.0006 * self.result.duration_seconds  # a white hairline between frames
             extent = (start_seconds + inset, start_seconds + width_seconds - inset, 0.0, 1.0)
             axes.imshow(pixels, extent=extent, aspect="auto", interpolation="antialiased")
@@ -281,7 +357,7 @@ class _Sheet:
 
 def _sight_height(evidence: Evidence) -> float:
     """So that all of them fit side by side."""
-    width = min((_PLOT + _SIGHT_GAP) / len(evidence.sights) - _SIGHT_GAP, _WIDEST_SIGHT)
+    width = min((PLOT + _SIGHT_GAP) / len(evidence.sights) - _SIGHT_GAP, _WIDEST_SIGHT)
     return width / (evidence.aspect or 1)
 
 
@@ -291,6 +367,10 @@ def _band(modality: Modality, corner: tuple[float, float], width: float, height:
     return Rectangle(
         corner, width, height, facecolor="white" if hatch else color, edgecolor=color, hatch=hatch, linewidth=0.8
     )
+
+
+def _truth_band(corner: tuple[float, float], width: float, height: float) -> Rectangle:
+    return Rectangle(corner, width, height, facecolor=_INK, linewidth=0)
 
 
 def _void(axes: Axes, spans: list[tuple[float, float]]) -> None:

@@ -7,12 +7,15 @@ events also by their filling.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from avel.data.annotations import Annotation
+from avel.data.truth import joined
 from avel.events import BACKGROUND, MODALITIES, Event, Localization, Modality, Segment, by_start
+from avel.models.details import DETAILS, Detail, between_segments
 
 HEARD_COLOR = "#0072b2"
 SEEN_COLOR = "#d55e00"
@@ -78,11 +81,13 @@ class Lane:
         category: its name.
         bands: by start.
         rows: how many rows they take.
+        truth: start and end of its true events, in order; ``None`` where nobody said what is true.
     """
 
     category: str
     bands: tuple[Band, ...]
     rows: int
+    truth: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,23 +112,77 @@ class ScoreCurves:
         return tuple(self.both)
 
 
-def lanes(result: Localization) -> list[Lane]:
-    """Lanes of the categories that have events, the strongest audio-visual ones first, at most `MAX_LANES`."""
+@dataclass(frozen=True)
+class DetailCurve:
+    """A detail of one number a segment, with at most `MAX_COLUMNS` columns, as the scores.
+
+    Attributes:
+        detail: what it is.
+        edges: (N + 1,) seconds.
+        values: (N,), the mean of a column's segments.
+    """
+
+    detail: Detail
+    edges: npt.NDArray[np.float64]
+    values: Columns
+
+    @property
+    def shares(self) -> Columns:
+        """(N,) in [0, 1], from the least that it can be to the greatest."""
+        low, high = self.detail.low, self.detail.high
+        return np.asarray((self.values - low) / (high - low), np.float32).clip(0, 1)
+
+
+def detail_curves(result: Localization) -> list[DetailCurve]:
+    """The details of a result that are one number a segment."""
+    firsts, edges = _columns_of(result.segments)
+    counts = np.diff([*firsts, len(result.segments)])
+    return [
+        DetailCurve(DETAILS[name], edges, np.asarray(np.add.reduceat(rows, firsts) / counts, np.float32))
+        for name, rows in result.details.items()
+        if name in DETAILS and DETAILS[name].kind == "curve" and rows.ndim == 1
+    ]
+
+
+def detail_between(result: Localization) -> tuple[Detail, Columns] | None:
+    """The attention between segments, (T, T), row t that of segment t; ``None`` without, or of a very long video."""
+    for name, rows in result.details.items():
+        if name in DETAILS and DETAILS[name].kind == "between" and rows.ndim == 2 and rows.shape[1] % 2:
+            return None if len(rows) > MAX_COLUMNS else (DETAILS[name], between_segments(rows))
+    return None
+
+
+def lanes(result: Localization, truth: Sequence[Annotation] | None = None) -> list[Lane]:
+    """Lanes of the categories that have events, the strongest audio-visual ones first, at most `MAX_LANES`.
+
+    Args:
+        result: what was found.
+        truth: what is true, where somebody said it; categories of it that were not found come first, since they are
+            missed.
+    """
+    found = _lanes_of_events(result)
+    if truth is None:
+        return found[:MAX_LANES]
+    spans = joined(truth)
+    known = {lane.category for lane in found}
+    missed = [Lane(category, (), 1) for category in spans if category not in known]
+    return [replace(lane, truth=tuple(spans.get(lane.category, ()))) for lane in [*missed, *found][:MAX_LANES]]
+
+
+def _lanes_of_events(result: Localization) -> list[Lane]:
     gap_seconds = result.duration_seconds / _RESOLUTION
     by_category: dict[str, list[Event]] = {}
     for event in by_start(result.events):
         by_category.setdefault(event.category, []).append(event)
     ordered = sorted(by_category, key=lambda category: _rank(by_category[category]))
-    return [_lane(category, by_category[category], gap_seconds) for category in ordered[:MAX_LANES]]
+    return [_lane(category, by_category[category], gap_seconds) for category in ordered]
 
 
 def scores(result: Localization) -> ScoreCurves:
     """Scores of the categories that matter: those with events, then those that came near one."""
     categories = _notable(result)
     segments = result.segments
-    each = max(-(-len(segments) // MAX_COLUMNS), 1)
-    firsts = np.arange(0, len(segments), each)
-    edges = np.array([segments[t].start_seconds for t in firsts] + [s.end_seconds for s in segments[-1:]], np.float64)
+    firsts, edges = _columns_of(segments)
 
     def columns(of: Callable[[Segment], Mapping[str, float]], *kinds: str) -> dict[str, Columns]:
         table = np.zeros((len(segments), len(categories)), np.float32)
@@ -142,6 +201,14 @@ def scores(result: Localization) -> ScoreCurves:
         heard=columns(lambda s: s.audio_scores or {}, "audio") if tells else None,
         seen=columns(lambda s: s.visual_scores or {}, "visual") if tells else None,
     )
+
+
+def _columns_of(segments: Sequence[Segment]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """(N,) first segment of each column, at most `MAX_COLUMNS`, and (N + 1,) their edges in seconds."""
+    each = max(-(-len(segments) // MAX_COLUMNS), 1)
+    firsts = np.arange(0, len(segments), each)
+    edges = [segments[t].start_seconds for t in firsts] + [segment.end_seconds for segment in segments[-1:]]
+    return firsts, np.array(edges, np.float64)
 
 
 def tells_modalities(result: Localization) -> bool:
