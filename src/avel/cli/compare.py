@@ -1,13 +1,12 @@
 """``avel compare``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from avel.cli.console import Debug, printable, say, usage_errors, warn
+from avel.cli.console import Debug, print_json, printable, say, usage_errors, warn
 
 
 def compare(
@@ -85,6 +84,6 @@ def compare(
         for path in output or ():
             say(f"wrote {escape(str(write_comparison(found, path)))}")
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_dict())
     else:
         print(printable("\n".join(found.lines()), keep="\n"))

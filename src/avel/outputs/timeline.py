@@ -205,10 +205,9 @@ def scores(result: Localization) -> ScoreCurves:
 
 def _columns_of(segments: Sequence[Segment]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """(N,) first segment of each column, at most `MAX_COLUMNS`, and (N + 1,) their edges in seconds."""
-    each = max(-(-len(segments) // MAX_COLUMNS), 1)
-    firsts = np.arange(0, len(segments), each)
+    firsts = range(0, len(segments), max(-(-len(segments) // MAX_COLUMNS), 1))
     edges = [segments[t].start_seconds for t in firsts] + [segment.end_seconds for segment in segments[-1:]]
-    return firsts, np.array(edges, np.float64)
+    return np.array(firsts, np.int64), np.array(edges, np.float64)
 
 
 def tells_modalities(result: Localization) -> bool:
