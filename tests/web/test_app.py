@@ -237,6 +237,17 @@ def test_a_result_whose_video_is_gone_can_be_corrected_all_the_same(open_page, t
     assert page.post(f"videos/{id_}/events", {"revision": 0, "events": [], "label": "Delete"}).status_code == 200
 
 
+def test_what_avel_localize_does_meanwhile_is_seen(page, dog, small_clips, results):
+    assert len(page.get(f"videos/{dog}").json()["events"]) == 2
+    write_all(make_result(small_clips / "dog.mp4", 3.0, [("Howl", 0, 1, "audio", 0.8)]), results, ["json"])
+    shown = page.get(f"videos/{dog}").json()
+    assert [e["category"] for e in shown["events"]] == shown["video"]["categories"] == ["Howl"]
+    (results / "dog.json").unlink()
+    shown = page.get(f"videos/{dog}").json()
+    assert (shown["events"], shown["video"]["state"]) == ([], "new")
+    assert page.get(f"videos/{dog}/scores?category=Howl").status_code == 404
+
+
 def test_a_result_that_is_damaged_is_an_error_of_its_own(open_page, results):
     text = (results / "goat.json").read_text()
     (results / "goat.json").write_text(text[: len(text) // 2])

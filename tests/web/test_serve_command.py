@@ -4,15 +4,19 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import uvicorn
 from typer.testing import CliRunner
 
 from avel.cli.main import app
+from avel.errors import AvelError
+from avel.web.serve import serve
 
 
 class Running:
@@ -85,27 +89,35 @@ def test_it_ends_with_all_its_processes(results, tmp_path, number, code):
         assert list(server.temporary.iterdir()) == []
 
 
-def test_other_machines_get_a_link_with_a_token(results, tmp_path):
-    server = Running(results, "--host", "127.0.0.1", folder=tmp_path)
-    try:
-        assert server.get("/").status == 403
-        assert re.fullmatch(r"\?token=[\w-]{32}", server.rest)
-        assert server.get(f"/{server.rest}").status == 303
-    finally:
-        server.end(signal.SIGTERM)
+@pytest.fixture
+def told(monkeypatch, results):
+    """What is printed, of a server that ends as soon as it runs."""
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: sockets[0].close())
+
+    def tell(**more):
+        lines = []
+        serve([str(results)], port=0, say=lines.append, **more)
+        return lines
+
+    return tell
 
 
-def test_a_port_that_is_taken(results, tmp_path):
-    server = Running(results, folder=tmp_path)
-    try:
-        command = [sys.executable, "-m", "avel", "serve", str(results), "--port", str(server.port)]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert second.returncode == 1
-        assert f"port {server.port}: Address already in use. Choose another one with --port." in " ".join(
-            second.stderr.split()
-        )
-    finally:
-        server.end(signal.SIGTERM)
+def test_the_link_is_told(told):
+    (line,) = told()
+    assert re.fullmatch(r"2 videos. Open http://127.0.0.1:\d+/ in a browser; Ctrl-C ends it.", line)
+    (line,) = told(host="127.0.0.1")  # other people on this machine need the token
+    assert re.search(r"http://127.0.0.1:\d+/\?token=[\w-]{32} ", line)
+    (line,) = told(host="0.0.0.0")
+    assert re.search(rf"http://{socket.gethostname()}:\d+/\?token=[\w-]{{32}} ", line)
+
+
+def test_a_port_that_is_taken(results):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(AvelError, match=rf"port {port}: Address already in use. Choose another one with --port."):
+            serve([str(results)], port=port)
 
 
 def said(*arguments):

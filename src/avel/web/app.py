@@ -220,7 +220,7 @@ class Endpoints:
         return JSONResponse(await run_in_threadpool(self._one, _id(request)))
 
     def _one(self, id_: str) -> dict[str, Any]:
-        video = self.library.video(id_)
+        video = self.library.look_again(id_)
         result = self.library.result(id_) if video.has_result else None
         found = _result_view(result) if result is not None else _NOTHING_YET
         corrections = self.library.corrections(id_) if result is not None else None

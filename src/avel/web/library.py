@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from avel.batch.journal import ResultJournal
+from avel.batch.journal import ResultJournal, stamp
 from avel.data.annotations import Annotation
 from avel.data.corrections import Corrections, corrections_path, read_corrections
 from avel.errors import AnnotationsError, AvelError
@@ -135,7 +135,7 @@ class Library:
         self.changed = changed
         self._lock = threading.RLock()
         self._videos: dict[str, LibraryVideo] = {}
-        self._results: OrderedDict[str, Localization] = OrderedDict()
+        self._results: OrderedDict[str, tuple[tuple[int, ...], Localization]] = OrderedDict()
         self._corrections: OrderedDict[str, Corrections] = OrderedDict()
         for item in collection.items:
             self._videos[item.id] = LibraryVideo(item, len(self._videos))
@@ -182,6 +182,7 @@ class Library:
                         self.changed(video.summary())
 
     def _note_result(self, video: LibraryVideo, result: Localization) -> None:
+        video.has_result = True
         video.duration_seconds = result.duration_seconds
         if video.findings is None or not video.corrected:
             video.findings = Findings.of(result.events)
@@ -253,21 +254,24 @@ class Library:
         """
         video = self.video(id_)
         with self._lock:
-            result = self._results.get(id_)
-            if result is None:
-                result = self._results[id_] = self._read_result(video)
+            is_now = _stamp(video.item.result)
+            held = self._results.get(id_)
+            if held is None or held[0] != is_now:  # avel localize may have written it meanwhile
+                held = self._results[id_] = is_now, self._read_result(video)
+                self._corrections.pop(id_, None)
+                self._note_result(video, held[1])
                 while len(self._results) > OPEN_RESULTS:
                     self._results.popitem(last=False)
             self._results.move_to_end(id_)
-            self._note_result(video, result)
-        return result
+        return held[1]
 
     def corrections(self, id_: str) -> Corrections:
         """What people made of a video's events; raises as `result`."""
         with self._lock:
+            result = self.result(id_)
             corrections = self._corrections.get(id_)
             if corrections is None:
-                corrections = Corrections(corrections_path(self.video(id_).item.result), self.result(id_))
+                corrections = Corrections(corrections_path(self.video(id_).item.result), result)
                 self._corrections[id_] = corrections
                 while len(self._corrections) > OPEN_RESULTS:
                     self._corrections.popitem(last=False)
@@ -284,6 +288,18 @@ class Library:
             video.findings = Findings.of(corrections.applied_to(self.result(id_)).events)
         self.changed(video.summary())
         return corrections
+
+    def look_again(self, id_: str) -> LibraryVideo:
+        """A video, whose result may have come from ``avel localize`` meanwhile, or have been taken away.
+
+        Raises:
+            UnknownVideoError: if there is no such video.
+        """
+        video = self.video(id_)
+        if video.job is None and video.has_result != video.item.result.is_file():
+            self.refresh(id_)
+            self.changed(video.summary())
+        return video
 
     def is_protected(self, id_: str) -> bool:
         """Whether a person has corrected or reviewed a video, so that no run may overwrite it."""
@@ -347,6 +363,13 @@ _sort_keys: Mapping[str, Callable[[LibraryVideo], Any]] = {
     "added": lambda video: -video.number,
     "confidence": _by_confidence,
 }
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        return stamp(path)
+    except OSError:
+        return ()
 
 
 def media_path(video: LibraryVideo) -> Path:

@@ -16,6 +16,7 @@ from avel.web.security import Access
 from avel.web.services import Services
 from avel.web.uploads import UploadLimits
 
+EVERYWHERE = ("0.0.0.0", "::")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -55,7 +56,8 @@ def serve(
     access = access_to(host)
     listener = _listen(address, port)
     services = Services(collection, default_cache(), settings=settings, limits=limits, say=say)
-    shown = f"[{address}]" if ":" in address else address
+    named = socket.gethostname() if address in EVERYWHERE else address
+    shown = f"[{named}]" if ":" in named else named
     link = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.needs_link else "")
     say(f"{len(collection.items)} videos. Open {link} in a browser; Ctrl-C ends it.")
     if open_browser:
@@ -76,7 +78,7 @@ def access_to(host: str | None) -> Access:
     """Who may ask, by the address that is listened on."""
     if host is None:
         return Access(frozenset(LOCAL))
-    everywhere = host in ("0.0.0.0", "::")
+    everywhere = host in EVERYWHERE
     names = {*LOCAL, host.lower(), *((socket.gethostname().lower(), socket.getfqdn().lower()) if everywhere else ())}
     return Access(frozenset(names), any_address=everywhere, needs_link=True)
 

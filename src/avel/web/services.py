@@ -70,7 +70,7 @@ class Services:
         self.reader = threading.Thread(target=self._begin, daemon=True)
         self.reader.start()
         for id_ in self.library.collection.named:
-            if not self.library.video(id_).has_result:
+            if self.library.video(id_).state == "new":  # one that failed before waits to be asked for
                 self.jobs.add(id_)
 
     def _begin(self) -> None:
