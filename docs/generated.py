@@ -48,6 +48,7 @@ MODEL_MODULES = (
     "segmental",
     "cam",
     "recommended",
+    "linear",
 )
 """Of `avel.models`, those with models of a paper; each has a page."""
 

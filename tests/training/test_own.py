@@ -260,7 +260,7 @@ def test_warnings_tell_what_to_know_before_believing(write: Write, videos: Path,
     rows += [[f"clip{i}.mp4", 2, 5, "meow"] for i in range(2)] + [["clip3.mp4", 6, 6.3, "bark"]]
     warnings = " | ".join(opened(write(rows), videos, store).warnings)
     assert "fewer than 10 training events: bark (" in warnings
-    assert "meow (1); such categories are hardly learned" in warnings
+    assert "meow (1); such categories are hardly learned; --model linear makes the most of them" in warnings
     assert "no video of split val has meow" in warnings
     assert "4 segments hold several categories at once (the first in 'clip0.mp4')" in warnings
     assert "1 events cover no segment of 1 s by half" in warnings

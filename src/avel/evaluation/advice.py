@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from avel.evaluation.evaluate import Evaluation
 from avel.metrics.segments import Metrics
 from avel.training.loop import TrainingResult
-from avel.training.settings import TrainingSettings
+from avel.training.settings import FOR_FEW, TrainingSettings
 
 ORACLE = "(oracle)"
 """In the name of a trivial answer that is told what a model has to find out."""
@@ -48,6 +48,8 @@ def _reasons(settings: TrainingSettings, result: TrainingResult, events: Mapping
             f"There are few training events of {', '.join(few[:5])}{', ...' if len(few) > 5 else ''}: label more, "
             f"{FEW_EVENTS} or more of each category."
         )
+        if settings.model != FOR_FEW:
+            yield f"Try --model {FOR_FEW}, which makes the most of few examples."
     if settings.class_weights == "none":
         yield "If most segments are background, try --class-weights balanced."
     losses = [epoch.loss for epoch in result.history]

@@ -19,6 +19,7 @@ from avel.models import (
     diia,
     fusion,
     jca,
+    linear,
     psp,
     recommended,
     segmental,
@@ -44,6 +45,7 @@ MODELS: Mapping[str, Entry] = {
     **psp.ENTRIES,
     **diia.ENTRIES,
     **recommended.ENTRIES,
+    **linear.ENTRIES,
 }
 
 

@@ -32,6 +32,8 @@ from avel.training.choices import (
 NOISY, MISMATCHED, BOTH, NO_BACKGROUNDS = "noisy", "mismatched", "noisy+mismatched", "none"
 
 MAX_SETTINGS_BYTES = 1 << 20
+FOR_FEW = "linear"
+"""The model that makes the most of few examples."""
 
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
 CountOrNone = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
