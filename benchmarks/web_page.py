@@ -221,7 +221,8 @@ def main() -> None:
     ):
         rights = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=chromium, args=rights)
-        result = {"chromium": browser.version, **views(browser, Path(first))}
+        load = os.getloadavg()[0]
+        result = {"chromium": browser.version, "load_average": round(load, 1), **views(browser, Path(first))}
         result["library"] = library(browser, Path(second), arguments.videos)
         print("library", result["library"])
         browser.close()

@@ -98,6 +98,13 @@ export class Api {
     return `${of(id)}/${part}${text ? `?${text}` : ""}`;
   }
 
+  /** A file that the server makes, with the name that it gives it. */
+  async file(path: string): Promise<{ name: string; content: Blob }> {
+    const response = await this.#again(() => answered(path, {}));
+    const disposition = response.headers.get("Content-Disposition") ?? "";
+    return { name: fileName(disposition), content: await response.blob().catch(() => Promise.reject(new Unreachable())) };
+  }
+
   /** Sends a file; `progress` is called with the share that has been sent. */
   upload(file: File, progress: (share: number) => void, signal: AbortSignal): Promise<VideoSummary> {
     return new Promise((resolve, reject) => {
@@ -161,20 +168,31 @@ function parameters(query: Record<string, string | number>): string {
 }
 
 async function requested<T>(path: string, how: RequestInit): Promise<T> {
+  const response = await answered(path, how);
+  return parsed(await response.text().catch(() => Promise.reject(new Unreachable()))) as T;
+}
+
+/** An answer that is a yes. */
+async function answered(path: string, how: RequestInit): Promise<Response> {
   let response: Response;
-  let text: string;
   try {
     response = await fetch(path, { credentials: "same-origin", ...how });
-    text = await response.text();
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Unreachable();
   }
-  const answer = parsed(text);
-  if (response.ok) return answer as T;
+  if (response.ok) return response;
+  const answer = parsed(await response.text().catch(() => ""));
   const message = errorIn(answer, response.status);
   if (response.status === 409 && isSaved(answer)) throw new Conflict(message, answer);
   throw new ApiError(response.status, message);
+}
+
+/** From the header Content-Disposition, in its plain and its encoded form (RFC 6266). */
+export function fileName(disposition: string): string {
+  const encoded = /filename\*=UTF-8''([^;]+)/i.exec(disposition)?.[1];
+  if (encoded !== undefined) return decodeURIComponent(encoded);
+  return /filename="?([^";]+)"?/i.exec(disposition)?.[1] ?? "avel";
 }
 
 function parsed(text: string): unknown {

@@ -53,3 +53,10 @@ export function notify(text: string, kind: "word" | "error" = "word", seconds = 
   place.replaceChildren(notice);
   if (seconds > 0) setTimeout(close, seconds * 1000);
 }
+
+/** Hands a file to the browser, which saves it as it saves all others. */
+export function save(name: string, content: Blob): void {
+  const url = URL.createObjectURL(content);
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

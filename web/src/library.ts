@@ -2,6 +2,7 @@
 
 import type { Api } from "./api.ts";
 import { h, notify, set, write } from "./dom.ts";
+import { downloadLink } from "./download.ts";
 import { STATES, type State, type VideoPage, type VideoSummary } from "./types.ts";
 import { Uploads } from "./uploads.ts";
 import { badge, STATE_WORDS, stateText } from "./videostate.ts";
@@ -400,9 +401,10 @@ export class LibraryView {
           session.upload.max_bytes > 0 && h("button", { class: "primary", onclick: () => file.click() }, "Add videos"),
           file,
           next,
-          h(
-            "a",
-            { class: "button", href: "/api/labels", download: true, title: "All corrected events as a CSV file for avel train" },
+          downloadLink(
+            this.api,
+            "/api/labels",
+            { class: "button", title: "The events of all corrected and reviewed videos, as a CSV file for avel train" },
             "Labels",
           ),
         ),

@@ -5,6 +5,7 @@ import { Corrections, type Happening } from "./corrections.ts";
 import { announce, h, notify, set, write } from "./dom.ts";
 import * as editing from "./editing.ts";
 import { byStart, find, type Edit, type Events, type Grid } from "./editing.ts";
+import { downloadLink } from "./download.ts";
 import { EventList } from "./eventlist.ts";
 import type { Limit } from "./geometry.ts";
 import { showHelp, singleKeys } from "./help.ts";
@@ -222,7 +223,7 @@ class Head {
     this.#redo = h("button", { class: "icon", "aria-label": "Redo", onclick: told.redo }, "↷");
     this.#reviewed = h("button", { "aria-pressed": "false", onclick: told.reviewed, title: "Key: R" }, "Reviewed");
     const links = api.session.formats.map(({ name, title, suffix }) =>
-      h("li", {}, h("a", { href: api.exportUrl(id, name), download: true }, title, h("small", {}, `.${suffix.replace(/^\./, "")}`))),
+      h("li", {}, downloadLink(api, api.exportUrl(id, name), {}, title, h("small", {}, `.${suffix.replace(/^\./, "")}`))),
     );
     this.#goes = h("p", { class: "soft", hidden: true }, "This video was uploaded. It and its events are removed when avel serve ends.");
     this.#export = h("details", { class: "menu" }, h("summary", {}, "Export"), h("div", {}, this.#goes, h("ul", {}, ...links)));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { fileName } from "../src/api.ts";
 import { actionOf, GROUPS, isSingle } from "../src/keys.ts";
 import { refusal } from "../src/uploads.ts";
 import { layout, visible } from "../src/virtual.ts";
@@ -97,4 +98,10 @@ test("what cannot be uploaded is refused before it is sent", () => {
   assert.match(refusal("a.exe", 10, upload)!, /\.exe is not a kind of video that avel reads: \.mp4, \.mkv/);
   assert.match(refusal("a.mkv", 2_000_000, upload)!, /2\.0 MB; at most 1\.0 MB/);
   assert.equal(refusal("a.mkv", 0, upload), "It is empty.");
+});
+
+test("a file is named as the server says", () => {
+  assert.equal(fileName('attachment; filename="dog.srt"'), "dog.srt");
+  assert.equal(fileName("attachment; filename*=UTF-8''h%C3%BCnd%20bellt.json"), "hünd bellt.json");
+  assert.equal(fileName(""), "avel");
 });
