@@ -240,8 +240,11 @@ export class LibraryView {
     const width = this.#rail.clientWidth;
     if (width === 0) return;
     const least = width < 520 ? 150 : width > 2200 ? 300 : 216;
+    const before = this.#layout;
     this.#layout = layout(width, this.#total, least, GAP, (wide) => Math.round((wide * 9) / 16) + TEXT_HEIGHT);
-    this.#rail.style.height = `${this.#layout.height}px`;
+    const { columns, rowHeight, height } = this.#layout;
+    const isSame = before.columns === columns && before.rowHeight === rowHeight && before.height === height;
+    if (!isSame) this.#rail.style.height = `${height}px`;
     const { from, to } = visible(this.#layout, this.#top(), window.innerHeight, this.#total);
     for (const [index, { element }] of this.#cards) {
       // What has the focus stays, wherever it is scrolled to.
@@ -249,22 +252,24 @@ export class LibraryView {
       element.remove();
       this.#cards.delete(index);
     }
-    const cardWidth = (width - GAP * (this.#layout.columns - 1)) / this.#layout.columns;
+    const cardWidth = (width - GAP * (columns - 1)) / columns;
     for (let index = from; index < to; index += 1) {
       let card = this.#cards.get(index);
       const video = this.#videos.get(index) ?? null;
+      const isNew = card === undefined;
       if (card === undefined) {
         card = { element: h("article", { class: "card", role: "listitem" }), video: null };
         this.#cards.set(index, card);
-        this.#insert(index, card.element);
         this.#fill(card, video, index);
+        this.#insert(index, card.element);
       } else if (card.video !== video) this.#fill(card, video, index);
       if (video === null) void this.#fetch(Math.floor(index / PAGE), this.#generation);
+      if (!isNew && isSame) continue;
       const { style } = card.element;
-      const row = Math.floor(index / this.#layout.columns);
-      style.transform = `translate(${(index % this.#layout.columns) * (cardWidth + GAP)}px, ${row * this.#layout.rowHeight}px)`;
+      const [x, y] = [(index % columns) * (cardWidth + GAP), Math.floor(index / columns) * rowHeight];
+      style.transform = `translate(${x}px, ${y}px)`;
       style.width = `${cardWidth}px`;
-      style.height = `${this.#layout.rowHeight - GAP}px`;
+      style.height = `${rowHeight - GAP}px`;
       set(card.element, "aria-setsize", this.#total);
     }
     this.#showPictures();
