@@ -240,6 +240,10 @@ def test_other_folders_and_versions_are_refused(own, tmp_path):
         VideoLibrary(tmp_path / "nowhere")
     with pytest.raises(LibraryError, match="clips is no library and not empty"):
         make_library([own / "clips"], own / "clips")
+    (tmp_path / "begun").mkdir()
+    shutil.copy(own / "lib" / "library.json", tmp_path / "begun")
+    with pytest.raises(LibraryError, match="was begun, and stopped before its first video"):
+        VideoLibrary(tmp_path / "begun")
     description = own / "lib" / "library.json"
     content = json.loads(description.read_text())
     description.write_text(json.dumps({**content, "format": "avel library 9"}))

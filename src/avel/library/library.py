@@ -105,6 +105,10 @@ class VideoLibrary:
         trained = _space_of(self.folder, self._description)
         if trained is not None:
             _check_model(self.folder, self._description, trained)
+        if not (self.folder / FEATURES_FOLDER / "store.json").exists():
+            raise LibraryError(
+                f"{self.folder}: was begun, and stopped before its first video. Run the same `avel index` again."
+            )
         self._store = FeatureStore(self.folder / FEATURES_FOLDER)
         self.recipe = self._store.recipe
         self.taggers = taggers_of(self.recipe)

@@ -1,12 +1,11 @@
 """From a cosine to how sure it is that two segments go together (Platt scaling, 1999)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from avel.records import Record
 
@@ -32,7 +31,7 @@ class PlattScaling(Record):
 
     def __call__(self, cosines: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Probabilities of cosines of any shape."""
-        return np.asarray(expit(self.slope * np.asarray(cosines, np.float64) + self.offset))
+        return _expit(self.slope * np.asarray(cosines, np.float64) + self.offset)
 
 
 def fit_calibration(together: npt.ArrayLike, apart: npt.ArrayLike) -> PlattScaling:
@@ -45,6 +44,8 @@ def fit_calibration(together: npt.ArrayLike, apart: npt.ArrayLike) -> PlattScali
     Raises:
         ValueError: if there is none of a kind.
     """
+    from scipy.optimize import minimize
+
     positive, negative = np.asarray(together, np.float64), np.asarray(apart, np.float64)
     if not len(positive) or not len(negative):
         raise ValueError("a calibration needs pairs that go together, and pairs that do not.")
@@ -56,9 +57,13 @@ def fit_calibration(together: npt.ArrayLike, apart: npt.ArrayLike) -> PlattScali
 
     def loss(values: npt.NDArray[np.float64]) -> tuple[float, Any]:
         x = np.exp(values[0]) * cosines + values[1]
-        error = weights * (expit(x) - targets)
+        error = weights * (_expit(x) - targets)
         total = np.sum(weights * (np.logaddexp(0, x) - targets * x))
         return float(total), np.array([np.sum(error * cosines) * np.exp(values[0]), np.sum(error)])
 
     found = minimize(loss, np.array([np.log(5.0), -2.0]), jac=True, method="L-BFGS-B", bounds=[(-2, 6), (-100, 100)])
-    return PlattScaling(float(np.exp(found.x[0])), float(found.x[1] + logit(PRIOR)))
+    return PlattScaling(float(np.exp(found.x[0])), float(found.x[1] + math.log(PRIOR / (1 - PRIOR))))
+
+
+def _expit(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(0.5 * (1 + np.tanh(x / 2)))
