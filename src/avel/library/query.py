@@ -25,6 +25,8 @@ QueryKind = Literal["audio", "video", "image"]
 MAX_SEGMENTS = 120
 """Of a query; a longer one is a film rather than a moment."""
 
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP")
+
 MAX_PIXELS = 100_000_000
 """Of a picture."""
 
@@ -217,7 +219,7 @@ def _pixels(path: Path) -> Image.Image:
         MediaError: if there is none, or it is too large.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise MediaError(
                     f"{path}: has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS // 10**6} million are "
