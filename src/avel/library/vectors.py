@@ -22,6 +22,9 @@ MOST_EXACT = 200_000
 PROBED = 24
 """Cells that are looked at."""
 
+CELLS = 2.0
+"""How many there are, in roots of the number of vectors."""
+
 SAMPLES_PER_CELL = 40
 """Vectors from which the means are learned."""
 
@@ -112,10 +115,10 @@ class _Cells:
     def search(self, query: Floats, best: _Best) -> None:
         nearest = -(np.asarray(self._means) @ query)
         probed = min(PROBED, len(nearest))
-        for cell in np.argpartition(nearest, probed - 1)[:probed]:
-            part = slice(int(self._starts[cell]), int(self._starts[cell + 1]))
-            rows = self._order[part].astype(np.int64)
-            best.add(np.asarray(self._sorted[part], np.float32) @ query, rows)
+        cells = np.argpartition(nearest, probed - 1)[:probed]
+        parts = [slice(int(self._starts[cell]), int(self._starts[cell + 1])) for cell in cells]
+        held = np.concatenate([self._sorted[part] for part in parts]).astype(np.float32)
+        best.add(held @ query, np.concatenate([self._order[part] for part in parts]).astype(np.int64))
 
 
 def stored_type(count: int) -> type[np.floating]:
@@ -134,7 +137,7 @@ def write_vectors(folder: Path, name: str, vectors: npt.NDArray[np.floating]) ->
     np.save(folder / f"{name}.npy", vectors)
     if len(vectors) <= MOST_EXACT:
         return
-    means = _learned_means(vectors, round(len(vectors) ** 0.5))
+    means = _learned_means(vectors, round(CELLS * len(vectors) ** 0.5))
     cell = np.concatenate([_nearest_mean(block, means) for block in _blocks(vectors)])
     order = np.argsort(cell, kind="stable").astype(np.uint32)
     np.save(folder / f"{name}_means.npy", means)

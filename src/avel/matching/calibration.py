@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,12 @@ where of moments that look as near, half are right."""
 
 CLOSE = 0.5
 """Score from which something counts as found."""
+
+
+_MOST_STEPS, _LONGEST_STEP = 100, 5.0
+_RIDGE = 1e-6
+_LEAST_SLOPE = 0.1
+"""Where cosines say nothing, greater ones are still no less sure."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,6 @@ def fit_calibration(together: npt.ArrayLike, apart: npt.ArrayLike) -> PlattScali
     Raises:
         ValueError: if there is none of a kind.
     """
-    from scipy.optimize import minimize
-
     positive, negative = np.asarray(together, np.float64), np.asarray(apart, np.float64)
     if not len(positive) or not len(negative):
         raise ValueError("a calibration needs pairs that go together, and pairs that do not.")
@@ -55,14 +58,18 @@ def fit_calibration(together: npt.ArrayLike, apart: npt.ArrayLike) -> PlattScali
     targets = np.concatenate([np.full(len(positive), high), np.full(len(negative), low)])
     weights = np.concatenate([np.full(len(positive), 1 / len(positive)), np.full(len(negative), 1 / len(negative))])
 
-    def loss(values: npt.NDArray[np.float64]) -> tuple[float, Any]:
-        x = np.exp(values[0]) * cosines + values[1]
-        error = weights * (_expit(x) - targets)
-        total = np.sum(weights * (np.logaddexp(0, x) - targets * x))
-        return float(total), np.array([np.sum(error * cosines) * np.exp(values[0]), np.sum(error)])
-
-    found = minimize(loss, np.array([np.log(5.0), -2.0]), jac=True, method="L-BFGS-B", bounds=[(-2, 6), (-100, 100)])
-    return PlattScaling(float(np.exp(found.x[0])), float(found.x[1] + math.log(PRIOR / (1 - PRIOR))))
+    inputs = np.stack([cosines, np.ones_like(cosines)], axis=1)
+    fitted = np.array([5.0, -2.0])
+    for _ in range(_MOST_STEPS):  # Newton's method; the loss is convex
+        said = _expit(inputs @ fitted)
+        gradient = inputs.T @ (weights * (said - targets)) + _RIDGE * np.array([fitted[0], 0])
+        curvature = (inputs.T * (weights * said * (1 - said))) @ inputs + _RIDGE * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        step *= min(1.0, _LONGEST_STEP / max(float(np.abs(step).max()), 1e-12))
+        fitted = fitted - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return PlattScaling(max(float(fitted[0]), _LEAST_SLOPE), float(fitted[1]) + math.log(PRIOR / (1 - PRIOR)))
 
 
 def _expit(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
