@@ -112,7 +112,7 @@ def test_nothing_uses_what_is_for_tests_and_docs(graph):
 def test_scipy_is_for_measuring_alone():
     """Localizing does not install it: NumPy and `avel.backbones.arithmetic` have what it needs."""
     found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if "scipy" in imported(path)}
-    assert found == {"matching/calibration.py", "metrics/detection.py", "metrics/events.py"}
+    assert found == {"metrics/detection.py", "metrics/events.py"}
 
 
 def imported(path: Path) -> set[str]:
