@@ -15,6 +15,7 @@ from avel.backbones.registry import audio_backbone
 from avel.cli.main import app
 from avel.data.categories import class_indices, load_categories
 from avel.evaluation.papers import PAPERS
+from avel.localization.naming import ALONE
 from avel.models import registry
 from avel.training.settings import TrainingSettings
 
@@ -222,3 +223,8 @@ def test_every_model_has_a_page_made_of_its_modules_head(generated):
     assert r"pictures -> spatial attention \ " in pages["cman"].replace("\n", " ")
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert all(f": models/{name}.md\n" in navigation for name in pages)
+
+
+@pytest.mark.parametrize("page", ["why-nothing", "categories"])
+def test_pages_name_the_probability_that_one_modality_alone_needs(page):
+    assert f"a probability of {ALONE}" in (DOCS / "howto" / f"{page}.md").read_text(encoding="utf-8").replace("\n", " ")

@@ -1,6 +1,7 @@
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,8 +98,11 @@ def test_a_file_of_categories_that_is_not_there(tmp_path):
 
 @needs_weights
 def test_categories_in_words_are_told_before_the_events(hello):
-    done = invoke("localize", hello, "--categories", "man speaking, helicopter", "--audio-tagger", "embedded")
+    words = ("--categories", "man speaking, helicopter", "--explain")
+    done = invoke("localize", hello, *words, "--audio-tagger", "embedded")
     assert done.exit_code == 0, done.output
+    assert "Sound could be read in 9 of 9 segments, the picture in 9." in done.stderr
+    assert re.search(r"man speaking +0\.\d\d at \d s +0\.\d\d at \d s .* found", done.stderr)
     assert "notice: helicopter: heard as Helicopter 1.00; nothing to see it by" in done.stderr
     assert "\tman speaking\taudio-visual\t" in done.stdout
 

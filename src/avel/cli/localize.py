@@ -259,6 +259,15 @@ def localize(
             "--header", help="Begin printed lines with a line of the columns' names, where they are no table."
         ),
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Print on standard error, after the events of a video, which categories came nearest to one: how "
+            "clearly and when each was heard and seen, and why it is no event. Choose it where nothing, or too little, "
+            "is found.",
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Find the events of videos that can be both seen and heard.
@@ -309,7 +318,7 @@ def localize(
             complain(reason)
         cluster = _cluster(engine, workers, scheduler)
         batch = VideoBatch(items, destination, settings, force)
-        code = _localize(batch, len(failures), cluster, header=header)
+        code = _localize(batch, len(failures), cluster, header=header, explain=explain)
     if code:
         raise typer.Exit(code)
 
@@ -326,7 +335,9 @@ def _cluster(engine: EngineName | None, workers: int | None, scheduler: str | No
     return {"workers": workers, "scheduler": scheduler}
 
 
-def _localize(batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | None, *, header: bool) -> int:
+def _localize(
+    batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | None, *, header: bool, explain: bool
+) -> int:
     """Do a batch, in a child process where that is possible, and print what became of it; an exit code."""
     from avel.batch.supervise import can_supervise, supervised
 
@@ -338,7 +349,7 @@ def _localize(batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | No
             f"{len(batch.corrected)} of {len(batch.items)} videos were corrected or reviewed by a person (avel serve) "
             "and are left as they are."
         )
-    work = _Work(batch, header)
+    work = _Work(batch, header, explain)
     code = 1 if unreadable else 0
     if batch.todo and cluster is not None:
         code = max(code, work.run_on_cluster(cluster))
@@ -381,10 +392,12 @@ class _Work:
     Attributes:
         batch: the videos.
         header: whether text lines begin with the names of their columns.
+        explain: whether to say what came nearest to an event.
     """
 
     batch: "VideoBatch"
     header: bool
+    explain: bool
 
     def run(self, first: int, begin: Callable[[int], None]) -> int:
         """Localize the videos from ``todo[first]`` on; an exit code."""
@@ -442,6 +455,8 @@ class _Work:
             # Nothing reads the video again, so a temporary copy of standard input need not be told by its path.
             result = replace(outcome.result, video=item.shown)
             _print_result(result, self.batch.destination, is_one_of_many=len(self.batch.items) > 1)
+        if self.explain:
+            _explain(result)
 
 
 @contextlib.contextmanager
@@ -503,6 +518,23 @@ def _print_events(result: "Localization") -> None:
     for row in rows:
         table.add_row(*(escape(cell) for cell in row), style=None if row[3] == "audio-visual" else "dim")
     console.print(table)
+
+
+def _explain(result: "Localization") -> None:
+    """Why a result has the events that it has, on standard error."""
+    from avel.outputs.explanation import Peak, explanation
+
+    def told(peak: Peak | None) -> str:
+        return "" if peak is None else f"{peak.score:.2f} at {peak.seconds:.0f} s"
+
+    sys.stdout.flush()
+    explained = explanation(result)
+    say("\n".join(map(escape, (f"{result.video}:", *explained.facts))))
+    if explained.categories:
+        table = Table("event category", "heard", "seen", "both", "events", "why", pad_edge=False, box=None)
+        for row in explained.categories:
+            table.add_row(escape(row.category), *map(told, (row.heard, row.seen, row.both)), str(row.events), row.why)
+        errors.print(table)
 
 
 @contextlib.contextmanager

@@ -38,15 +38,15 @@ def sync(
         if as_json:
             print_json(found.to_dict(), indent=None)
         else:
-            print(printable(_line(found)))
+            print(*map(printable, _cells(found)), sep="\t")
     if failed:
         raise typer.Exit(1)
 
 
-def _line(found: "Offset") -> str:
+def _cells(found: "Offset") -> tuple[str, str, str]:
     if found.seconds is None:
-        return f"{found.video}\tcannot tell\t{found.reason}"
+        return found.video, "cannot tell", found.reason
     milliseconds = round(1000 * found.seconds)
     side = "late" if milliseconds > 0 else "early"
     said = f"the sound is {abs(milliseconds)} ms {side}" if milliseconds else "the sound is in time"
-    return f"{found.video}\t{milliseconds:+d} ms\t{said} (confidence {found.confidence:.2f})"
+    return found.video, f"{milliseconds:+d} ms", f"{said} (confidence {found.confidence:.2f})"

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.backbones.engine import EngineOptions
-from avel.backbones.open_vocabulary import OpenVocabulary
 from avel.data.categories import (
     BUILT_IN_TABLES,
     Category,
@@ -29,7 +28,6 @@ from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECON
 from avel.localization.agreement_system import AgreementSystem
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
-from avel.localization.open_vocabulary_system import OpenVocabularySystem
 from avel.localization.selection import Selection, select
 from avel.localization.system import System
 from avel.localization.windows import SegmentArrays, slide
@@ -119,6 +117,10 @@ class Localizer:
                     wanted, seconds, options, audio_tagger or "auto", refine=refine is not False
                 )
             else:
+                # Only here, since what reads its description takes long to import.
+                from avel.backbones.open_vocabulary import OpenVocabulary
+                from avel.localization.open_vocabulary_system import OpenVocabularySystem
+
                 if audio_tagger is not None or refine is not None:
                     what = "refine" if audio_tagger is None else "audio_tagger"
                     raise ValueError(f"{what} is for agreement's own networks, not for an open vocabulary. Leave it.")
