@@ -55,6 +55,24 @@ def test_what_browsers_play_and_what_not(tmp_path, name, codecs, why):
     assert (look.width, look.has_sound) == (64, True)
 
 
+def test_real_files_get_copies_that_browsers_play(odd_files, tmp_path):
+    reasons = {
+        "no_duration.webm": "files that do not say how long they are well, since they cannot jump in them",
+        "test_non_zero_start.mp4": "a file whose times begin at 8.33 s as it is meant",
+        "testsrc2_444_8bit_hevc.mp4": "HEVC (H.265) in an MP4 or MOV file",
+        "testsrc2_odd_height_and_width_444.mp4": "pictures stored as yuv444p",
+        "testsrc2_odd_height_and_width_mpeg2.mp4": "MPEG-2 in an MP4 or MOV file",
+    }
+    for name, reason in reasons.items():
+        look = examine(str(odd_files / name))
+        assert look.unplayable == reason
+        copy = tmp_path / f"{name}.copy.mp4"
+        make_proxy(str(odd_files / name), copy)
+        made = examine(str(copy))
+        assert (made.unplayable, made.has_sound) == (None, look.has_sound)
+        assert (made.width, made.height) == (look.width // 2 * 2, look.height // 2 * 2)
+
+
 @pytest.mark.parametrize("encoding", [MP4, VP9])
 @pytest.mark.parametrize(
     ("name", "codecs"),

@@ -77,6 +77,8 @@ def examine(video: str, audio_track: int | None = None) -> MediaLook:
     info = probe(video, audio_track)
     with open_media(video) as source:
         unplayable = _unplayable(source, Path(video), audio_track)
+        if unplayable is None and info.duration_seconds is None:
+            unplayable = "files that do not say how long they are well, since they cannot jump in them"
         media_type = MEDIA_TYPES.get(_kind(source, Path(video)) or "", "application/octet-stream")
     return MediaLook(
         unplayable,
