@@ -1,6 +1,6 @@
 """Single frames of a video as files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,22 +30,43 @@ def write_frames(video: str | Path, wanted: Mapping[Path, float], size: tuple[in
         OutputError: if the video has no picture, or a file cannot be written.
     """
     todo = sorted(wanted.items(), key=lambda item: item[1])
+    shown = frames_at(str(video), [seconds for _, seconds in todo])
+    for (path, _), frame in zip(todo, shown, strict=True):
+        if frame is None:
+            raise MediaError(f"{video}: no picture of it can be decoded.")
+        _save(frame, path, size)
+
+
+def frames_at(video: str, moments: Sequence[float]) -> "Iterator[VideoFrame | None]":
+    """The frames that are on screen at some moments, in one pass over the video.
+
+    Args:
+        video: the video.
+        moments: seconds, in order.
+
+    Returns:
+        A frame for each moment, ``None`` for all of them where no picture of the video can be decoded.
+
+    Raises:
+        MediaError: if the video cannot be read.
+        OutputError: if the video has no picture.
+    """
     with open_media(video) as source:
-        stream, _, _ = choose_tracks(source, str(video))
+        stream, _, _ = choose_tracks(source, video)
         if stream is None:
             raise OutputError(f"{video}: has no picture, so there are no frames to write.")
         stream.thread_type = "AUTO"
         shown: VideoFrame | None = None
-        for frame, seconds in Demuxer(source, stream, None, str(video)).pictures():
-            while todo and shown is not None and seconds > todo[0][1]:
-                _save(shown, todo.pop(0)[0], size)
-            if not todo:
+        given = 0
+        for frame, seconds in Demuxer(source, stream, None, video).pictures():
+            while given < len(moments) and shown is not None and seconds > moments[given]:
+                yield shown
+                given += 1
+            if given == len(moments):
                 return
             shown = frame
-        if shown is None:
-            raise MediaError(f"{video}: no picture of it can be decoded.")
-        for path, _ in todo:
-            _save(shown, path, size)
+        for _ in moments[given:]:
+            yield shown
 
 
 def _save(frame: "VideoFrame", path: Path, size: tuple[int, int]) -> None:

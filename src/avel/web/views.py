@@ -6,7 +6,7 @@ What reads the video gives bytes, and is called in a process of its own (`avel.w
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,11 +18,11 @@ from PIL import Image
 from avel.errors import MediaError
 from avel.events import Localization
 from avel.media.container import choose_tracks, open_media
-from avel.media.demux import Demuxer
 from avel.media.pictures import Orientation, Scaler, display_size
 from avel.media.reader import MediaReader
 from avel.media.types import Picture
 from avel.outputs import heat, timeline
+from avel.outputs.frames import frames_at
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -61,12 +61,10 @@ def thumbnail(video: str) -> bytes:
     with open_media(video) as source:
         stream = _pictures_of(source, video)
         seconds = float(source.duration or 0) / av.time_base
-        picture = next(_near(source, stream, [seconds / 3]), None)
-    if picture is None:
-        picture = next((p for p in _in_order(video, [0.0]) if p is not None), None)
-    if picture is None:
-        raise MediaError(f"{video}: no picture of it can be decoded.")
-    return _jpeg(picture)
+        frame = next(_near(source, stream, [seconds / 3])) or next(frames_at(video, [0.0]))
+        if frame is None:
+            raise MediaError(f"{video}: no picture of it can be decoded.")
+        return _jpeg(_letterboxed(frame, stream))
 
 
 def strip(video: str, count: int, duration_seconds: float) -> bytes:
@@ -79,13 +77,10 @@ def strip(video: str, count: int, duration_seconds: float) -> bytes:
     board = np.zeros((FRAME_HEIGHT, FRAME_WIDTH * count, 3), np.uint8)
     with open_media(video) as source:
         stream = _pictures_of(source, video)
-        if duration_seconds <= WHOLE_SECONDS:
-            found: Iterable[Picture | None] = _in_order(video, moments)
-        else:
-            found = _near(source, stream, moments)
-        for place, picture in enumerate(found):
-            if picture is not None:
-                board[:, place * FRAME_WIDTH : (place + 1) * FRAME_WIDTH] = picture
+        is_short = duration_seconds <= WHOLE_SECONDS
+        for place, frame in enumerate(frames_at(video, moments) if is_short else _near(source, stream, moments)):
+            if frame is not None:
+                board[:, place * FRAME_WIDTH : (place + 1) * FRAME_WIDTH] = _letterboxed(frame, stream)
     return _jpeg(board)
 
 
@@ -96,38 +91,18 @@ def _pictures_of(source: "InputContainer", video: str) -> "VideoStream":
     return stream
 
 
-def _in_order(video: str, moments: Sequence[float]) -> Iterator[Picture | None]:
-    """The pictures that are on screen at some moments, in one pass."""
-    with open_media(video) as source:
-        stream = _pictures_of(source, video)
-        stream.thread_type = "AUTO"
-        shown: VideoFrame | None = None
-        place = 0
-        for frame, seconds in Demuxer(source, stream, None, video).pictures():
-            while place < len(moments) and shown is not None and seconds > moments[place]:
-                yield _letterboxed(shown, stream)
-                place += 1
-            if place == len(moments):
-                return
-            shown = frame
-        for _ in range(place, len(moments)):
-            yield _letterboxed(shown, stream) if shown is not None else None
-
-
-def _near(source: "InputContainer", stream: "VideoStream", moments: Iterable[float]) -> Iterator[Picture | None]:
+def _near(source: "InputContainer", stream: "VideoStream", moments: Iterable[float]) -> "Iterator[VideoFrame | None]":
     """The key frames before some moments, each sought by itself; ``None`` where none can be decoded."""
     stream.codec_context.skip_frame = "NONKEY"
     base = float(stream.time_base) if stream.time_base else 1.0
     for moment in moments:
-        picture = None
+        frame = None
         try:
             source.seek((stream.start_time or 0) + int(moment / base), stream=stream)
             frame = next((f for packet in source.demux(stream) for f in stream.codec_context.decode(packet)), None)
-            if frame is not None:
-                picture = _letterboxed(frame, stream)
         except (av.FFmpegError, OSError, ValueError):
             pass  # there is a place for a picture, and none to put there
-        yield picture
+        yield frame
 
 
 def _letterboxed(frame: "VideoFrame", stream: "VideoStream") -> Picture:
