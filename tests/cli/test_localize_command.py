@@ -446,6 +446,19 @@ def test_clips_are_written_beside_the_other_results(trained, folder, tmp_path):
     assert {clip: clip.stat() for clip in (out / "one.clips").iterdir()} == before
 
 
+def test_the_configuration_that_predictions_need_is_printed(trained, folder, tmp_path):
+    path, _ = trained
+    out = tmp_path / "a.label-studio.json"
+    done = invoke("localize", folder / "one.mkv", "--model", path, "-o", out, "--frames-per-second", 25)
+    assert done.exit_code == 0, done.output
+    assert "Label Studio needs this labelling configuration" in said(done)
+    (label,) = {
+        region["value"]["timelinelabels"][0] for region in json.loads(out.read_text())[0]["predictions"][0]["result"]
+    }
+    assert '<TimelineLabels name="label" toName="video">' in said(done)
+    assert f'<Label value="{label}" />' in said(done)
+
+
 def test_what_a_copy_lacks_is_said(trained, folder, tmp_path):
     path, _ = trained
     once = invoke("localize", folder / "one.mkv", "--model", path, "-o", tmp_path / "a.chapters.mkv")

@@ -5,7 +5,7 @@ import json
 import pytest
 from label_files import spans
 
-from avel.data.formats import read_annotations
+from avel.data.formats import label_studio, read_annotations
 from avel.errors import AnnotationsError
 
 
@@ -116,3 +116,7 @@ def test_cvat_tracks(write):
 def test_a_result_of_avel_says_what_it_is(result, write):
     with pytest.raises(AnnotationsError, match="x.json: is a result of avel and not labels. Write it as csv, elan or"):
         read_annotations(write("x.json", result.to_json()))
+    with pytest.raises(
+        AnnotationsError, match="1 tasks hold predictions, and none an annotation. Accept or correct them in"
+    ):
+        read_annotations(write("x.label-studio.json", label_studio.text(result)))
