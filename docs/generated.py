@@ -212,7 +212,11 @@ def formats() -> str:
     return _table(
         ("format", "files", "can be printed"),
         (
-            (f"`{name}`", f"`NAME.{one.suffix}`", "yes" if name in TEXT_FORMATS else "no")
+            (
+                f"`{name}`",
+                ", ".join(f"`NAME.{suffix}`" for suffix in one.suffixes),
+                "yes" if name in TEXT_FORMATS else "no",
+            )
             for name, one in FORMATS.items()
         ),
     )

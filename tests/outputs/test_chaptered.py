@@ -10,7 +10,7 @@ import pytest
 from avel.errors import OutputError
 from avel.media.reader import MediaReader
 from avel.media.types import PictureFormat
-from avel.outputs import write
+from avel.outputs import write, write_all
 from avel.testing.tone_and_flash import make_clip
 
 EVENTS = [("Bark & <b>", 1.0, 2.0, "audio-visual", 0.9), ("Häuser", 1.5, 2.5, "audio", 0.5)]
@@ -36,17 +36,14 @@ def packets(path: Path) -> dict[int, list[tuple[bytes, float]]]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("name", "format_name"),
-    [("a.mp4", "chapters-mp4"), ("a.mov", "chapters-mp4"), ("a.mkv", "chapters-mkv"), ("a.webm", "chapters-mkv")],
-)
-def test_all_is_copied_and_chapters_are_added(make, tmp_path, name, format_name):
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
+def test_all_is_copied_and_chapters_are_added(make, tmp_path, name):
     rate = 48000 if name == "a.webm" else 16000
     codec = "libx264" if name == "a.mkv" else None
     video = make_clip(tmp_path / name, 4.0, events=[(1.0, 2.0)], sample_rate=rate, video_codec=codec)
     before = video.read_bytes()
-    path = tmp_path / f"out.{'chapters.mp4' if format_name == 'chapters-mp4' else 'chapters.mkv'}"
-    assert write(make(video, 4.0, EVENTS), path) == path
+    (path,) = write_all(make(video, 4.0, EVENTS), tmp_path / "out", ["chapters"])
+    assert path.name == ("a.chapters.mkv" if name in ("a.mkv", "a.webm") else "a.chapters.mp4")
     assert video.read_bytes() == before
     assert chapters(path) == CHAPTERS
     copied = packets(path)
@@ -109,23 +106,32 @@ def test_real_clips_are_copied_sample_by_sample(make, event_clips, tmp_path, nam
 
 
 @pytest.mark.parametrize(
-    ("name", "format_name", "advice"),
+    ("name", "copy", "advice"),
     [
         (
             "a.mkv",
-            "chapters-mp4",
-            "only MP4 and MOV can .* an MP4 with chapters. Choose chapters-mkv, or mp4, which",
+            "a.chapters.mp4",
+            "so that its copy with chapters is no .mp4. Name it .mkv; or choose mp4, which",
         ),
         (
             "a.mp4",
-            "chapters-mkv",
-            "only MKV and WebM can .* an MKV with chapters. Choose chapters-mp4, or mp4, which",
+            "a.chapters.mkv",
+            "so that its copy with chapters is no .mkv. Name it .mp4; or choose mp4, which",
         ),
-        ("a.avi", "chapters-mp4", "is AVI .*with chapters. Choose mp4, which has chapters too and is encoded anew."),
+        (
+            "a.avi",
+            "a.chapters.mp4",
+            "is AVI .*MP4, MOV, MKV and WebM can be copied with chapters. Choose mp4",
+        ),
     ],
 )
-def test_a_file_of_another_kind_is_refused(make, tmp_path, name, format_name, advice):
+def test_a_copy_is_of_the_same_kind(make, tmp_path, name, copy, advice):
     video = make_clip(tmp_path / name, 1.0)
     with pytest.raises(OutputError, match=advice):
-        write(make(video, 1.0), tmp_path / "out", format_name)
-    assert not (tmp_path / "out").exists()
+        write(make(video, 1.0), tmp_path / copy)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_copy_of_any_name_is_of_the_same_kind(make, tmp_path):
+    video = make_clip(tmp_path / "a.mkv", 4.0)
+    assert chapters(write(make(video, 4.0, EVENTS), tmp_path / "copy", "chapters")) == CHAPTERS

@@ -38,10 +38,9 @@ def test_unknown_formats_are_named_with_those_that_exist(tmp_path, result):
 
 def test_all_formats_land_beside_each_other(tmp_path, dog):
     dog = replace(dog, attention=np.full((len(dog.segments), 2, 2), 0.25, np.float32))
-    formats = [name for name in FORMATS if name != "chapters-mkv"]  # of an MKV only
-    paths = write_all(dog, tmp_path / "new" / "folder", formats)
-    assert [p.name for p in paths] == [f"dog_bark_02754.{FORMATS[name].suffix}" for name in formats]
-    assert [format_of(p) for p in paths] == formats
+    paths = write_all(dog, tmp_path / "new" / "folder", list(FORMATS))
+    assert [p.name for p in paths] == [f"dog_bark_02754.{one.suffix}" for one in FORMATS.values()]
+    assert [format_of(p) for p in paths] == list(FORMATS)
     frames = tmp_path / "new" / "folder" / "dog_bark_02754.coco"
     assert sorted((tmp_path / "new" / "folder").iterdir()) == sorted([*paths, frames])
 
@@ -53,6 +52,14 @@ def test_the_longest_suffix_tells_the_format():
     assert format_of("a.txt") == "audacity"
     assert format_of("a.json/b") is None
     assert format_of("json") is None
+    assert format_of("a.chapters.mkv") == format_of("a.chapters.mp4") == "chapters"
+    assert format_of("a.chapters.txt") == "youtube"
+
+
+def test_some_suffixes_follow_the_video(tmp_path):
+    made = Destination(["a", "b"], tmp_path, ["chapters", "csv"], videos=["v/a.MKV", "v/b.mov"])
+    assert [path.name for path in made.paths(0)] == ["a.chapters.mkv", "a.csv"]
+    assert [path.name for path in made.paths(1)] == ["b.chapters.mp4", "b.csv"]
 
 
 def test_stem_can_be_chosen(tmp_path, result):
@@ -129,7 +136,7 @@ def test_a_file_name_that_is_no_unicode(tmp_path, make):
 def test_odd_names_of_videos_break_no_file(tmp_path, make, name):
     video = tmp_path / os.fsdecode(name)
     make_clip(tmp_path / "clip.mp4", 2.0).rename(video)
-    formats = [one for one in FORMATS if one not in ("coco", "chapters-mkv")]
+    formats = [one for one in FORMATS if one != "coco"]
     paths = write_all(make(video, 2.0, [("Bark", 0.5, 1.5, "audio", 0.5)]), tmp_path / "out", formats, "clip")
     for path in paths:
         if path.name.endswith((".eaf", ".xml")):

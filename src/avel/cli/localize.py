@@ -72,8 +72,8 @@ def localize(
             "--format",
             help="The formats to write, separated by commas: json, jsonl, csv, csv-clock (with times as HH:MM:SS.mmm), "
             "srt, vtt, elan, audacity, label-studio, textgrid, raven, coco, youtube (chapters), azure (Video Indexer's "
-            "shape), otio, fcpxml, edl, html, png, mp4, chapters-mp4 or chapters-mkv (the video with chapters), "
-            "clips. [default: json, or what the suffix of OUTPUT says]",
+            "shape), otio, fcpxml, edl, html, png, mp4, chapters (the video as it is, with chapters), clips. "
+            "[default: json, or what the suffix of OUTPUT says]",
         ),
     ] = None,
     frames_per_second: Annotated[
@@ -299,7 +299,8 @@ def localize(
         from avel.localization.selection import Selection
 
         options = WriteOptions(frames_per_second, pad, None if truth is None else read_truth(truth))
-        destination = Destination([item.name for item in items], output, wanted, options)
+        found = [item.path for item in items]
+        destination = Destination([item.name for item in items], output, wanted, options, found)
         settings = default_settings() | {
             "model": model,
             "categories": categories,

@@ -26,7 +26,6 @@ from avel.events import Localization
 from avel.files import replacing, unique_names, write_text
 
 if TYPE_CHECKING:
-    from avel.outputs.chaptered import Container
     from avel.outputs.editing import Adapter
     from avel.outputs.evidence import Evidence
 
@@ -116,6 +115,7 @@ class Format:
         title: in words.
         is_one_file: writes nothing beside its file.
         shows_truth: shows labels where they are given.
+        by_video: other suffixes, by that of the video in lower case.
     """
 
     suffix: str
@@ -125,6 +125,16 @@ class Format:
     title: str = ""
     is_one_file: bool = True
     shows_truth: bool = False
+    by_video: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """All that its files may have."""
+        return tuple(dict.fromkeys([self.suffix, *self.by_video.values()]))
+
+    def suffix_of(self, video: str | Path) -> str:
+        """Of the file of a video's result."""
+        return self.by_video.get(Path(video).suffix.lower(), self.suffix)
 
 
 def _text(suffix: str, text: Callable[[Localization], str], title: str) -> Format:
@@ -171,14 +181,11 @@ def _mp4(result: Localization, path: Path, _: Writing) -> None:
         save(result, temporary)
 
 
-def _chaptered(container: "Container") -> Writer:
-    def write_copy(result: Localization, path: Path, writing: Writing) -> None:
-        from avel.outputs.chaptered import save
+def _chapters(result: Localization, path: Path, writing: Writing) -> None:
+    from avel.outputs.chaptered import save
 
-        with replacing(path) as temporary:
-            writing.warnings.extend(save(result, temporary, container))
-
-    return write_copy
+    with replacing(path) as temporary:
+        writing.warnings.extend(save(result, temporary, path.suffix.lower()))
 
 
 def _clips(result: Localization, path: Path, writing: Writing) -> None:
@@ -234,8 +241,12 @@ FORMATS: Mapping[str, Format] = {
     "html": Format("html", _html, title="Web page", shows_truth=True),
     "png": Format("png", _png, title="Picture", shows_truth=True),
     "mp4": Format("mp4", _mp4, title="Video with the events in it"),
-    "chapters-mp4": Format("chapters.mp4", _chaptered("mp4"), title="MP4 or MOV with chapters"),
-    "chapters-mkv": Format("chapters.mkv", _chaptered("matroska"), title="MKV or WebM with chapters"),
+    "chapters": Format(
+        "chapters.mp4",
+        _chapters,
+        title="Video with chapters",
+        by_video={".mkv": "chapters.mkv", ".webm": "chapters.mkv"},
+    ),
     "clips": Format("clips", _clips, title="Clips, one for each event", is_one_file=False),
 }
 """What a result can be written as, by name."""
@@ -247,8 +258,10 @@ TEXT_FORMATS = tuple(name for name, one in FORMATS.items() if one.text is not No
 def format_of(path: str | Path) -> str | None:
     """The format that a file's name asks for by its end: ``clip.eaf``, ``clip.coco.json``; ``None`` for none."""
     file = Path(path).name.lower()
-    fitting = [name for name, one in FORMATS.items() if file.endswith(f".{one.suffix.lower()}")]
-    return max(fitting, key=lambda name: len(FORMATS[name].suffix), default=None)
+    fitting = {
+        suffix: name for name, one in FORMATS.items() for suffix in one.suffixes if file.endswith(f".{suffix.lower()}")
+    }
+    return fitting[max(fitting, key=len)] if fitting else None
 
 
 def write(
@@ -316,7 +329,7 @@ def write_all(
     paths: list[Path] = []
     failures: list[AvelError] = []
     for name in dict.fromkeys(formats):
-        path = Path(folder) / f"{stem}.{FORMATS[name].suffix}"
+        path = Path(folder) / f"{stem}.{FORMATS[name].suffix_of(result.video)}"
         try:
             _write(result, path, name, writing)
             paths.append(path)

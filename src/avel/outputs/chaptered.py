@@ -5,9 +5,10 @@ before its beginning, which an MKV would show, so that all chapters would come t
 """
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.stream import Disposition
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
     from av.container.core import Chapter as ChapterMark
     from av.stream import Stream
 
-Container = Literal["mp4", "matroska"]
-
-_CALLED: dict[Container, str] = {"mp4": "MP4", "matroska": "MKV"}
-_TAKES: dict[Container, str] = {"mp4": "MP4 and MOV", "matroska": "MKV and WebM"}
-_OTHERS = {"mp4": "chapters-mp4", "matroska": "chapters-mkv"}
+_SUFFIXES = {"mp4": ".mp4", "matroska": ".mkv"}
+"""Of a copy, by libav's name of what the video is in."""
 _ANEW = "mp4, which has chapters too and is encoded anew"
 _COPIED = ("video", "audio", "subtitle", "attachment")
 
 
-def save(result: Localization, path: Path, container: Container) -> list[str]:
+def save(result: Localization, path: Path, suffix: str) -> list[str]:
     """Copy the video's tracks into a new file that has a chapter for each event.
 
     Pictures, sound, subtitles and attachments are copied bit by bit, with their times, languages and rotation.
@@ -40,7 +38,7 @@ def save(result: Localization, path: Path, container: Container) -> list[str]:
     Args:
         result: what was found.
         path: file to write, which is not the video itself.
-        container: of the new file.
+        suffix: what its name will end in, in lower case.
 
     Returns:
         What a person should know: what could not be copied, and chapters that were there and are not any more.
@@ -50,16 +48,22 @@ def save(result: Localization, path: Path, container: Container) -> list[str]:
         OutputError: if the video is in a file of another kind, or cannot be copied as it is.
         OSError: if the file cannot be written.
     """
-    options = {"movflags": "+faststart+use_metadata_tags"} if container == "mp4" else {}
     warnings: list[str] = []
-    with open_media(result.video) as source, av.open(str(path), "w", format=container, options=options) as target:
-        kinds = source.format.name.split(",")
-        if container not in kinds:
-            better = [f"{name}, or " for kind, name in _OTHERS.items() if kind in kinds]
+    with ExitStack() as stack:
+        source = stack.enter_context(open_media(result.video))
+        container = next((kind for kind in _SUFFIXES if kind in source.format.name.split(",")), None)
+        if container is None:
             raise OutputError(
-                f"{result.video}: is {source.format.long_name}, and only {_TAKES[container]} can be copied into an "
-                f"{_CALLED[container]} with chapters. Choose {''.join(better)}{_ANEW}."
+                f"{result.video}: is {source.format.long_name}; MP4, MOV, MKV and WebM can be copied with chapters. "
+                f"Choose {_ANEW}."
             )
+        if suffix in _SUFFIXES.values() and suffix != _SUFFIXES[container]:
+            raise OutputError(
+                f"{result.video}: is {source.format.long_name}, so that its copy with chapters is no {suffix}. "
+                f"Name it {_SUFFIXES[container]}; or choose {_ANEW}."
+            )
+        options = {"movflags": "+faststart+use_metadata_tags"} if container == "mp4" else {}
+        target = stack.enter_context(av.open(str(path), "w", format=container, options=options))
         target.metadata.update(source.metadata)
         target.set_chapters(marks_of(chapters_of(result)))
         replaced = len(source.chapters())

@@ -30,6 +30,7 @@ class Destination:
             for a table, or for standard output when there are formats.
         formats: some of `avel.outputs.FORMATS`; JSON, or the file's, when empty.
         options: see `avel.outputs.write`.
+        videos: their files, where they are not called as their names are; some formats keep a video's suffix.
 
     Attributes:
         kind: ``"table"``, ``"text"``, ``"file"`` or ``"folder"``.
@@ -47,6 +48,7 @@ class Destination:
         output: str | Path | None,
         formats: Sequence[str] = (),
         options: WriteOptions = USUAL,
+        videos: Sequence[str] = (),
     ) -> None:
         for name in formats:
             if name not in FORMATS:
@@ -68,6 +70,7 @@ class Destination:
         if options.truth is not None and not any(FORMATS[name].shows_truth for name in self.formats):
             raise ValueError("--truth is of pictures and pages. Add --format png or --format html.")
         self.options = options
+        self.videos = list(videos) or list(names)
         self.names = unique_names(names)
 
     @property
@@ -86,16 +89,17 @@ class Destination:
             return []
         if self.kind == "file":
             return [self.output]
-        return [self.output / f"{self.names[index]}.{FORMATS[name].suffix}" for name in self.formats]
+        video = self.videos[index]
+        return [self.output / f"{self.names[index]}.{FORMATS[name].suffix_of(video)}" for name in self.formats]
 
     def corrections_path(self, index: int) -> Path | None:
         """Where what a person makes of the result of a video is kept; ``None`` when results go to standard output."""
         if self.output is None:
             return None
         if self.kind == "file":
-            ending = f".{FORMATS[self.formats[0]].suffix}"
             name = self.output.name
-            stem = name[: -len(ending)] if name.lower().endswith(ending.lower()) else self.output.stem
+            endings = (f".{suffix}".lower() for suffix in FORMATS[self.formats[0]].suffixes)
+            stem = next((name[: -len(e)] for e in endings if name.lower().endswith(e)), self.output.stem)
             return self.output.with_name(stem + CORRECTIONS_SUFFIX)
         return self.output / f"{self.names[index]}{CORRECTIONS_SUFFIX}"
 
@@ -173,7 +177,7 @@ def _kind(output: str | Path | None, formats: Sequence[str]) -> Kind:
         return "file"
     end = _MEANT_AS_FILE.search(Path(output).name)
     if end and Path(output).name != end[0]:
-        suffixes = ", ".join(f".{one.suffix}" for one in FORMATS.values())
+        suffixes = ", ".join(f".{suffix}" for one in FORMATS.values() for suffix in one.suffixes)
         raise ValueError(
             f"{output}: no format has the suffix {end[0]}. A file's suffix is one of {suffixes}. If you mean a folder "
             f"of that name, write {output}/."

@@ -358,7 +358,8 @@ class Endpoints:
         if name not in FORMATS or not FORMATS[name].is_one_file:
             known = ", ".join(name for name, one in FORMATS.items() if one.is_one_file)
             raise HTTPException(400, f"Unknown format {name!r}. Supported formats are {known}.")
-        shown = f"{Path(self.library.video(id_).item.shown).stem or 'video'}.{FORMATS[name].suffix}"
+        video = self.library.video(id_).item.shown
+        shown = f"{Path(video).stem or 'video'}.{FORMATS[name].suffix_of(video)}"
         if FORMATS[name].text is not None:
             return _attachment(await run_in_threadpool(self._export_text, id_, name), shown)
         folder = Path(tempfile.mkdtemp(prefix="export-", dir=self.services.uploads.folder))

@@ -177,7 +177,7 @@ def test_editors_have_the_events_to_half_a_frame(in_place, tmp_path, name, adapt
         assert span.end_time_exclusive().to_seconds() == pytest.approx(end, abs=0.5 / float(rate) + 2 * MILLISECOND)
 
 
-@pytest.mark.parametrize("name", ["mp4", "chapters-mp4"])
+@pytest.mark.parametrize("name", ["mp4", "chapters"])
 def test_players_have_the_events_as_chapters(in_place, tmp_path, name):
     with av.open(str(write(in_place, tmp_path / f"a.{FORMATS[name].suffix}", name))) as container:
         marks = [
