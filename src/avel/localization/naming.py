@@ -196,15 +196,17 @@ class Naming:
         if found.sound is None:
             return list(chosen)
         least = decoding.keep / (1 - decoding.keep)
-        probability = found.heard * np.array([category.audio_threshold for category in self._categories], np.float32)
+        thresholds = np.array([category.audio_threshold for category in self._categories], np.float32)
+        is_sure = found.heard * thresholds >= ALONE
+        num_sure = is_sure.sum(axis=1)
         lasting: list[_Candidate] = []
         for event in sorted(chosen, key=lambda c: c.edges):
             if event.probability < BARELY:
                 seen = found.visual[:, event.category]
                 seen = seen >= min(least, seen[event.edges.start : event.edges.end].max() / 2)
                 same = (event.root, self._mixed.get(event.root))
-                others = [number for number, root in enumerate(self._root) if root not in same]
-                is_other = (probability[:, others] >= ALONE).any(axis=1)
+                family = [number for number, root in enumerate(self._root) if root in same]
+                is_other = num_sure > is_sure[:, family].sum(axis=1)
                 event = self._within(event, found.sound.lasting(event.edges, seen & ~is_other), found)
             before = next((e for e in reversed(lasting) if e.category == event.category), None)
             if before is not None and event.edges.start <= before.edges.end:
