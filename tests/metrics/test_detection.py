@@ -1,6 +1,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from avel.metrics.detection import DetectionMetrics, TimedEvent, mean_average_precision, measure_events
 
@@ -57,3 +59,51 @@ def test_a_perfect_answer_and_none() -> None:
     assert "mean average precision: 0.0 %" in nothing.lines()[1]
     with pytest.raises(ValueError, match="not an event with a start, a later end and a score"):
         measure_events([bark(3, 2, 1.0)], TRUE)
+
+
+def slow_average_precision(predicted: list[TimedEvent], true: list[TimedEvent], tiou: float) -> float:
+    """ActivityNet's evaluation, as its text describes it, event by event: of one category."""
+    points = [(0.0, 1.0)]
+    for count in range(1, len(predicted) + 1):
+        best = sorted(predicted, key=lambda event: -event.score)[:count]
+        free = list(true)
+        hits = 0
+        for event in best:
+            near = [(overlap(event, other), number, other) for number, other in enumerate(free)]
+            near = [one for one in near if one[2].video == event.video and one[0] >= tiou]
+            if near:
+                hits += 1
+                free.remove(max(near)[2])
+        points.append((hits / len(true), hits / count))
+    area = 0.0
+    for recall in sorted({recall for recall, _ in points if recall > 0}):
+        before = max((other for other, _ in points if other < recall), default=0.0)
+        area += (recall - before) * max(precision for other, precision in points[1:] if other >= recall)
+    return area
+
+
+def overlap(one: TimedEvent, other: TimedEvent) -> float:
+    steps = {n for n in range(40) if one.start_seconds <= n < one.end_seconds}
+    others = {n for n in range(40) if other.start_seconds <= n < other.end_seconds}
+    return len(steps & others) / len(steps | others)
+
+
+spans = st.tuples(st.sampled_from("vw"), st.integers(0, 20), st.integers(1, 10))
+
+
+@given(st.lists(spans, min_size=1, max_size=6), st.lists(spans, max_size=8), st.sampled_from([0.1, 0.5, 0.75]))
+def test_average_precision_is_that_of_a_slow_one(true_spans, predicted_spans, tiou) -> None:
+    true = [TimedEvent(video, "bark", start, start + length) for video, start, length in true_spans]
+    predicted = [
+        bark(start, start + length, 1 / (rank + 1), video)
+        for rank, (video, start, length) in enumerate(predicted_spans)
+    ]
+    assert mean_average_precision(predicted, true, tiou) == pytest.approx(slow_average_precision(predicted, true, tiou))
+
+
+def test_segment_accuracy_by_hand() -> None:
+    # Of v's 30 segments 5 are missed and 1 has bell besides; w ends at 2 s and is missed in one; x is only background.
+    predicted = [bark(0, 10, 1.0), bark(20, 25, 1.0), TimedEvent("v", "bell", 3.4, 4.2, 0.5)]
+    found = measure_events(predicted, TRUE, durations={"v": 30.0, "x": 4.0})
+    assert found.segments == 30 + 2 + 4
+    assert found.segment_accuracy == pytest.approx((24 + 1 + 4) / 36)

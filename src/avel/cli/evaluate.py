@@ -59,15 +59,24 @@ def evaluate(
             "or a folder of either.",
         ),
     ] = None,
+    video_seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="With --events: the length of every video, such as 10 for AVE and OV-AVEBench. [default: what JSON "
+            "results say, or the end of a video's last event]",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
     debug: Debug = False,
 ) -> None:
     """Measure a trained model, and show beside it what needs no learning.
 
-    With --events, measure predicted events of any tool: mean average precision, and F1 of events and of segments.
+    With --events, measure predicted events of any tool: mean average precision, F1 of events and of segments, segment
+    accuracy, the metrics of OV-AVEBench, and PSDS; the report shows the time lines of the worst videos.
     """
     if events is not None:
-        _events(checkpoint, events, output, as_json)
+        _events(checkpoint, events, video_seconds, output, as_json)
         return
     with usage_errors():
         from avel.cli.listener import ConsoleListener
@@ -106,12 +115,16 @@ def evaluate(
         print(printable("\n".join(report.lines(found)), keep="\n"))
 
 
-def _events(predictions: Path, labels: Path, output: Path | None, as_json: bool) -> None:
-    from avel.evaluation.events import evaluate_events
-    from avel.files import write_text
+def _events(predictions: Path, labels: Path, video_seconds: float | None, output: Path | None, as_json: bool) -> None:
+    with usage_errors():
+        from avel.evaluation.events import check_events_place, evaluate_events, write_events
 
-    found = evaluate_events(predictions, labels)
-    text = json.dumps(found.to_dict(), indent=2)
-    if output is not None:
-        write_text(output, text + "\n")
-    print(text if as_json else "\n".join(found.lines()))
+        if output is not None:
+            check_events_place(output)
+        found = evaluate_events(predictions, labels, video_seconds=video_seconds)
+        if output is not None:
+            write_events(found, output)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print(printable("\n".join(found.lines()), keep="\n"))

@@ -9,6 +9,9 @@ Conventions
     take the true event of their video that they overlap most of those not yet taken, if their tIoU reaches the
     threshold; precision is interpolated (each recall has the best precision at this recall or a higher one), and the
     mean is over the categories that truly occur.
+    *Segment accuracy*: the share of segments whose categories are exactly the true ones; a segment has those whose
+    events cover at least half of it. Where a segment has one category at most, that is the accuracy of Tian et al.
+    (ECCV 2018) and the total accuracy of OV-AVEBench, whose other two metrics are those of `avel.metrics.ov_avebench`.
     *Event F1* with collars: a pair matches when the starts are at most a collar apart, and the ends at most a collar
     or a share of the true event's length, whichever is more; as many pairs as possible, each event in one. *Segment
     F1*: a segment holds a category when an event of it touches the segment. Both are micro: over all events or
@@ -31,6 +34,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from avel.data import labels as label_maker
+from avel.data.annotations import Annotation
+from avel.metrics.ov_avebench import Presence, ov_avebench_f1
 from avel.metrics.values import Number, ratio
 from avel.records import Record
 
@@ -69,6 +75,10 @@ class DetectionMetrics(Record):
         event_precision: the same.
         event_recall: the same.
         segment_f1: over segments of ``segment_seconds``.
+        segment_accuracy: over all segments of all videos.
+        video_segment_f1: the segment-level F1 of OV-AVEBench.
+        video_event_f1: the event-level F1 of OV-AVEBench.
+        segments: how many there are in all.
         true: number of true events.
         predicted: number of predicted events.
         segment_seconds: length of a segment.
@@ -80,6 +90,10 @@ class DetectionMetrics(Record):
     event_precision: Number
     event_recall: Number
     segment_f1: Number
+    segment_accuracy: Number
+    video_segment_f1: Number
+    video_event_f1: Number
+    segments: int
     true: int
     predicted: int
     segment_seconds: float
@@ -97,18 +111,27 @@ class DetectionMetrics(Record):
             f"event F1 with collars: {percent(self.event_f1)} (precision {percent(self.event_precision)}, "
             f"recall {percent(self.event_recall)})",
             f"segment F1: {percent(self.segment_f1)} (segments of {self.segment_seconds:g} s)",
+            f"segment accuracy: {percent(self.segment_accuracy)} of {self.segments} segments (total accuracy)",
+            f"mean over videos, as OV-AVEBench: segment-level F1 {percent(self.video_segment_f1)}, event-level F1 "
+            f"{percent(self.video_event_f1)}",
         ]
 
 
 def measure_events(
-    predicted: Sequence[TimedEvent], true: Sequence[TimedEvent], *, segment_seconds: float = 1.0
+    predicted: Sequence[TimedEvent],
+    true: Sequence[TimedEvent],
+    *,
+    segment_seconds: float = 1.0,
+    durations: Mapping[str, float] | None = None,
 ) -> DetectionMetrics:
     """All metrics of predicted events.
 
     Args:
         predicted: in any order.
         true: in any order.
-        segment_seconds: length of a segment for the segment F1, above 0.
+        segment_seconds: length of a segment, above 0.
+        durations: seconds of each video, those without an event among them; of one that is not there, and where its
+            events go on, the end of its last event.
 
     Raises:
         ValueError: if an event does not end after it starts, or a number is not finite.
@@ -118,6 +141,10 @@ def measure_events(
             raise ValueError(f"not an event with a start, a later end and a score: {event}.")
     precisions = {str(tiou): mean_average_precision(predicted, true, tiou) for tiou in TIOUS}
     matched = _collar_matches(predicted, true)
+    presence = presence_by_video(predicted, true, segment_seconds, durations or {})
+    right = [(ours == theirs).all(axis=1) for ours, theirs in presence.values()]
+    segments = sum(map(len, right))
+    video_segment_f1, video_event_f1 = ov_avebench_f1(presence.values())
     ours, theirs = (_segments(events, segment_seconds) for events in (predicted, true))
     return DetectionMetrics(
         mean_average_precision=precisions,
@@ -126,10 +153,43 @@ def measure_events(
         event_precision=ratio(matched, len(predicted)),
         event_recall=ratio(matched, len(true)),
         segment_f1=ratio(2 * len(ours & theirs), len(ours) + len(theirs)),
+        segment_accuracy=ratio(int(sum(row.sum() for row in right)), segments),
+        video_segment_f1=video_segment_f1,
+        video_event_f1=video_event_f1,
+        segments=segments,
         true=len(true),
         predicted=len(predicted),
         segment_seconds=segment_seconds,
     )
+
+
+def presence_by_video(
+    predicted: Sequence[TimedEvent],
+    true: Sequence[TimedEvent],
+    segment_seconds: float,
+    durations: Mapping[str, float],
+) -> dict[str, tuple[Presence, Presence]]:
+    """Which categories each segment of each video has, predicted and true; arguments as `measure_events`."""
+    of_video: dict[str, tuple[list[TimedEvent], list[TimedEvent]]] = {video: ([], []) for video in durations}
+    for which, events in enumerate((predicted, true)):
+        for event in events:
+            of_video.setdefault(event.video, ([], []))[which].append(event)
+    found = {}
+    for video, both in sorted(of_video.items()):
+        ends = [event.end_seconds for events in both for event in events]
+        seconds = max([durations.get(video, 0.0), *ends])
+        count = max(math.ceil(seconds / segment_seconds - _TOLERANCE), 1)
+        names = sorted({event.category for events in both for event in events})
+        found[video] = (
+            _presence(both[0], names, count, segment_seconds),
+            _presence(both[1], names, count, segment_seconds),
+        )
+    return found
+
+
+def _presence(events: Sequence[TimedEvent], names: Sequence[str], count: int, segment_seconds: float) -> Presence:
+    marked = (Annotation(e.video, e.start_seconds, e.end_seconds, e.category) for e in events)
+    return np.asarray(label_maker.multi_labels(marked, names, count, segment_seconds) > 0)
 
 
 def mean_average_precision(predicted: Sequence[TimedEvent], true: Sequence[TimedEvent], tiou: float) -> float:

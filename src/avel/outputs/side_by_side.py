@@ -65,7 +65,7 @@ def plot_comparison(comparison: Comparison, evidence: Evidence | None = None) ->
     evidence = _evidence(comparison) if evidence is None else evidence
     has_truth = comparison.truth is not None
     rows = len(comparison.models)
-    height = FIXED_HEIGHT + has_truth * (_BAND + 0.1) + rows * (_BAND + 0.1 + has_truth * (_MARKS + 0.1)) + 0.6
+    height = FIXED_HEIGHT + has_truth * (_BAND + 0.1) + rows * (_BAND + 0.1 + has_truth * (_MARKS + 0.1)) + 0.1
     sheet = Sheet(comparison.models[0].result, height)
     sheet.heading(
         comparison.video, f"{timeline.clock(comparison.duration_seconds, 1)} · {rows} models side by side", []
