@@ -142,6 +142,14 @@ def stamp(path: str | Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def stamp_if_there(path: str | Path) -> tuple[int, ...]:
+    """As `stamp`; empty if the file is not there."""
+    try:
+        return stamp(path)
+    except OSError:
+        return ()
+
+
 def content_digest(path: str | Path) -> str:
     """SHA-256 of a file.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avel.batch.journal import ItemStatus, JournalEntry, ResultJournal, content_digest, settings_digest, stamp
+from avel.batch.journal import ItemStatus, JournalEntry, ResultJournal, content_digest, settings_digest, stamp_if_there
 from avel.batch.videos import VideoItem
 from avel.data.corrections import read_corrections
 from avel.data.formats.table import RESULT_COLUMNS, result_rows
@@ -144,7 +144,7 @@ class VideoBatch:
             begin(place)
             index = self.todo[place]
             item = self.items[index]
-            seen = _stamp(item.path)
+            seen = stamp_if_there(item.path)
             outcome = localize_one(localizer, item.path, self.destination, index, watch=watch)
             self._record(index, outcome, seen)
             through(item, outcome)
@@ -183,7 +183,7 @@ class VideoBatch:
         with DaskEngine(job, workers=workers, scheduler=scheduler) as engine:
             started(engine.describe())
             paths = ((index, self.items[index].path) for index in self.todo)
-            tasks = (LocalizationTask(path, index, _stamp(path)) for index, path in paths)
+            tasks = (LocalizationTask(path, index, stamp_if_there(path)) for index, path in paths)
             for task, outcome in engine.run(tasks):
                 self._record(task.position, outcome, task.seen)
                 through(self.items[task.position], outcome)
@@ -287,7 +287,7 @@ class VideoBatch:
 
     def _of(self, index: int) -> tuple[str, tuple[int, ...]]:
         path = self.items[index].path
-        return absolute_text(path), _stamp(path)
+        return absolute_text(path), stamp_if_there(path)
 
     def _record(self, index: int, outcome: "VideoOutcome", seen: tuple[int, ...]) -> None:
         if self.journal is None or outcome.status == "stopped":
@@ -308,13 +308,6 @@ class VideoBatch:
     def _add(self, entry: JournalEntry) -> None:
         if self.journal is not None:
             self.journal.add(entry)
-
-
-def _stamp(path: str) -> tuple[int, ...]:
-    try:
-        return stamp(path)
-    except OSError:
-        return ()
 
 
 def _digest(path: str) -> str:

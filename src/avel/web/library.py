@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from avel.batch.journal import ResultJournal, stamp
+from avel.batch.journal import ResultJournal, stamp_if_there
 from avel.data.annotations import Annotation
 from avel.data.corrections import Corrections, corrections_path, read_corrections
 from avel.errors import AnnotationsError, AvelError
@@ -254,7 +254,7 @@ class Library:
         """
         video = self.video(id_)
         with self._lock:
-            is_now = _stamp(video.item.result)
+            is_now = stamp_if_there(video.item.result)
             held = self._results.get(id_)
             if held is None or held[0] != is_now:  # avel localize may have written it meanwhile
                 held = self._results[id_] = is_now, self._read_result(video)
@@ -363,13 +363,6 @@ _sort_keys: Mapping[str, Callable[[LibraryVideo], Any]] = {
     "added": lambda video: -video.number,
     "confidence": _by_confidence,
 }
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        return stamp(path)
-    except OSError:
-        return ()
 
 
 def media_path(video: LibraryVideo) -> Path:
