@@ -109,10 +109,10 @@ def test_nothing_uses_what_is_for_tests_and_docs(graph):
     assert [f"{a} -> {b}" for a, b in imports(graph) if room(b) in ASIDE and room(a) != room(b)] == []
 
 
-def test_scipy_is_for_measuring_alone():
+def test_scipy_is_for_training_and_measuring_alone():
     """Localizing does not install it: NumPy and `avel.backbones.arithmetic` have what it needs."""
-    found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if "scipy" in imported(path)}
-    assert found == {"metrics/detection.py", "metrics/events.py"}
+    found = {path.relative_to(SOURCE).parts[0] for path in SOURCE.rglob("*.py") if "scipy" in imported(path)}
+    assert found <= {"metrics", "matching", "training", "evaluation"}
 
 
 def imported(path: Path) -> set[str]:

@@ -76,9 +76,10 @@ class MonoMixer:
             self._key = key
         frame.pts = None  # times are the caller's; the resampler would have its own idea of them
         packed = [piece.to_ndarray().reshape(-1) for piece in self._packer.resample(frame)]
-        samples = np.concatenate(packed) if packed else np.empty(0, np.float32)
-        channels = np.nan_to_num(samples, posinf=0, neginf=0).reshape(-1, len(self._gains))
-        mono: Samples = channels @ self._gains
+        samples = packed[0] if len(packed) == 1 else np.concatenate([*packed, np.empty(0, np.float32)])
+        if not math.isfinite(float(samples.sum(dtype=np.float64))):  # a hundred times a second, so asked cheaply
+            samples = np.nan_to_num(samples, posinf=0, neginf=0)
+        mono: Samples = samples.reshape(-1, len(self._gains)) @ self._gains
         return self._limited(mono, frame.sample_rate) if len(self._gains) > 2 else mono
 
     def _limited(self, mono: Samples, rate: int) -> Samples:
