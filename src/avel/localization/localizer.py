@@ -124,9 +124,6 @@ class Localizer:
                 if audio_tagger is not None or refine is not None:
                     what = "refine" if audio_tagger is None else "audio_tagger"
                     raise ValueError(f"{what} is for agreement's own networks, not for an open vocabulary. Leave it.")
-                from avel.backbones.open_vocabulary import OpenVocabulary
-                from avel.localization.open_vocabulary_system import OpenVocabularySystem
-
                 vocabulary = OpenVocabulary(open_vocabulary)
                 self.system = OpenVocabularySystem(vocabulary, names_of(categories), seconds, options)
         else:

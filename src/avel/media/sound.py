@@ -75,8 +75,8 @@ class MonoMixer:
             self._gains = channel_gains([channel.name for channel in frame.layout.channels])
             self._key = key
         frame.pts = None  # times are the caller's; the resampler would have its own idea of them
-        packed = [piece.to_ndarray().reshape(-1) for piece in self._packer.resample(frame)]
-        samples = packed[0] if len(packed) == 1 else np.concatenate([*packed, np.empty(0, np.float32)])
+        packed: list[Any] = [piece.to_ndarray().reshape(-1) for piece in self._packer.resample(frame)]
+        samples: Samples = packed[0] if len(packed) == 1 else np.concatenate([*packed, np.empty(0, np.float32)])
         if not math.isfinite(float(samples.sum(dtype=np.float64))):  # a hundred times a second, so asked cheaply
             samples = np.nan_to_num(samples, posinf=0, neginf=0)
         mono: Samples = samples.reshape(-1, len(self._gains)) @ self._gains
