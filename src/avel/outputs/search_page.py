@@ -89,7 +89,10 @@ def page_of(found: SearchResult, folder: Path, *, far: bool = False) -> tuple[st
             warnings.append(str(error))
         cards.append({"hit": hit, "name": Path(hit.video).name, "picture": picture, "link": _link(hit, folder)})
     text = environment.get_template("search.html.j2").render(
-        found=found, cards=cards, words={"audio-visual": "seen and heard", "audio": "heard", "visual": "seen"}
+        found=found,
+        title=found.asked if found.kind in ("category", "text") else Path(found.asked).name,
+        cards=cards,
+        words={"audio-visual": "seen and heard", "audio": "heard", "visual": "seen"},
     )
     return text, tuple(warnings)
 
