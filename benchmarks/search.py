@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from _common import SHARED, save
 
-from avel.library.vectors import MOST_EXACT, Vectors, stored_type, write_vectors
+from avel.library.vectors import CELLS, MOST_EXACT, PROBED, Vectors, stored_type, write_vectors
 
 DIMS, NEAREST, QUERIES, NOISE = 64, 10, 200, 0.5
 Floats = npt.NDArray[np.float32]
@@ -120,11 +120,12 @@ def by_faiss(vectors: Floats, queries: Floats, truth: Rows, exact_ms: float) -> 
         return None
     faiss.omp_set_num_threads(1)
     started = time.process_time()
-    index = faiss.index_factory(DIMS, f"IVF{round(len(vectors) ** 0.5)},Flat", faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors[:: max(1, len(vectors) // (40 * round(len(vectors) ** 0.5)))])
+    cells = round(CELLS * len(vectors) ** 0.5)  # as many as avel has
+    index = faiss.index_factory(DIMS, f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors[:: max(1, len(vectors) // (40 * cells))])
     index.add(vectors)
     build = time.process_time() - started
-    index.nprobe = 24
+    index.nprobe = PROBED
     rows, times = timed(queries, lambda query: index.search(query[None], NEAREST)[1][0])
     return {
         "build_cpu_seconds": round(build, 1),

@@ -164,6 +164,18 @@ def test_update_takes_out_what_is_gone_and_follows_what_moved_or_changed(own):
     assert set(names(search(category="Meow"))) == {"cat", "train"}
 
 
+def test_files_that_were_given_one_by_one_are_taken_out_when_they_are_gone(animals, tmp_path):
+    odd = os.fsdecode(b"caf\xe9.mp4")  # a name that is no text
+    for name, source in (("dog.mp4", "dog.mp4"), (odd, "cat.mp4")):
+        shutil.copy(animals / source, tmp_path / name)
+    make_library([tmp_path / "dog.mp4", tmp_path / odd], tmp_path / "lib")
+    (tmp_path / "dog.mp4").unlink()
+    shutil.copy(animals / "train.mp4", tmp_path / "train.mp4")
+    indexed = make_library([tmp_path / "train.mp4", tmp_path / odd], tmp_path / "lib", update=True)
+    assert [Path(path).name for path in indexed.removed] == ["dog.mp4"]
+    assert (indexed.videos, indexed.summary.failures) == (2, ())
+
+
 def test_a_disk_that_is_not_mounted_empties_no_library(own):
     (own / "clips").rename(own / "elsewhere")
     with pytest.raises(LibraryError, match="clips, which was given before, is not there or is empty. If its disk"):

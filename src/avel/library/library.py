@@ -25,6 +25,7 @@ from typing import Literal
 from avel.documents import parse_json
 from avel.errors import LibraryError
 from avel.features.choices import EngineName
+from avel.features.discovery import discover_videos
 from avel.features.jobs import Loader, load_backbones
 from avel.features.recipe import Recipe
 from avel.features.run import OutcomeProgress, Summary, extract_many
@@ -233,8 +234,9 @@ def index(
         store_folder = folder / FEATURES_FOLDER
         before = [Path(one) for one in description.given] if update else []
         _check_there(folder, before)
-        looked_at = list(dict.fromkeys([*before, *given]))
-        if not looked_at:
+        # A file that has gone is taken out, and is no failure.
+        looked_at = list(dict.fromkeys([*(path for path in before if path.exists()), *given]))
+        if not (looked_at or before):
             raise ValueError(
                 "There is no video to index. Give videos or folders; --update looks at those given before."
             )
@@ -242,20 +244,22 @@ def index(
             recipe = library_recipe(space)
         all_given = dict.fromkeys([*description.given, *map(absolute_text, given)])
         _write_description(folder, description, tuple(all_given))
-        summary = extract_many(
-            looked_at,
-            store_folder,
-            recipe,
-            engine=engine,
-            workers=workers,
-            scheduler=scheduler,
-            device=device,
-            retry_quarantined=retry_quarantined,
-            progress=progress,
-            loader=loader,
-        )
+        summary = Summary(0, 0, ())
+        if looked_at:
+            summary = extract_many(
+                looked_at,
+                store_folder,
+                recipe,
+                engine=engine,
+                workers=workers,
+                scheduler=scheduler,
+                device=device,
+                retry_quarantined=retry_quarantined,
+                progress=progress,
+                loader=loader,
+            )
         store = FeatureStore(store_folder)
-        removed = tuple(_remove_missing(store)) if update else ()
+        removed = tuple(_remove_missing(store, looked_at)) if update else ()
         made = space or agreement_space(taggers_of(store.recipe))
         wanted = made_of(store.index()[0], made, store)
         generation, problems = _up_to_date(folder, store, made, wanted, locked=True)
@@ -316,11 +320,13 @@ def _check_there(folder: Path, given: Sequence[Path]) -> None:
             )
 
 
-def _remove_missing(store: FeatureStore) -> Iterator[str]:
+def _remove_missing(store: FeatureStore, looked_at: Sequence[Path]) -> Iterator[str]:
     """Take out what is no longer where it was extracted from."""
     rows, _ = store.index()
+    # The name of a file need not be text, and then no path can be made of how it is kept.
+    there = {absolute_text(path) for path, _ in discover_videos(looked_at)[0]}
     for row in rows:
-        if not Path(row.source).exists():
+        if row.source not in there and not Path(row.source).exists():
             store.remove(row.key)
             yield row.source
 

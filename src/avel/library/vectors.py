@@ -19,7 +19,7 @@ from avel.errors import LibraryError
 
 MOST_EXACT = 200_000
 
-PROBED = 24
+PROBED = 12
 """Cells that are looked at."""
 
 CELLS = 2.0
