@@ -1,17 +1,23 @@
-"""Single frames of a video as files."""
+"""Single frames of a video, as they are and as files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import av
+import numpy as np
 
 from avel.errors import MediaError, OutputError
 from avel.files import replacing
 from avel.media.container import choose_tracks, open_media
 from avel.media.demux import Demuxer
-from avel.media.pictures import Orientation, Scaler
+from avel.media.pictures import Orientation, Scaler, display_size
+from avel.media.types import Picture
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 QUALITY = 92
 """Of JPEG."""
@@ -67,6 +73,40 @@ def frames_at(video: str, moments: Sequence[float]) -> "Iterator[VideoFrame | No
             shown = frame
         for _ in moments[given:]:
             yield shown
+
+
+def key_frames(
+    source: "InputContainer", stream: "VideoStream", moments: Iterable[float]
+) -> "Iterator[VideoFrame | None]":
+    """The key frames before some moments, each sought by itself; ``None`` where none can be decoded."""
+    stream.codec_context.skip_frame = "NONKEY"
+    base = float(stream.time_base) if stream.time_base else 1.0
+    for moment in moments:
+        frame = None
+        try:
+            source.seek((stream.start_time or 0) + int(moment / base), stream=stream)
+            frame = next((f for packet in source.demux(stream) for f in stream.codec_context.decode(packet)), None)
+        except (av.FFmpegError, OSError, ValueError):
+            pass  # there is a place for a picture, and none to put there
+        yield frame
+
+
+def letterboxed(frame: "VideoFrame", stream: "VideoStream", size: tuple[int, int]) -> Picture:
+    """(H, W, 3) RGB of a frame as displayed, on black where its shape is another one.
+
+    Args:
+        frame: of the stream.
+        stream: it.
+        size: width and height of the result.
+    """
+    orientation = Orientation.of(frame)
+    shown = display_size(frame.width, frame.height, stream.sample_aspect_ratio, orientation)
+    ratio = min(size[0] / shown[0], size[1] / shown[1])
+    width, height = (max(2, round(side * ratio / 2) * 2) for side in shown)
+    board = np.zeros((size[1], size[0], 3), np.uint8)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    board[top : top + height, left : left + width] = Scaler((width, height))(frame, orientation)
+    return board
 
 
 def _save(frame: "VideoFrame", path: Path, size: tuple[int, int]) -> None:

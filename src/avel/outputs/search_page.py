@@ -6,16 +6,13 @@ import json
 from pathlib import Path
 
 import jinja2
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from avel.errors import MediaError
 from avel.files import write_text
 from avel.library.results import Hit, SearchResult
 from avel.media.container import choose_tracks, open_media
-from avel.media.demux import Demuxer
-from avel.media.pictures import Orientation, Scaler, display_size
+from avel.outputs.frames import frames_at, key_frames, letterboxed
 from avel.outputs.page import link_to
 from avel.outputs.timeline import clock
 
@@ -23,6 +20,9 @@ SUFFIXES = (".json", ".html")
 
 WIDTH, HEIGHT = 320, 180
 """Of a picture; other shapes lie on black."""
+WHOLE_SECONDS = 60.0
+"""Up to here a video is decoded from its start; further on the key frame before the moment is shown."""
+
 _JPEG_QUALITY = 80
 _DECIMALS = 1
 
@@ -97,8 +97,8 @@ def page_of(found: SearchResult, folder: Path, *, far: bool = False) -> tuple[st
     return text, tuple(warnings)
 
 
-def _picture(hit: Hit) -> str:
-    """The picture in the middle of a moment, as a data URI.
+def _picture(hit: Hit) -> str | None:
+    """The picture in the middle of a moment, as a data URI; ``None`` of a file without pictures.
 
     Raises:
         MediaError: if it cannot be read.
@@ -107,24 +107,14 @@ def _picture(hit: Hit) -> str:
     with open_media(hit.video) as source:
         stream, _, _ = choose_tracks(source, hit.video)
         if stream is None:
-            raise MediaError(f"{hit.video}: has no picture.")
-        shown = None
-        for frame, seconds in Demuxer(source, stream, None, hit.video).pictures():
-            if shown is not None and seconds > middle:
-                break
-            shown = frame
-        if shown is None:
+            return None
+        frame = next(key_frames(source, stream, [middle])) if middle > WHOLE_SECONDS else None
+        frame = frame or next(frames_at(hit.video, [middle]))
+        if frame is None:
             raise MediaError(f"{hit.video}: no picture of it can be decoded.")
-        turned = Orientation.of(shown)
-        size = display_size(shown.width, shown.height, stream.sample_aspect_ratio, turned)
-        ratio = min(WIDTH / size[0], HEIGHT / size[1])
-        width, height = (max(2, round(side * ratio / 2) * 2) for side in size)
-        picture = Scaler((width, height))(shown, turned)
-    board: npt.NDArray[np.uint8] = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2
-    board[top : top + height, left : left + width] = picture
+        picture = letterboxed(frame, stream, (WIDTH, HEIGHT))
     out = io.BytesIO()
-    Image.fromarray(board).save(out, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    Image.fromarray(picture).save(out, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 

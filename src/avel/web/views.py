@@ -6,7 +6,6 @@ What reads the video gives bytes, and is called in a process of its own (`avel.w
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,15 +17,13 @@ from PIL import Image
 from avel.errors import MediaError
 from avel.events import Localization
 from avel.media.container import choose_tracks, open_media
-from avel.media.pictures import Orientation, Scaler, display_size
 from avel.media.reader import MediaReader
 from avel.media.types import Picture
 from avel.outputs import heat, timeline
-from avel.outputs.frames import frames_at
+from avel.outputs.frames import frames_at, key_frames, letterboxed
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 FRAME_WIDTH, FRAME_HEIGHT = 160, 90
@@ -61,10 +58,10 @@ def thumbnail(video: str) -> bytes:
     with open_media(video) as source:
         stream = _pictures_of(source, video)
         seconds = float(source.duration or 0) / av.time_base
-        frame = next(_near(source, stream, [seconds / 3])) or next(frames_at(video, [0.0]))
+        frame = next(key_frames(source, stream, [seconds / 3])) or next(frames_at(video, [0.0]))
         if frame is None:
             raise MediaError(f"{video}: no picture of it can be decoded.")
-        return _jpeg(_letterboxed(frame, stream))
+        return _jpeg(letterboxed(frame, stream, (FRAME_WIDTH, FRAME_HEIGHT)))
 
 
 def strip(video: str, count: int, duration_seconds: float) -> bytes:
@@ -78,9 +75,11 @@ def strip(video: str, count: int, duration_seconds: float) -> bytes:
     with open_media(video) as source:
         stream = _pictures_of(source, video)
         is_short = duration_seconds <= WHOLE_SECONDS
-        for place, frame in enumerate(frames_at(video, moments) if is_short else _near(source, stream, moments)):
+        for place, frame in enumerate(frames_at(video, moments) if is_short else key_frames(source, stream, moments)):
             if frame is not None:
-                board[:, place * FRAME_WIDTH : (place + 1) * FRAME_WIDTH] = _letterboxed(frame, stream)
+                board[:, place * FRAME_WIDTH : (place + 1) * FRAME_WIDTH] = letterboxed(
+                    frame, stream, (FRAME_WIDTH, FRAME_HEIGHT)
+                )
     return _jpeg(board)
 
 
@@ -89,31 +88,6 @@ def _pictures_of(source: "InputContainer", video: str) -> "VideoStream":
     if stream is None:
         raise MediaError(f"{video}: has no picture.")
     return stream
-
-
-def _near(source: "InputContainer", stream: "VideoStream", moments: Iterable[float]) -> "Iterator[VideoFrame | None]":
-    """The key frames before some moments, each sought by itself; ``None`` where none can be decoded."""
-    stream.codec_context.skip_frame = "NONKEY"
-    base = float(stream.time_base) if stream.time_base else 1.0
-    for moment in moments:
-        frame = None
-        try:
-            source.seek((stream.start_time or 0) + int(moment / base), stream=stream)
-            frame = next((f for packet in source.demux(stream) for f in stream.codec_context.decode(packet)), None)
-        except (av.FFmpegError, OSError, ValueError):
-            pass  # there is a place for a picture, and none to put there
-        yield frame
-
-
-def _letterboxed(frame: "VideoFrame", stream: "VideoStream") -> Picture:
-    orientation = Orientation.of(frame)
-    shown = display_size(frame.width, frame.height, stream.sample_aspect_ratio, orientation)
-    ratio = min(FRAME_WIDTH / shown[0], FRAME_HEIGHT / shown[1])
-    width, height = (max(2, round(side * ratio / 2) * 2) for side in shown)
-    board = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
-    top, left = (FRAME_HEIGHT - height) // 2, (FRAME_WIDTH - width) // 2
-    board[top : top + height, left : left + width] = Scaler((width, height))(frame, orientation)
-    return board
 
 
 def _jpeg(picture: Picture) -> bytes:
