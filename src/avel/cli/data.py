@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import errors, print_json
+from avel.cli.console import complain, errors, print_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,8 +37,16 @@ def ave(
         typer.Option("--statistics", help="Tell the figures of its annotations instead of checking the copy."),
     ] = False,
     picture: PictureOption = None,
+    extract: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Of a copy in parquet files, as on the Hugging Face hub: write its videos into OUT/AVE instead of "
+            "checking it.",
+        ),
+    ] = None,
 ) -> None:
-    """Check a copy of the AVE data set, which need not be complete.
+    """Check a copy of the AVE data set, which need not be complete; also one in parquet files.
 
     The exit code is 1 if something in the copy is wrong; it is 0 if something is only missing.
     """
@@ -49,6 +57,11 @@ def ave(
         seconds = NUM_SEGMENTS * SEGMENT_SECONDS
         _tell(((dataset.events_of(i), seconds) for i in range(len(dataset))), dataset.categories, as_json, picture)
         return
+    from avel.data.ave.parquet import is_hub_copy
+
+    if extract is not None or is_hub_copy(folder):
+        _hub(folder, extract, as_json)
+        return
     from avel.data.ave.check import check
 
     with _progress() as progress:
@@ -58,6 +71,26 @@ def ave(
     else:
         print("\n".join(report.lines()))
     if not report.ok:
+        raise typer.Exit(1)
+
+
+def _hub(folder: Path, extract: Path | None, as_json: bool) -> None:
+    from avel.data.ave.parquet import check_hub, extract_hub
+
+    if extract is None:
+        report = check_hub(folder)
+        if as_json:
+            print_json(report.to_dict())
+        else:
+            print(printable("\n".join(report.lines()), keep="\n"))
+        if not report.ok:
+            raise typer.Exit(1)
+        return
+    with _progress() as progress:
+        written, missing = extract_hub(folder, extract, progress=progress or (lambda done, total: None))
+    print(f"{written} videos written into {printable(str(extract / 'AVE'))}")
+    if missing:
+        complain(f"{folder}: {len(missing)} rows hold no video ({', '.join(missing[:5])}). Get the files again.")
         raise typer.Exit(1)
 
 
