@@ -338,7 +338,7 @@ def tensor(model: "openvino.Model", name: str, path: Path) -> "openvino.Output":
     for operation in model.get_ops():
         for output in operation.outputs():
             if name in output.get_names():
-                # What a network gives may have its name where it leaves alone, as in TFLite files.
+                # What makes an output has no name where it was put there in another's place.
                 return operation.input_value(0) if operation.get_type_name() == "Result" else output
     raise ValueError(f"{path} has no tensor called {name!r}.")
 
