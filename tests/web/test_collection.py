@@ -67,6 +67,18 @@ def test_a_folder_of_results(videos, tmp_path):
     assert [item.result for item in one.items] == [out / "sub" / "dog.json"]
 
 
+def test_results_beside_their_videos(videos, small_clips):
+    """As of `avel localize videos -o videos`."""
+    write_all(make_result(videos / "dog.mp4", 3.0), videos, ["json"])
+    (videos / ".avel.jsonl").write_text("")
+    for written in ("dog.chapters.mp4", "dog.clips/001_Bark.mp4"):
+        (videos / written).parent.mkdir(exist_ok=True)
+        shutil.copy(small_clips / "dog.mp4", videos / written)
+    found = open_collection([str(videos)])
+    assert shown(found) == [("dog", "dog.mp4", ""), ("sub/dog", "dog.mp4", "sub")]
+    assert found.items[1].result == videos / "sub" / "dog.json"
+
+
 @pytest.mark.parametrize("named", ["videos/dog.mp4", "elsewhere/dog.mp4", "/not/there/dog.mp4"])
 def test_a_video_that_moved_with_its_results_is_found(videos, named, tmp_path):
     write_all(make_result(named, 3.0), tmp_path / "videos" / "out", ["json"])

@@ -11,7 +11,7 @@ from typing import Literal
 
 from avel.batch.journal import JOURNAL_FILE, ResultJournal
 from avel.batch.videos import find_items
-from avel.features.discovery import MEDIA_SUFFIXES
+from avel.features.discovery import MEDIA_SUFFIXES, discover_videos
 from avel.features.source import absolute_text
 from avel.files import unique_names
 from avel.outputs import FORMATS
@@ -173,7 +173,22 @@ def _of_results(given: Path) -> Collection:
         video = _find_video(result_video(file) or "", videos.get(name), folder)
         shown = video.name if video else Path(result_video(file) or name).name
         items.append(CollectionItem(item_id(file), video, name, shown, _folder(name), folder))
+    if given.is_dir():
+        items += _other_videos(folder, items)
     return Collection(given.name or str(given.absolute()), "results", tuple(items), folder, {})
+
+
+def _other_videos(folder: Path, of_results: Sequence[CollectionItem]) -> list[CollectionItem]:
+    """Videos that lie among results and have none yet, where both are kept in one folder."""
+    names = {item.name for item in of_results}
+    have_results = {absolute_text(item.path) for item in of_results if item.path is not None}
+    written = {folder / f"{name}.{one.suffix}" for name in names for one in FORMATS.values()}
+    others = []
+    for video, name in discover_videos([folder])[0]:
+        is_written = video in written or any(parent in written for parent in video.parents)
+        if not is_written and name not in names and absolute_text(video) not in have_results:
+            others.append(CollectionItem(item_id(video), video, name, video.name, _folder(name), folder))
+    return others
 
 
 def _find_video(text: str, journaled: Path | None, folder: Path) -> Path | None:
