@@ -1,6 +1,7 @@
 """What changes, told to every open page (server-sent events)."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -24,9 +25,10 @@ class News:
 
     def tell(self, event: str, data: dict[str, Any]) -> None:
         """Tell all pages."""
-        if self._loop is not None and not self._loop.is_closed() and self._queues:
-            message = {"event": event, "data": json.dumps(data)}
-            self._loop.call_soon_threadsafe(self._put, message)
+        loop = self._loop
+        if loop is not None and self._queues:
+            with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
+                loop.call_soon_threadsafe(self._put, {"event": event, "data": json.dumps(data)})
 
     def _put(self, message: dict[str, str] | None) -> None:
         for queue in self._queues:

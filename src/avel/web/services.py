@@ -112,7 +112,6 @@ class Services:
     def close(self) -> None:
         """End everything, and remove what was uploaded."""
         self._is_closed.set()
-        self.news.close()
         self.jobs.close()
         self.media.close()
         self.exporter.close()
