@@ -49,7 +49,7 @@ export const GROUPS: readonly Group[] = [
       { action: "event-start", keys: ["{", "shift+["], shown: "{", does: "To the start of the event" },
       { action: "event-end", keys: ["}", "shift+]"], shown: "}", does: "To the end of the event" },
       { action: "loop", keys: ["o"], shown: "O", does: "Loop the event" },
-      { action: "leave", keys: ["escape"], shown: "Esc", does: "Select no event" },
+      { action: "leave", keys: ["escape"], shown: "Esc", does: "Leave a field; choose no event" },
     ],
   },
   {

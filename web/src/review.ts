@@ -91,6 +91,12 @@ export class ReviewView {
   }
 
   key(event: KeyboardEvent): void {
+    const target = event.target instanceof Element ? event.target : null;
+    if (event.key === "Escape" && target?.matches("select, input")) {
+      this.#parts?.focus(); // out of the field, back to where keys mean what they mean here
+      event.preventDefault();
+      return;
+    }
     const action = actionFrom(event);
     if (action === null) return;
     if (action === "next-video") void this.#next();
@@ -403,6 +409,10 @@ class Parts {
     this.#timeline.close();
     this.#previewing?.abort();
     clearTimeout(this.#previewTimer);
+  }
+
+  focus(): void {
+    this.#timeline.focusable.focus({ preventScroll: true });
   }
 
   /** Does what a key or a button says; whether it was something to do here. */

@@ -84,7 +84,10 @@ def test_the_keyboard_alone_is_enough(review):
     page.keyboard.press("ArrowUp")
     page.keyboard.press("2")  # becomes the second category
     saved(page)
-    page.keyboard.press("Escape")
+    page.keyboard.press("c")
+    assert page.evaluate("document.activeElement.id") == "event-category"
+    page.keyboard.press("Escape")  # leaves the field
+    page.keyboard.press("Escape")  # chooses no event
     page.keyboard.press("Home")
     page.keyboard.press("a")
     option(page, "by a person|set by").first.wait_for()
