@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from avel.backbones.embedded import audioset_classes
 from avel.backbones.text import TOKENIZER, WEIGHTS, TextEmbedder
-from avel.data.categories import categories_text, everyday_categories, load_categories
-from avel.data.phrases import meanings, phrase_categories, split_phrases, understood
+from avel.data.categories import Category, categories_text, everyday_categories, load_categories
+from avel.data.phrases import asked_for, meanings, names_of, phrase_categories, split_phrases, understood
 from avel.errors import CategoriesError, WeightsError
 
 
@@ -93,6 +93,21 @@ def test_what_is_understood_can_be_written_corrected_and_read(no_network_for_tex
     path = tmp_path / "mine.toml"
     path.write_text(categories_text(found), encoding="utf-8")
     assert load_categories(path) == tuple(found)
+
+
+def test_what_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = Category("Mine", ("Siren",), (), 0.2, 0.2)
+    (tmp_path / "mine.toml").write_text(categories_text([mine]), encoding="utf-8")
+    (tmp_path / "ave").write_text("no table", encoding="utf-8")  # the built-in one is meant all the same
+    assert asked_for(None) == list(everyday_categories())
+    assert len(asked_for("ave")) == 28
+    assert asked_for("mine.toml") == asked_for(tmp_path / "mine.toml") == [mine]
+    assert asked_for("dog,  puppy   barking") == ["dog", "puppy barking"]
+    assert asked_for(["puppy barking", mine]) == ["puppy barking", mine]
+    assert names_of(["puppy barking", mine]) == ["puppy barking", "Mine"]
+    with pytest.raises(CategoriesError, match="'Mine' is there twice; names must differ"):
+        asked_for(["Mine", mine])
 
 
 def test_phrases_that_mean_one_thing(no_network_for_texts):

@@ -109,25 +109,37 @@ def split_phrases(text: str) -> list[str]:
     return [phrase for phrase in phrases if phrase]
 
 
-def names_of(categories: str | Path | Sequence[str | Category] | None) -> list[str]:
-    """Names of the categories that a `avel.localization.localizer.Localizer` is asked for, told without any network.
+def asked_for(categories: str | Path | Sequence[str | Category] | None) -> list[str | Category]:
+    """What a `avel.localization.localizer.Localizer` is asked for: categories of a table, or phrases of a user.
 
     Raises:
-        CategoriesError: if a file of them cannot be read, or a name cannot be one.
+        CategoriesError: if a file of categories cannot be read, a phrase cannot be a name, or there is nothing at all.
     """
-    if isinstance(categories, str) and categories not in BUILT_IN_TABLES and not is_file_of_categories(categories):
-        return checked_phrases(split_phrases(categories))
     if categories is None:
-        table: Sequence[str | Category] = everyday_categories()
-    elif isinstance(categories, str | Path):
-        name = str(categories)
-        is_built_in = isinstance(categories, str) and name in BUILT_IN_TABLES
-        table = built_in_categories(name) if is_built_in else load_categories(categories)
-    else:
-        table = categories
-    if not table:
-        return checked_phrases([])
-    return [each.name if isinstance(each, Category) else checked_phrases([each])[0] for each in table]
+        return list(everyday_categories())
+    if isinstance(categories, str) and categories in BUILT_IN_TABLES:
+        return list(built_in_categories(categories))
+    if isinstance(categories, Path) or (isinstance(categories, str) and is_file_of_categories(categories)):
+        return list(load_categories(categories))
+    if isinstance(categories, str):
+        categories = split_phrases(categories)
+    phrases = [each for each in categories if isinstance(each, str)]
+    plain = iter(checked_phrases(phrases) if phrases or not categories else [])
+    asked: list[str | Category] = [next(plain) if isinstance(each, str) else each for each in categories]
+    names = [_name_of(each) for each in asked]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise CategoriesError(f"The event category {repeated!r} is there twice; names must differ.")
+    return asked
+
+
+def names_of(categories: str | Path | Sequence[str | Category] | None) -> list[str]:
+    """Names of what is `asked_for`, told without any network."""
+    return [_name_of(each) for each in asked_for(categories)]
+
+
+def _name_of(each: str | Category) -> str:
+    return each if isinstance(each, str) else each.name
 
 
 def meanings(phrases: Sequence[str]) -> list[Meaning]:

@@ -12,15 +12,10 @@ import numpy.typing as npt
 from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.backbones.engine import EngineOptions
 from avel.data.categories import (
-    BUILT_IN_TABLES,
     Category,
-    built_in_categories,
-    everyday_categories,
-    is_file_of_categories,
-    load_categories,
 )
-from avel.data.phrases import names_of, phrase_categories, split_phrases
-from avel.errors import CategoriesError, MediaError, training_packages
+from avel.data.phrases import asked_for, names_of, phrase_categories
+from avel.errors import MediaError, training_packages
 from avel.events import BACKGROUND, Localization, Segment, segment_bounds
 from avel.features.extract import Extraction, SecondsProgress
 from avel.features.jobs import Backbones, Loader, load_backbones
@@ -417,22 +412,9 @@ def _categories(
     categories: str | Path | Sequence[str | Category] | None,
 ) -> tuple[tuple[Category, ...], tuple[str, ...]]:
     """The categories that are wanted, and what was understood where they are a user's words."""
-    if categories is None:
-        return everyday_categories(), ()
-    if isinstance(categories, str):
-        if categories in BUILT_IN_TABLES:
-            return built_in_categories(categories), ()
-        if is_file_of_categories(categories):
-            return load_categories(categories), ()
-        categories = split_phrases(categories)
-    if isinstance(categories, Path):
-        return load_categories(categories), ()
-    phrases = [category for category in categories if isinstance(category, str)]
-    understood = phrase_categories(phrases) if phrases or not categories else []
+    asked = asked_for(categories)
+    phrases = [each for each in asked if isinstance(each, str)]
+    understood = phrase_categories(phrases) if phrases else []
     made = (meaning.category for meaning in understood if meaning.category is not None)
-    found = tuple(next(made) if isinstance(category, str) else category for category in categories)
-    names = [category.name for category in found]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise CategoriesError(f"The event category {repeated!r} is there twice; names must differ.")
+    found = tuple(next(made) if isinstance(each, str) else each for each in asked)
     return found, tuple(map(str, understood))
