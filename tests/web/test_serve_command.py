@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -48,6 +49,21 @@ class Running:
         return self.process.returncode, rest
 
 
+@pytest.fixture
+def start(tmp_path):
+    """Start servers, none of which is left."""
+    started = []
+
+    def start_one(*arguments):
+        started.append(Running(*arguments, folder=tmp_path))
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        server.process.kill()
+        server.process.communicate()
+
+
 def children(process):
     if not Path(f"/proc/{process}/task/{process}/children").exists():
         pytest.skip("this system does not list the children of a process")
@@ -71,8 +87,8 @@ def wait_until(condition):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
-def test_it_ends_with_all_its_processes(results, tmp_path, number, code):
-    server = Running(results, folder=tmp_path)
+def test_it_ends_with_all_its_processes(start, results, number, code):
+    server = start(results)
     cookie = server.get("/").headers["set-cookie"].partition(";")[0]
     stream = server.get("/api/stream", Cookie=cookie)  # a page that is open does not hold it up
     assert stream.status == 200
@@ -90,13 +106,17 @@ def test_it_ends_with_all_its_processes(results, tmp_path, number, code):
 
 
 @pytest.fixture
-def told(monkeypatch, results):
-    """What is printed, of a server that ends as soon as it runs."""
+def told(monkeypatch, results, tmp_path):
+    """What is printed, of a server that ends as soon as it runs, and leaves nothing."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: sockets[0].close())
 
     def tell(**more):
         lines = []
         serve([str(results)], port=0, say=lines.append, **more)
+        assert list(temporary.iterdir()) == []
         return lines
 
     return tell

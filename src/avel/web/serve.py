@@ -70,8 +70,11 @@ def serve(
         ws="none",
         timeout_graceful_shutdown=2,
     )
-    with contextlib.suppress(KeyboardInterrupt):  # which is how a user ends it
-        uvicorn.Server(config).run(sockets=[listener])
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # which is how a user ends it
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        services.close()
 
 
 def access_to(host: str | None) -> Access:

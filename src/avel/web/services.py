@@ -110,7 +110,7 @@ class Services:
             self.news.tell("media", {"id": id_, "kind": kind, "note": note})
 
     def close(self) -> None:
-        """End everything, and remove what was uploaded."""
+        """End everything, and remove what was uploaded; a second time does nothing."""
         self._is_closed.set()
         self.jobs.close()
         self.media.close()
