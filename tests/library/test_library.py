@@ -237,6 +237,12 @@ def test_one_process_writes(own):
         pytest.raises(LibraryError, match="another process is writing this library"),
     ):
         make_library([own / "clips"], own / "lib")
+    FeatureStore(own / "lib" / "features").remove("dog")  # what was there before can be searched meanwhile
+    with FileLock(own / "lib" / ".lock"):
+        assert len(names(opened(own / "lib").search(category="Bark"))) == 2
+        shutil.rmtree(own / "lib" / "index")
+        with pytest.raises(LibraryError, match="another process is just making this library"):
+            opened(own / "lib").search(category="Bark")
 
 
 def test_other_weights_are_refused(own):

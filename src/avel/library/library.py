@@ -82,6 +82,10 @@ class Indexed:
     problems: tuple[str, ...]
 
 
+class _BusyError(LibraryError):
+    """Another process is writing."""
+
+
 class VideoLibrary:
     """A library that is there, for searching; any number of them may be open while it is written.
 
@@ -350,7 +354,11 @@ def _up_to_date(
             if damage is not None:
                 shutil.rmtree(place, ignore_errors=True)  # it is derived: what is damaged is made anew
             problems = write_generation(place, store, space, taggers, usable)
-    except LibraryError:
+    except LibraryError as error:
+        if not locked and usable is None and isinstance(error, _BusyError):
+            raise LibraryError(
+                f"{folder}: another process is just making this library. It can be searched when that has ended."
+            ) from error
         if locked or usable is None:
             raise
         return usable, []  # another process is writing the next one, or the disk cannot be written
@@ -370,7 +378,7 @@ def _written_by_one(folder: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
-            raise LibraryError(
+            raise _BusyError(
                 f"{folder}: another process is writing this library. Wait until it has ended; it can be searched "
                 "meanwhile."
             ) from error
