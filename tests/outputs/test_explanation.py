@@ -69,6 +69,6 @@ def test_what_concerns_the_whole_video():
 def test_a_model_that_does_not_say_what_it_heard():
     result = make_result(events=[("Bark", 0.0, 2.0, "audio-visual", 0.9)])
     segments = [replace(s, audio_scores=None, visual_scores=None, scores={"Bark": 0.9}) for s in result.segments]
-    found = explanation(replace(result, segments=tuple(segments)))
+    found = explanation(replace(result, segments=tuple(segments), model={"name": "psp"}))
     assert [(row.heard, row.seen, row.both) for row in found.categories] == [(None, None, Peak(0.9, 0))]
     assert len(found.facts) == 2

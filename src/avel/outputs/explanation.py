@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from avel.events import Localization, Segment
+from avel.localization.model_choice import DEFAULT_MODEL
 from avel.localization.naming import ALONE
 
 THRESHOLD = 0.5
@@ -129,7 +130,7 @@ def _facts(result: Localization, is_anything: bool) -> list[str]:
         f"Sound could be read in {read['sound']} of {count} segments, the picture in {read['picture']}.",
         f"A category counts as heard or seen from a score of {THRESHOLD}, and is an event where it is both.",
     ]
-    if any(segment.audio_scores is not None for segment in result.segments):
+    if result.model.get("name") == DEFAULT_MODEL:
         facts.append(
             f"What is only heard, or only seen, is told where its probability is {ALONE} or more and nothing surer is "
             "there."
