@@ -20,7 +20,7 @@ def dated(packets: Iterable[Any]) -> Iterator[Any]:
     """Packets that hold something, each with a decoding time.
 
     Matroska knows none, and libav works them out from the order of the pictures, but for the first ones of a track, as
-    many as a decoder has to hold back.
+    many as a decoder has to hold back (``findings/pyav_remux_matroska.sh``).
     """
     waiting: dict[int, list[Any]] = {}
     for packet in packets:
