@@ -9,8 +9,8 @@ import json
 import pytest
 from label_files import spans
 
-from avel.data.formats import read_annotations
-from avel.data.formats.table import labels_whole_videos, read_video_labels
+from avel.data.formats import labels_whole_videos, read_annotations
+from avel.data.formats.table import read_video_labels
 from avel.errors import AnnotationsError
 
 
@@ -144,6 +144,7 @@ def test_boris_tabular_events_of_today(write):
     row = "o1,2023,,360,Media file(s),player #1:/x/a.mp4;/x/b.mp4,0,10.000;9.000,25.000,,bark,,{},{},{},\n"
     rows = row.format("START", "12.5", "/x/b.mp4") + row.format("STOP", "14.0", "/x/b.mp4")
     assert read(write, "t.csv", columns + rows)[0] == [("b.mp4", 2.5, 4, "bark")]
+    assert not labels_whole_videos(write("t.csv", columns + rows))  # though its columns name videos and behaviours
 
 
 # CVAT
@@ -251,6 +252,7 @@ def test_csv_exports_of_label_studio(write, delimiter):
     for name in ("x.csv", "x.tsv", "x.txt"):
         assert read(write, name, content)[0] == [("dog_park.wav", 0.5, 2, "Bark")]
     assert read(write, "x.csv", content, annotator="1")[0]
+    assert not labels_whole_videos(write("x.csv", content.replace("audio", "video")))
     with pytest.raises(AnnotationsError, match="no task has an annotation of the annotator '2'"):
         read(write, "x.csv", content, annotator="2")
 

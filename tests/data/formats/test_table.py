@@ -8,8 +8,8 @@ from label_files import HEADER, spans
 
 from avel.backbones.embedded import audioset_classes
 from avel.data.audioset import is_identifier, names_by_identifier
-from avel.data.formats import read_annotations
-from avel.data.formats.table import RESULT_COLUMNS, labels_whole_videos, read_video_labels, text
+from avel.data.formats import labels_whole_videos, read_annotations
+from avel.data.formats.table import RESULT_COLUMNS, read_video_labels, text
 from avel.errors import AnnotationsError
 from avel.events import Event, Localization, by_start
 
@@ -289,6 +289,15 @@ def test_a_result_is_read_as_it_is(result, make, write):
         AnnotationsError, match="unknown modality 'smell'. Supported modalities are audio-visual, audio"
     ):
         read_annotations(write("z.csv", text(result).replace("audio-visual", "smell")))
+
+
+def test_a_table_without_rows_is_told_of(write):
+    path = write("labels.csv", HEADER)
+    found = read_annotations(path)
+    assert found.videos == ()
+    assert found.warnings == (
+        f"{path}: has no row below the names of its columns, so that it says nothing of any video",
+    )
 
 
 def test_lengths_of_0_are_left_out(write):

@@ -126,6 +126,18 @@ def read_annotations(
     return _READERS[format or _detect(path)](LabelFile(path, options))
 
 
+def labels_whole_videos(path: str | Path) -> bool:
+    """Whether a file is a table that names videos and categories but no times; other formats may be tables, too.
+
+    Raises:
+        AnnotationsError: if the file cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix.lower() not in _SUFFIXES_OF["csv"] or not table.has_no_times(read_text(path)):
+        return False
+    return _detect(path) == "csv"
+
+
 class _NoLabelsError(AnnotationsError):
     """A file is none that holds labels, as far as can be told; in a folder, it is passed over."""
 

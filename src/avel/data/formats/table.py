@@ -121,7 +121,9 @@ def read(source: LabelFile) -> AnnotationSet:
             f"has the columns {', '.join(header.names)}, but none that says when an event starts and ends. "
             f"Name the columns {_EXPECTED}."
         )
+    count = 0
     for row in rows:
+        count += 1
         split = _split(source, row.get("split", ""))
         video = _video(source, row)
         start, end, category = row["start"], row["end"], row["category"]
@@ -140,20 +142,15 @@ def read(source: LabelFile) -> AnnotationSet:
             split,
             modality,
         )
+    source.where = ""
+    if not count:
+        source.warn("has no row below the names of its columns, so that it says nothing of any video")
     return source.result()
 
 
-def labels_whole_videos(path: str | Path) -> bool:
-    """Whether a file is a table that names videos and categories but no times.
-
-    Raises:
-        AnnotationsError: if the file cannot be read.
-    """
-    path = Path(path)
-    if path.is_dir() or path.suffix.lower() not in (".csv", ".tsv", ".txt"):
-        return False
-    first = next((line for line in read_text(path).splitlines() if line.strip()), "")
-    header = header_of(first)
+def has_no_times(text: str) -> bool:
+    """Whether the first line of a table names videos and categories but no times."""
+    header = header_of(next((line for line in text.splitlines() if line.strip()), ""))
     return header is not None and "video" in header.columns and not {"start", "end"} & header.columns.keys()
 
 

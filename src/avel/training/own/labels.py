@@ -7,9 +7,9 @@ from typing import Any
 
 from avel.data.annotations import Annotation, AnnotationSet
 from avel.data.clips import overlapping_segments
-from avel.data.formats import LabelFormat, read_annotations
+from avel.data.formats import LabelFormat, labels_whole_videos, read_annotations
 from avel.data.formats.label_file import CategoryFrom
-from avel.data.formats.table import labels_whole_videos, read_video_labels
+from avel.data.formats.table import read_video_labels
 from avel.data.videos import find_videos
 from avel.errors import AnnotationsError, MediaError
 from avel.events import segment_bounds
