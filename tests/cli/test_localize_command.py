@@ -14,7 +14,7 @@ from tiny_checkpoints import write_checkpoint
 from typer.testing import CliRunner
 
 import avel
-from avel.batch import one
+from avel.batch import arrivals, one
 from avel.batch.run import default_settings
 from avel.cli.main import app
 from avel.data.corrections import Corrections, corrections_path
@@ -70,6 +70,10 @@ def test_version():
         (["a.mp4", "-o", "out", "--pad", "1"], "--pad is of clips. Add --clips."),
         (["a.mp4", "-o", "out", "--clips", "--pad", "-1"], "pad_seconds must be 0 or more, got -1.0."),
         (["a.mp4", "--clips"], "give a folder with -o for others"),
+        (["a.mp4", "--watch", "-o", "out"], "--watch looks for videos in folders. Give folders that are there"),
+        ([".", "--watch"], "--watch needs a folder for the results: -o FOLDER."),
+        ([".", "--watch", "-o", "out", "--force"], "--force would do everything again whenever a video arrives."),
+        ([".", "--watch", "-o", "out", "--workers", "2"], "--watch works in one process."),
         ([], "There is no video to localize. Name files or folders, or give --list."),
         (["a.mp4", "--engine", "local", "--workers", "2"], "Several workers, or a scheduler, need --engine dask."),
         (["a.mp4", "--workers", "2", "--scheduler", "tcp://a:1"], "give either --workers or --scheduler"),
@@ -428,6 +432,40 @@ def test_a_folder_is_mirrored_and_what_is_done_is_not_done_again(trained, folder
     assert third.exit_code == 0
     assert "2 videos localized, 0 done before" in said(invoke(*arguments, "--force"))
     assert "2 videos localized, 0 done before" in said(invoke(*arguments, "--format", "csv"))
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Looks into watched folders follow each other at once; functions are called between them, and then Ctrl-C."""
+    between = []
+
+    def wait(seconds):
+        if not between:
+            raise KeyboardInterrupt
+        between.pop(0)()
+
+    at_once = functools.partial(arrivals.watch_folders, wait=wait)
+    monkeypatch.setattr(arrivals, "watch_folders", lambda *a, settled_seconds: at_once(*a, settled_seconds=0.0))
+    return between
+
+
+def test_what_arrives_is_localized_also_after_a_new_start(trained, folder, tmp_path, watched):
+    path, _ = trained
+    out = tmp_path / "out"
+    arguments = ("localize", "--watch", folder, "--model", path, "-o", out)
+    watched.append(lambda: None)
+    watched.append(lambda: (folder / "three.mkv").write_bytes((folder / "one.mkv").read_bytes()))
+    first = invoke(*arguments)
+    assert first.exit_code == 0
+    assert "2 videos localized, 0 done before, 1 failed." in said(first)
+    assert said(first).count("broken.mp4: not a video or audio file") == 1
+    assert "1 videos localized, 2 done before, 1 failed." in said(first)
+    assert said(first).endswith("stopped watching")
+    second = invoke(*arguments)
+    assert "0 videos localized, 3 done before, 1 failed." in said(second)
+    assert "not a video or audio file" not in said(second)  # it has not changed
+    names = {p.relative_to(out).as_posix() for p in out.rglob("*.json")}
+    assert names == {"one.json", "three.json", "sub/two.json"}
 
 
 def test_clips_are_written_beside_the_other_results(trained, folder, tmp_path):

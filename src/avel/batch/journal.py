@@ -123,11 +123,12 @@ class ResultJournal:
             return None
         return self._done.get((sha256, settings, name))
 
-    def quarantined(self, path: str, settings: str) -> JournalEntry | None:
-        """The entry of a video that is left alone, and has not changed since."""
+    def left_alone(self, path: str, settings: str, *, failed: bool = False) -> JournalEntry | None:
+        """The entry of a video that is quarantined, or `failed` if those are meant too, and has not changed since."""
         entry = self.latest(path, settings)
+        statuses = ("quarantined", "failed") if failed else ("quarantined",)
         try:
-            return entry if entry and entry.status == "quarantined" and entry.stamp == stamp(path) else None
+            return entry if entry and entry.status in statuses and entry.stamp == stamp(path) else None
         except OSError:
             return None
 

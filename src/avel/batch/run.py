@@ -81,6 +81,7 @@ class VideoBatch:
         destination: where results go; its names are those of the items.
         settings: of the `avel.localization.localizer.Localizer`.
         force: do again what has been done, and what is quarantined.
+        retry_failed: do again what failed.
         todo: positions of the videos that are to be done; `plan` finds them.
         before: entries of those that are not, by position.
         corrected: entries of those that a person has corrected or reviewed, by position; they are left as they are,
@@ -91,6 +92,7 @@ class VideoBatch:
     destination: Destination
     settings: Mapping[str, Any]
     force: bool = False
+    retry_failed: bool = True
     todo: list[int] = field(default_factory=list)
     before: dict[int, JournalEntry] = field(default_factory=dict)
     corrected: dict[int, JournalEntry] = field(default_factory=dict)
@@ -109,7 +111,7 @@ class VideoBatch:
                 continue
             if self.journal is not None and not self.force:
                 name, files = self.destination.names[index], self.destination.paths(index)
-                entry = self.journal.quarantined(item.path, self._digest)
+                entry = self.journal.left_alone(item.path, self._digest, failed=not self.retry_failed)
                 entry = entry or self.journal.done(item.path, self._digest, name, files)
             if entry is None:
                 self.todo.append(index)

@@ -46,6 +46,8 @@ COLUMNS = ("video", "start_seconds", "end_seconds", "category", "modality", "sco
 
 STOPPED = 130
 """Exit code after Ctrl-C, as of programs that it ends at once."""
+FIRST_SIGNAL = 128
+"""From here on, exit codes are of somebody who wanted the program to end."""
 
 
 def localize(
@@ -253,6 +255,21 @@ def localize(
             metavar="ADDRESS", help="The address of a running Dask scheduler, such as tcp://host:8786, to work there."
         ),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on until Ctrl-C: localize every video that arrives in the folders, once it has stopped growing. "
+            "What has been done, and what failed, is kept in the folder of the results, so that it goes on there when "
+            "it is started again.",
+        ),
+    ] = False,
+    settled: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=86400, metavar="SECONDS", help="How long a file has not changed when it has stopped growing."
+        ),
+    ] = 10.0,
     header: Annotated[
         bool,
         typer.Option(
@@ -286,6 +303,8 @@ def localize(
         from avel.outputs import WriteOptions
         from avel.outputs.destination import Destination
 
+        if watch:
+            _check_watched(paths, output, no_lists=not lists, force=force, settled_seconds=settled)
         if not videos and not lists:
             raise ValueError("There is no video to localize. Name files or folders, or give --list.")
         folder = None if output in (None, STDIN) else Path(output or "")
@@ -299,8 +318,6 @@ def localize(
         from avel.localization.selection import Selection
 
         options = WriteOptions(frames_per_second, pad, None if truth is None else read_truth(truth))
-        found = [item.path for item in items]
-        destination = Destination([item.name for item in items], output, wanted, options, found)
         settings = default_settings() | {
             "model": model,
             "categories": categories,
@@ -315,13 +332,61 @@ def localize(
             "ungated": ungated,
             "details": details,
         }
-        for reason in failures.values():
-            complain(reason)
+
+        def batch_of(some: "list[VideoItem]") -> VideoBatch:
+            found = [item.path for item in some]
+            destination = Destination([item.name for item in some], output, wanted, options, found)
+            return VideoBatch(some, destination, settings, force, retry_failed=not watch)
+
         cluster = _cluster(engine, workers, scheduler)
-        batch = VideoBatch(items, destination, settings, force)
-        code = _localize(batch, len(failures), cluster, header=header, explain=explain)
+        if watch and cluster is not None:
+            raise ValueError("--watch works in one process. Leave --engine, --workers and --scheduler.")
+        if watch and folder is not None:
+            code = _watch_folders(
+                paths, folder, settled, lambda some: _localize(batch_of(some), 0, None, header=header, explain=explain)
+            )
+        else:
+            batch = batch_of(items)
+            for reason in failures.values():
+                complain(reason)
+            code = _localize(batch, len(failures), cluster, header=header, explain=explain)
     if code:
         raise typer.Exit(code)
+
+
+def _check_watched(
+    paths: list[str], output: str | None, *, no_lists: bool, force: bool, settled_seconds: float
+) -> None:
+    """Refuse to watch what cannot be watched."""
+    if not paths or not no_lists or not all(Path(path).is_dir() for path in paths):
+        raise ValueError("--watch looks for videos in folders. Give folders that are there, and nothing else.")
+    if output in (None, STDIN) or Path(output or "").is_file():
+        raise ValueError("--watch needs a folder for the results: -o FOLDER.")
+    if force:
+        raise ValueError("--force would do everything again whenever a video arrives. Leave it with --watch.")
+    Path(output or "").mkdir(parents=True, exist_ok=True)  # so that one video does not make it a file
+
+
+def _watch_folders(
+    folders: list[str], output: Path, settled_seconds: float, localize_them: "Callable[[list[VideoItem]], int]"
+) -> int:
+    """Localize what arrives in folders until Ctrl-C; an exit code."""
+    from avel.batch.arrivals import watch_folders
+
+    code = 0
+
+    def through(items: "list[VideoItem]") -> bool:
+        nonlocal code
+        code = localize_them(items)
+        return code < FIRST_SIGNAL
+
+    say(f"watching {escape(', '.join(folders))}; Ctrl-C ends it")
+    try:
+        watch_folders(folders, output, through, settled_seconds=settled_seconds)
+    except KeyboardInterrupt:
+        say("stopped watching")
+        return 0
+    return code
 
 
 def _cluster(engine: EngineName | None, workers: int | None, scheduler: str | None) -> dict[str, Any] | None:
@@ -343,7 +408,7 @@ def _localize(
     from avel.batch.supervise import can_supervise, supervised
 
     batch.plan()
-    if batch.before:
+    if batch.before and batch.retry_failed:
         say(f"{len(batch.before)} of {len(batch.items)} videos were done before; --force does them again.")
     if batch.corrected:
         say(
@@ -367,7 +432,7 @@ def _localize(
         return code
     path, page = batch.write_summary(), batch.write_index()
     for video, reason in summary.failures.items():
-        if any(entry.reason == reason for entry in batch.before.values()):
+        if batch.retry_failed and any(entry.reason == reason for entry in batch.before.values()):
             complain(f"{video}: left out, as before: {reason}")
     say(f"{escape(summary.text())} {escape(str(path))} lists all events, {escape(str(page))} shows all videos.")
     return max(code, 1 if summary.failures else 0)
