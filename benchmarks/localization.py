@@ -246,7 +246,7 @@ def localize(clips: Sequence[Clip], make: Callable[[], Localizer], results: Path
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--verbose", action="store_true", help="print what is missed and what is false, clip by clip")
-    parser.add_argument("--audio-tagger", choices=("yamnet", "embedded"), default="yamnet")
+    parser.add_argument("--audio-tagger", choices=("yamnet", "yamnet-onnx", "embedded"), default="yamnet")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
     parser.add_argument("--results", type=Path, help="folder of results, TABLE/CLIP.json, to keep or to score again")
     parser.add_argument("--no-save", action="store_true", help="do not write the result file")

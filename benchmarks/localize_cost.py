@@ -23,6 +23,7 @@ from _common import SHARED, save
 
 from avel.data.categories import everyday_categories
 from avel.localization.localizer import Localizer
+from avel.media.reader import MediaReader
 
 FOLDER = SHARED / "data" / "media" / "events2"
 RESAMPLES = 2000
@@ -98,7 +99,8 @@ def main() -> None:
         costs["ffmpeg -f null"].append(spent(lambda clip=clip: decode(clip)))
         for variant, localizer in localizers.items():
             costs[variant].append(spent(lambda clip=clip, localizer=localizer: localizer(clip)))
-        seconds.append(localizers["default"](clip).duration_seconds)
+        with MediaReader(clip) as reader:
+            seconds.append(reader.info.duration_seconds or 0.0)
     whole, before = costs["default"], costs["before: without both, one window of sound a second"]
     result: dict[str, Any] = {
         "clips": len(clips),

@@ -252,6 +252,37 @@ def reliability() -> str:
     )
 
 
+def taggers() -> str:
+    """What the default localizer finds with each audio tagger, from the benchmark's result files."""
+    rows = []
+    for name in ("yamnet", "yamnet-onnx", "embedded"):
+        found = _benchmark(f"localization_{name}.json")["tables"]["everyday"]["both"]
+        both, alone, onset = found["audio-visual"], found["audio"], found["onset error, s"]
+        rows.append(
+            (
+                f"`{name}`",
+                f"{both['found']} of {both['labels']}",
+                f"{both['right']} of {_judged(both)}",
+                f"{alone['right']} of {_judged(alone)}",
+                f"{onset['mean']} s",
+            )
+        )
+    return _table(("tagger", "labels found", "events right", "events only heard right", "onset error"), rows)
+
+
+def cost() -> str:
+    """What the default localizer costs, from the benchmark's result file."""
+    result = _benchmark("localize_cost.json")
+    against = result["default_against"]
+    return _table(
+        (f"{result['clips']} clips, {result['seconds']} s", "CPU seconds a second", "default in times of it"),
+        (
+            (name, f"{seconds:.3f}", _share(against[name]) if name in against else "1")
+            for name, seconds in result["cpu_seconds_a_second"].items()
+        ),
+    )
+
+
 def _judged(figures: Mapping[str, Any]) -> int:
     return int(figures["right"]) + int(figures["false"])
 
@@ -377,6 +408,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "formats": formats,
     "measurements": measurements,
     "reliability": reliability,
+    "taggers": taggers,
+    "cost": cost,
     "phrases": phrases,
     "speed": speed,
     "composed": composed,
