@@ -53,6 +53,14 @@ def test_tables_of_dcase(write, content, wanted, without):
         assert list(read_.videos_without_event) == ([without] if without else [])
 
 
+def test_the_table_of_epic_sounds(write):
+    columns = (
+        "annotation_id,participant_id,video_id,start_timestamp,stop_timestamp,start_sample,stop_sample,description,"
+    )
+    row = "P01_01_0,P01,P01_01,00:00:02.466,00:00:05.315,59184,127560,paper rustling,rustle,4\n"
+    assert read(write, "e.csv", f"{columns}class,class_id\n{row}")[0] == [("P01_01", 2.466, 5.315, "rustle")]
+
+
 def test_weak_labels_of_dcase(write):
     path = write("weak.tsv", "filename\tevent_labels\na.wav\tDog,Speech\nb.wav\tDog\n")
     assert labels_whole_videos(path)
@@ -465,6 +473,12 @@ def test_raven_tables_with_more_columns(write, columns, values, times, video):
     assert read(write, "a.Table.1.selections.txt", content)[0] == [(video, 0.5, 1.5, "Bark")]
     commas = "\ufeff" + content.replace("\t", ",").replace("\n", "\r\n")
     assert read(write, "a.csv", commas)[0] == [(video, 0.5, 1.5, "Bark")]
+
+
+def test_a_raven_table_of_several_files_says_where_in_them_it_is(write):
+    rows = "".join(f"{ROW.format(n, n + 1)}\t{n}.wav\tBark\n" for n in (1, 70))
+    with pytest.raises(AnnotationsError, match="line 3: it is of 70.wav, and others of 1.wav; times count from"):
+        read(write, "a.txt", f"{RAVEN}\tBegin File\tAnnotation\n{rows}")
 
 
 def test_two_columns_of_one_name_in_a_raven_table_are_refused(write):

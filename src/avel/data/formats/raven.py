@@ -66,6 +66,7 @@ def read(source: LabelFile) -> AnnotationSet:
     if twice is not None:
         source.fail(f"the column '{twice}' occurs twice. Give each a name of its own.")
     seen: set[tuple[str, ...]] = set()
+    without_offset: dict[str, str] = {}
     for values in reader:
         source.where = f"line {reader.line_num}"
         if not any(value.strip() for value in values):
@@ -80,6 +81,11 @@ def read(source: LabelFile) -> AnnotationSet:
             continue  # another view of the same selection
         seen.add(one)
         file = row.get("begin file") or plain_name(row.get("begin path", ""))
+        if file and not row.get("file offset (s)") and without_offset.setdefault("file", file) != file:
+            source.fail(
+                f"it is of {file}, and others of {without_offset['file']}; times count from the first file of a table, "
+                "and no 'File Offset (s)' says where in its file a selection is. Add this column in Raven."
+            )
         if file and row.get("file offset (s)"):
             offset = source.number(row["file offset (s)"], "File Offset (s)", comma=True)
             start, end = offset, offset + end - start
