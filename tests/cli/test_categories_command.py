@@ -35,6 +35,8 @@ def test_a_file_that_cannot_be_read_and_a_table_that_is_not_named():
     done = invoke("none.toml")
     assert done.exit_code != 0
     assert "none.toml: cannot be read" in str(done.exception) + done.stderr
+    done = invoke("evryday")
+    assert "Did you mean 'everyday'?" in str(done.exception) + done.stderr
     done = invoke("--toml")
     assert done.exit_code == 2
     assert "Say which table to write: everyday, ave, or a file." in done.stderr

@@ -110,6 +110,26 @@ def test_what_is_asked_for(tmp_path, monkeypatch):
         asked_for(["Mine", mine])
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("evryday", "There is no table of event categories 'evryday'. Did you mean 'everyday'?"),
+        ("every day", "Did you mean 'everyday'?"),
+        ("mine.tml", "mine.tml: there is no such file. A file of event categories is a TOML file; check its name."),
+        ("tables/mine", "tables/mine: there is no such file."),
+    ],
+)
+def test_a_table_or_file_that_is_not_called_so_is_no_phrase(text, message):
+    with pytest.raises(CategoriesError, match=re.escape(message)):
+        asked_for(text)
+
+
+def test_words_with_points_and_strokes_are_words():
+    assert asked_for("dog barks, loudly.") == ["dog barks", "loudly."]
+    assert asked_for("wave") == ["wave"]
+    assert asked_for("bird / crow") == ["bird / crow"]
+
+
 def test_phrases_that_mean_one_thing(no_network_for_texts):
     with pytest.raises(CategoriesError, match="'dog' and 'Dogs' both mean Dog; one of them is enough"):
         phrase_categories(["dog", "Dogs"])

@@ -2,8 +2,9 @@
 
 For pictures: CLIP's form, two towers whose embeddings of a picture and of its text are close (Radford et al.,
 arXiv:2103.00020), as SigLIP 2 (arXiv:2502.14786) and the Perception Encoder (arXiv:2504.13181) have it. For sounds:
-LAION's CLAP (arXiv:2211.06687). None is in a package index, so none is in avel's catalogue, which holds no file whose
-digest was not seen: a description, a TOML file of the user's, names the files with their digests, and where they are.
+LAION's CLAP (arXiv:2211.06687). None was found in a package index, so none is in avel's catalogue, which holds no file
+whose digest was not seen: a description, a TOML file of the user's, names the files with their digests, and where they
+are.
 
 Not measured: no such network was at hand where avel is developed.
 

@@ -74,9 +74,9 @@ def categories(
 def _write_understood(words: str) -> None:
     """A file of what words mean, with what is not clear as comments, an error and exit code 1."""
     from avel.data.categories import categories_text
-    from avel.data.phrases import advised, split_phrases, understood
+    from avel.data.phrases import advised, names_of, understood
 
-    clear, faults = understood(split_phrases(words))
+    clear, faults = understood(names_of(words))
     found = [meaning.category for meaning in clear if meaning.category is not None]
     if not found:
         fail(advised(faults))

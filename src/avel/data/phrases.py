@@ -12,6 +12,7 @@ not. It is what the everyday table gives for the class that is heard, or nothing
 `benchmarks/phrases.py` measures how often this is right.
 """
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -122,6 +123,7 @@ def asked_for(categories: str | Path | Sequence[str | Category] | None) -> list[
     if isinstance(categories, Path) or (isinstance(categories, str) and is_file_of_categories(categories)):
         return list(load_categories(categories))
     if isinstance(categories, str):
+        _refuse_slips(categories)
         categories = split_phrases(categories)
     phrases = [each for each in categories if isinstance(each, str)]
     plain = iter(checked_phrases(phrases) if phrases or not categories else [])
@@ -131,6 +133,17 @@ def asked_for(categories: str | Path | Sequence[str | Category] | None) -> list[
         repeated = next(name for name in names if names.count(name) > 1)
         raise CategoriesError(f"The event category {repeated!r} is there twice; names must differ.")
     return asked
+
+
+def _refuse_slips(text: str) -> None:
+    """A table or a file that was meant, and is not called so, is no phrase."""
+    (table,) = difflib.get_close_matches(text, BUILT_IN_TABLES, 1, cutoff=0.9) or [""]
+    if table:
+        raise CategoriesError(f"There is no table of event categories {text!r}. Did you mean {table!r}?")
+    if re.fullmatch(r"\S+\.\w{2,5}|\S*[/\\]\S*", text):
+        raise CategoriesError(
+            f"{text}: there is no such file. A file of event categories is a TOML file; check its name."
+        )
 
 
 def names_of(categories: str | Path | Sequence[str | Category] | None) -> list[str]:
