@@ -95,17 +95,28 @@ def models_export(
 def models_import(
     weights: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="AVDLN's weights as its authors published them, cmm_model_weights.h5."),
+        typer.Argument(
+            metavar="FILE",
+            help="Weights as the authors of Tian et al. (ECCV 2018) published them: AVDLN's, cmm_model_weights.h5, or "
+            "A+V-att's, AV_att.pt.",
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write, matcher.safetensors for example.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The file to write, matcher.safetensors or checkpoint.safetensors."
+        ),
     ],
 ) -> None:
-    """Make a matcher for avel match of AVDLN's published weights, which need the published features (preset ave)."""
+    """Make a matcher or a checkpoint of published weights, which need the published features (preset ave).
+
+    No code that is in the file is run.
+    """
     with usage_errors():
         from avel.training.matchers import import_keras
+        from avel.training.published import import_att_net, is_torch_file
 
-        print(import_keras(weights, output))
+        print(import_att_net(weights, output) if is_torch_file(weights) else import_keras(weights, output))
 
 
 def _model(name: str) -> dict[str, Any]:

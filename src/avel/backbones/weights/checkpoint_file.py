@@ -3,13 +3,16 @@
 ``torch.save`` writes an archive: a pickle that names tensors by their storage, shape and strides, and a file for each
 storage. Before version 1.6 it wrote several pickles one after the other, and then the storages. See ``torch/
 serialization.py``. Numbers are little-endian in both.
+
+Where a whole network was saved, the pickle names its classes, and in early files functions too. They are not imported:
+objects that only hold attributes stand in their place, and the weights are taken from these.
 """
 
 import math
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -36,20 +39,29 @@ _STORAGES: dict[str, np.dtype[Any]] = {
 }
 
 
-def read_checkpoint(file: Path) -> dict[str, npt.NDArray[Any]]:
+def read_checkpoint(
+    file: Path, *, network: tuple[str, ...] = (), advice: str = "Give the file in the catalogue."
+) -> dict[str, npt.NDArray[Any]]:
     """The tensors of a dictionary that ``torch.save`` wrote, by name; bfloat16 becomes float32.
+
+    Args:
+        file: the file.
+        network: beginnings of the full names of classes and functions of a network that may be saved as a whole, such
+            as ``("models.Net", "torch.nn.modules.")``; its weights have their names as in its ``state_dict``.
+        advice: what to do where the file is not that.
 
     Raises:
         WeightsError: if the file is another one, damaged, or holds anything but tensors.
     """
+    make = partial(_TensorsOnly, network=network)
     try:
         with file.open("rb") as opened:
-            found = _read_archive(opened) if zipfile.is_zipfile(opened) else _read_pickles(opened)
+            found = _read_archive(opened, make) if zipfile.is_zipfile(opened) else _read_pickles(opened, make)
             return {name: tensor.array() for name, tensor in found.items()}
     except OSError as error:
-        raise WeightsError(f"{file} cannot be read ({error.strerror}). Give the file in the catalogue.") from error
+        raise WeightsError(f"{file} cannot be read ({error.strerror}). {advice}") from error
     except Exception as error:  # there is no end to what a damaged pickle may raise
-        raise WeightsError(f"{file} does not hold tensors alone: {error}. Give the file in the catalogue.") from error
+        raise WeightsError(f"{file} does not hold tensors alone: {error}. {advice}") from error
 
 
 class _Storage(NamedTuple):
@@ -72,6 +84,9 @@ class _StoredTensor(NamedTuple):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    def __setstate__(self, state: Any) -> None:
+        """Parameters of PyTorch 0.3 say here whether they have a gradient."""
+
     def array(self) -> npt.NDArray[Any]:
         """A copy.
 
@@ -83,6 +98,8 @@ class _StoredTensor(NamedTuple):
             last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
             if min(self.offset, *self.shape, *self.strides, 0) < 0 or last >= len(numbers):
                 raise ValueError("a tensor in it reaches beyond its storage")
+        if math.prod(self.shape) > len(numbers):  # by steps of 0, which a copy would fill the memory with
+            raise ValueError("a tensor in it is larger than its storage")
         steps = tuple(step * numbers.itemsize for step in self.strides)
         found = np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, steps).copy()
         if self.storage.kind == "BFloat16Storage":
@@ -100,35 +117,71 @@ class _TensorsOnly(pickle.Unpickler):
     Args:
         file: with the pickle.
         storage: gives the bytes of a storage, by its key.
+        network: as for `read_checkpoint`.
+
+    Attributes:
+        inert: what stands for the classes and functions of a network; made for this file alone, since a pickle can set
+            attributes of it.
+        kinds: of the storages that were named, by their keys.
     """
 
-    def __init__(self, file: IO[bytes], storage: Callable[[str], bytes]) -> None:
+    def __init__(self, file: IO[bytes], storage: Callable[[str], bytes], network: tuple[str, ...] = ()) -> None:
         super().__init__(file)
         self._storage = storage
+        self._network = network
+        self.kinds: dict[str, str] = {}
+        self.inert = type("Inert", (), {"__init__": lambda self, *_: None})
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) in (("torch._utils", "_rebuild_tensor"), ("torch._utils", "_rebuild_tensor_v2")):
             return _tensor
-        if module == "torch" and name in _STORAGES:
+        if module in ("torch", "torch.cuda") and name in _STORAGES:
             return name
+        if self._network:
+            if (module, name) in (("torch.nn.parameter", "Parameter"), ("torch._utils", "_rebuild_parameter")):
+                return _weight
+            if module in ("builtins", "__builtin__") and name == "set":
+                return set
+            if f"{module}.{name}".startswith(self._network):
+                return self.inert
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Any:
         what, kind, key, *_ = pid
+        if what == "module" and self._network:
+            return kind  # the class; its source stands in the file too, and is passed over
         if what != "storage" or kind not in _STORAGES:
             raise pickle.UnpicklingError(f"it holds {what!r} of kind {kind!r}")
+        self.kinds[str(key)] = kind
         return _Storage(str(key), kind, self._storage)
 
 
-def _tensors_in(found: Any) -> dict[str, _StoredTensor]:
+def _weight(tensor: Any, *_: Any) -> Any:
+    return tensor
+
+
+def _weights_of(network: Any, inert: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What a network and the networks in it hold as parameters and buffers, by their dotted names."""
+    for kind in ("_parameters", "_buffers", "_modules"):
+        held = vars(network).get(kind)
+        for name, value in held.items() if isinstance(held, dict) else ():
+            if isinstance(value, inert):
+                yield from _weights_of(value, inert, f"{prefix}{name}.")
+            elif value is not None:
+                yield f"{prefix}{name}", value
+
+
+def _tensors_in(found: Any, inert: type) -> dict[str, _StoredTensor]:
+    if isinstance(found, inert):
+        found = dict(_weights_of(found, inert))
     if not isinstance(found, dict) or not all(isinstance(value, _StoredTensor) for value in found.values()):
         raise pickle.UnpicklingError("it holds something else")
     return {str(name): value for name, value in found.items()}
 
 
-def _read_archive(file: IO[bytes]) -> dict[str, _StoredTensor]:
+def _read_archive(file: IO[bytes], make: "Callable[..., _TensorsOnly]") -> dict[str, _StoredTensor]:
     archive = zipfile.ZipFile(file)
     names = archive.namelist()
     top = names[0].split("/")[0]
@@ -142,10 +195,11 @@ def _read_archive(file: IO[bytes]) -> dict[str, _StoredTensor]:
     if f"{top}/byteorder" in names and archive.read(f"{top}/byteorder") != b"little":
         raise ValueError("its numbers are big-endian")
     with archive.open(f"{top}/data.pkl") as opened:
-        return _tensors_in(_TensorsOnly(opened, storage).load())
+        unpickler = make(opened, storage)
+        return _tensors_in(unpickler.load(), unpickler.inert)
 
 
-def _read_pickles(file: IO[bytes]) -> dict[str, _StoredTensor]:
+def _read_pickles(file: IO[bytes], make: "Callable[..., _TensorsOnly]") -> dict[str, _StoredTensor]:
     file.seek(0)
     storages: dict[str, bytes] = {}
     unpickler = partial(_TensorsOnly, file, storages.__getitem__)
@@ -154,8 +208,9 @@ def _read_pickles(file: IO[bytes]) -> dict[str, _StoredTensor]:
     unpickler().load()  # version of the format
     if not unpickler().load()["little_endian"]:
         raise ValueError("its numbers are big-endian")
-    tensors = _tensors_in(unpickler().load())
-    sizes = {tensor.storage.key: _STORAGES[tensor.storage.kind].itemsize for tensor in tensors.values()}
+    saved = make(file, storages.__getitem__)
+    tensors = _tensors_in(saved.load(), saved.inert)
+    sizes = {key: _STORAGES[kind].itemsize for key, kind in saved.kinds.items()}
     for key in unpickler().load():
         count = int.from_bytes(file.read(8), "little")
         storages[str(key)] = file.read(count * sizes[str(key)])
