@@ -59,7 +59,8 @@ def serve(
     named = socket.gethostname() if address in EVERYWHERE else address
     shown = f"[{named}]" if ":" in named else named
     link = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.needs_link else "")
-    say(f"{len(collection.items)} videos. Open {link} in a browser; Ctrl-C ends it.")
+    count = len(collection.items)
+    say(f"{count} video{'' if count == 1 else 's'}. Open {link} in a browser; Ctrl-C ends it.")
     if open_browser:
         webbrowser.open(link)
     config = uvicorn.Config(
