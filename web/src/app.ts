@@ -18,6 +18,8 @@ interface View {
 
 class App {
   #view: View | null = null;
+  /** Views that have been left and still send something. */
+  #left: View[] = [];
   #root = document.getElementById("app")!;
 
   constructor(private readonly api: Api) {
@@ -26,7 +28,7 @@ class App {
     document.addEventListener("go", (event) => this.go((event as CustomEvent<string>).detail));
     document.addEventListener("keydown", (event) => this.#view?.key(event));
     window.addEventListener("beforeunload", (event) => {
-      if (this.#view?.unsaved) event.preventDefault();
+      if ([this.#view, ...this.#left].some((view) => view?.unsaved)) event.preventDefault();
     });
     this.#show();
     this.#follow();
@@ -39,6 +41,7 @@ class App {
 
   #show(): void {
     this.#view?.close();
+    this.#left = [...this.#left, ...(this.#view ? [this.#view] : [])].filter((view) => view.unsaved);
     const id = /^\/video\/([^/]+)$/.exec(location.pathname)?.[1];
     this.#view =
       id === undefined
@@ -57,7 +60,6 @@ class App {
     if (!(link instanceof HTMLAnchorElement) || event.button !== 0) return;
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    if (this.#view?.unsaved && !confirm("Something is not saved or not uploaded yet. Leave this page?")) return;
     this.go(new URL(link.href).pathname);
   }
 

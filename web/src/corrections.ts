@@ -56,7 +56,7 @@ export class Corrections {
   apply(edit: Edit): void {
     this.#events = edit.events;
     this.#queue.push({ kind: "save", events: edit.events, label: edit.label });
-    this.happened({ kind: "changed" });
+    this.#tell({ kind: "changed" });
     void this.#send();
   }
 
@@ -77,23 +77,28 @@ export class Corrections {
     if (this.unsaved) return; // the next answer of the server will say so
     const elsewhere = saved.review.revision !== this.#review.revision;
     this.#adopt(saved);
-    this.happened({ kind: elsewhere ? "elsewhere" : "saved" });
+    this.#tell({ kind: elsewhere ? "elsewhere" : "saved" });
   }
 
   marked(review: Review): void {
     this.#review = review;
-    this.happened({ kind: "saved" });
+    this.#tell({ kind: "saved" });
   }
 
+  /** Nobody looks any more; what is on its way still gets there. */
   close(): void {
     this.#closed = true;
+  }
+
+  #tell(happening: Happening): void {
+    if (!this.#closed) this.happened(happening);
   }
 
   async #send(): Promise<void> {
     if (this.#sending) return;
     this.#sending = true;
     let wait = 0.5;
-    while (!this.#closed) {
+    for (;;) {
       const change = this.#queue[0];
       if (change === undefined) break;
       const before = this.#review;
@@ -104,12 +109,12 @@ export class Corrections {
         this.#kept = saved.events;
         if (this.#queue.length === 0) this.#events = saved.events;
         wait = 0.5;
-        if (change.kind === "undo") this.happened({ kind: "undone", label: before.undo_label ?? "" });
-        else if (change.kind === "redo") this.happened({ kind: "redone", label: before.redo_label ?? "" });
-        else this.happened({ kind: "saved" });
+        if (change.kind === "undo") this.#tell({ kind: "undone", label: before.undo_label ?? "" });
+        else if (change.kind === "redo") this.#tell({ kind: "redone", label: before.redo_label ?? "" });
+        else this.#tell({ kind: "saved" });
       } catch (error) {
         if (error instanceof Unreachable) {
-          this.happened({ kind: "waiting" });
+          this.#tell({ kind: "waiting" });
           await this.pause(wait);
           wait = Math.min(wait * 1.5, 5);
         } else if (error instanceof Conflict) {
@@ -120,11 +125,11 @@ export class Corrections {
           this.#review = error.saved.review;
           this.#kept = error.saved.events;
           if (this.#queue.length === 0) this.#events = error.saved.events;
-          this.happened({ kind: own ? "saved" : "elsewhere" });
+          this.#tell({ kind: own ? "saved" : "elsewhere" });
         } else {
           this.#queue = [];
           this.#events = this.#kept;
-          this.happened({ kind: "refused", message: error instanceof Error ? error.message : String(error) });
+          this.#tell({ kind: "refused", message: error instanceof Error ? error.message : String(error) });
         }
       }
     }

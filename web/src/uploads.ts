@@ -1,7 +1,7 @@
 /** Files on their way to the server, one after the other. */
 
 import type { Api } from "./api.ts";
-import { announce, h, set, write } from "./dom.ts";
+import { announce, h, notify, set, write } from "./dom.ts";
 import type { Session, VideoSummary } from "./types.ts";
 import { bytes } from "./words.ts";
 
@@ -87,6 +87,8 @@ export class Uploads {
     bar.remove();
     set(word, "class", "");
     write(word, why);
-    announce(`${name} was not uploaded. ${why}`);
+    const said = `${name} was not uploaded. ${why}`;
+    if (this.element.isConnected) announce(said);
+    else notify(said, "error"); // the list has been left meanwhile
   }
 }

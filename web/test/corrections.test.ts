@@ -148,3 +148,18 @@ test("news of the server are shown, unless something is on its way", async () =>
   assert.deepEqual(corrections.events, events(2));
   await settled();
 });
+
+test("a change gets there when its view has been left", async () => {
+  const server = new Server();
+  server.answers = [
+    () => {
+      throw new Unreachable();
+    },
+  ];
+  const { corrections, happened, settled } = opened(server);
+  corrections.apply(edit(2));
+  corrections.close();
+  await settled();
+  assert.deepEqual(server.state.events, events(2));
+  assert.deepEqual(kinds(happened), ["changed"]);
+});
