@@ -170,7 +170,8 @@ def page_of_events(found: EventEvaluation) -> str:
         found=found,
         name=Path(found.predictions).name or found.predictions,
         labels=Path(found.labels).name or found.labels,
-        rows=[line.partition(": ")[::2] for line in found.lines() if not line.startswith("note: ")],
+        counts=found.lines()[0],
+        rows=[line.partition(": ")[::2] for line in found.lines()[1:] if not line.startswith("note: ")],
         worst=[one for one in found.videos if one.right < one.segments][:WORST],
         share=lambda seconds, video: f"{100 * min(max(seconds / video.seconds, 0), 1):.4g}",
     )

@@ -78,7 +78,7 @@ def page(
         settings=list(_flat(result.model)),
         frames=frames,
         poster=next((frame["source"] for frame in frames if frame["source"]), None),
-        waveform=_waveform(evidence),
+        waveform=waveform_path(evidence),
         peak=timeline.decibels(evidence.peak) if evidence.peak > 0 else None,
         has_sound=evidence.has_sound,
         ticks=timeline.tick_labels(result.duration_seconds),
@@ -142,7 +142,7 @@ def data_uri(pixels: "np.typing.NDArray[np.uint8]") -> str:
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
-def _waveform(evidence: Evidence) -> str:
+def waveform_path(evidence: Evidence) -> str:
     """An SVG path over x from 0 to 1000 and y from -1 to 1, scaled so that the loudest sample touches the edge."""
     if evidence.peak == 0:
         return ""

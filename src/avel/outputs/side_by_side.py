@@ -15,12 +15,12 @@ from avel.files import replacing, write_text
 from avel.outputs import timeline
 from avel.outputs.comparison import ComparedModel, Comparison, Run, colours
 from avel.outputs.evidence import Evidence, gather
-from avel.outputs.page import data_uri
+from avel.outputs.page import data_uri, waveform_path
 from avel.outputs.picture import FIXED_HEIGHT, PLOT, Sheet, save
 
 RIGHT_COLOR, WRONG_COLOR = timeline.BOTH_COLOR, "#c1121f"
 
-_BAND, _MARKS, _CHARACTER = 0.3, 0.17, 0.075
+_BAND, _MARKS, _CHARACTER = 0.3, 0.17, 0.066
 _MOST_CROSSES = 80
 """Of more wrong segments the crosses would touch; their bar is red all the same."""
 
@@ -108,6 +108,7 @@ def page_of_comparison(comparison: Comparison, evidence: Evidence | None = None)
         name=Path(comparison.video).name,
         duration=timeline.clock(duration, 1),
         frames=[None if frame.pixels is None else data_uri(frame.pixels) for frame in evidence.frames],
+        waveform=waveform_path(evidence),
         ticks=timeline.tick_labels(duration),
         colours=colours(comparison.categories),
         right_color=RIGHT_COLOR,
@@ -130,6 +131,10 @@ def _band(axes: Axes, runs: list[Run], colour_of: Mapping[str, str], duration_se
     axes.set_facecolor("#f5f6f7")
     axes.set_ylim(0, 1)
     inset = 0.0008 * duration_seconds  # a hairline between neighbours
+    if not runs:
+        axes.text(
+            0.5, 0.5, "no event", transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color="#5d646d"
+        )
     for run in runs:
         end = min(run.end_seconds, duration_seconds)
         width = max(end - run.start_seconds, duration_seconds / 800)
