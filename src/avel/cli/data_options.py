@@ -60,8 +60,9 @@ TierOption = Annotated[
     typer.Option(
         "--tier",
         metavar="NAME",
-        help="A tier of ELAN or Praat whose annotations are events; a pattern such as 'event*' stands for several. May "
-        "be given several times. [default: ELAN's tiers that depend on no other tier, all of Praat's]",
+        help="A tier of ELAN or Praat whose annotations are events, or the attribute of VIA's segments that is their "
+        "category; a pattern such as 'event*' stands for several. May be given several times. [default: ELAN's tiers "
+        "that depend on no other tier, all of Praat's]",
     ),
 ]
 CategoryFromOption = Annotated[

@@ -58,6 +58,8 @@ def test_csv_categories_given_keep_their_order_and_bound_what_may_occur(write):
         (HEADER + "a,0,1,Bark,train\na,x,1,Bark,train\n", "line 3: the start is 'x', not a number. Give seconds"),
         (HEADER + 'a,"1,5",2,Bark,train\n', "line 2: the start is '1,5', not a number. Give seconds with a decimal"),
         (HEADER + "a,1_0,12,Bark,train\n", "line 2: the start is '1_0', not a number"),
+        (HEADER + "a,00:61,90,Bark,train\n", "line 2: the start is '00:61', not a number"),
+        (HEADER + "a,1:75:00,9000,Bark,train\n", "line 2: the start is '1:75:00', not a number"),
         (HEADER + "a,,1,Bark,train\n", "line 2: the start is '', not a number"),
         (HEADER + "a,nan,1,Bark,train\n", "line 2: the start is 'nan', not a number"),
         (HEADER + "a,0,1e999,Bark,train\n", "line 2: Times must be finite"),

@@ -94,8 +94,8 @@ def read_annotations(
         video: name of the video, for a file that does not say (Audacity, ELAN without linked media); its own name
             without the ending stands in.
         frames_per_second: pictures a second, for Label Studio's timelines and CVAT's tracks, which count frames.
-        tiers: patterns such as ``event*`` of the tiers of ELAN and Praat to read; without any, ELAN's that depend on no
-            other tier, and all of Praat's.
+        tiers: patterns such as ``event*`` of the tiers of ELAN and Praat to read, or of the attributes of VIA's
+            segments; without any, ELAN's tiers that depend on no other, and all of Praat's.
         category_from: ``"text"`` if the category of an annotation of ELAN or Praat is its text, ``"tier"`` if it is the
             name of its tier.
         annotator: whose annotations to read where several people annotated a task of Label Studio: a name, an e-mail
