@@ -102,7 +102,7 @@ def test_a_place_that_is_no_regular_file(tmp_path, result):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
 
 
-@pytest.mark.parametrize("name", ["json", "html", "png", "mp4"])
+@pytest.mark.parametrize("name", ["json", "html", "png", "mp4", "chapters.mp4"])
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, dog, name):
     """A limit on file sizes makes the operating system refuse a write half way, as a full disk does."""
     source, target = tmp_path / "source.json", tmp_path / "out" / f"a.{name}"
