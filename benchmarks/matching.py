@@ -1,6 +1,6 @@
 """What matchers find on data in AVE's layout: the papers' networks and the dual encoder, on the same features.
 
-Usage: ``matching.py DATA... [--seeds 3]``, folders with features in AVE's layout, such as those that
+Usage: ``matching.py DATA... [--seeds 3] [--only MATCHER]``, folders with features in AVE's layout, such as those that
 ``../shared/bench/compose.py`` makes. Every matcher learns from ``train_order_match``, its epoch is chosen on
 ``val_order_match`` and it is measured on ``test_order_match``:
 
@@ -13,6 +13,7 @@ Numbers are means over seeds and folders, with the standard deviation over all o
 """
 
 import argparse
+import json
 import statistics
 import time
 from pathlib import Path
@@ -41,10 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=MATCHERS, help="measure this one, and keep the others as they were measured")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows: dict[str, Any] = {}
+    before = Path(__file__).with_suffix(".json")
+    rows: dict[str, Any] = json.loads(before.read_text())["rows"] if args.only else {}
     for name, settings in MATCHERS.items():
+        if args.only not in (None, name):
+            continue
         runs, started = [], time.process_time()
         for folder in args.data:
             clips = {split: load_clips(folder, split) for split in ("train", "val", "test")}  # type: ignore[arg-type]

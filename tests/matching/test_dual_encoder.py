@@ -119,14 +119,15 @@ def make_footage(in_event=None):
 
 
 def test_what_does_not_go_together():
-    apart = make_footage().misaligned(torch.tensor([0, 2]), torch.tensor([2, 0]))
-    assert apart.tolist() == [[True, False, False, False, True], [False, False, True, False, False]]
+    apart = make_footage().misaligned(torch.tensor([0, 2]), torch.tensor([2, 0]))  # of the clip alone
+    assert apart.tolist() == [
+        [True, False, False, False, True, *[False] * 5],
+        [*[False] * 5, False, False, True, False, False],
+    ]
     in_event = torch.tensor([[0, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]]).bool()
     labelled = make_footage(in_event)
-    assert labelled.misaligned(torch.tensor([0, 2]), torch.tensor([1, 0])).tolist() == [
-        [True, False, False, True, True],
-        [False, True, True, False, False],
-    ]
+    outside = [True, False, False, True, True, False, True, True, False, False]  # of both clips
+    assert labelled.misaligned(torch.tensor([0, 2]), torch.tensor([1, 0])).tolist() == [outside, outside]
     assert labelled.anchors().sum(dim=1).tolist() == [2, 5, 1]
 
 

@@ -2,8 +2,9 @@
 
 anchor      a segment whose picture and sound go together: of an event, or any where there are no labels
 others      the anchors of other videos in the batch
-misaligned  segments of the anchor's own clip that do not go with it: those outside the event, or where there are no
-            labels those at least `APART_SEGMENTS` away in time; they look and sound alike, which makes them hard
+misaligned  further segments that do not go with an anchor: those outside the events of the batch's clips, its own
+            among them, which look and sound alike; where there are no labels, those of its own clip that are at
+            least `APART_SEGMENTS` away in time
 """
 
 from collections.abc import Iterator
@@ -56,16 +57,18 @@ class Footage:
         return self.valid if self.in_event is None else self.valid & self.in_event
 
     def misaligned(self, clips: Tensor, segments: Tensor) -> Tensor:
-        """(B, T) bool, the segments of each clip that do not go with the given one.
+        """(B, B * T) bool, which segments of all of the clips are misaligned with each anchor.
 
         Args:
             clips: (B,) int64.
-            segments: (B,) int64.
+            segments: (B,) int64, the anchors.
         """
+        valid = self.valid[clips]
         if self.in_event is not None:
-            return self.valid[clips] & ~self.in_event[clips]
-        away = (torch.arange(self.valid.shape[1]) - segments[:, None]).abs() >= APART_SEGMENTS
-        return self.valid[clips] & away
+            return (valid & ~self.in_event[clips]).flatten().expand(len(clips), -1)
+        away = (torch.arange(valid.shape[1]) - segments[:, None]).abs() >= APART_SEGMENTS
+        own = torch.eye(len(clips), dtype=torch.bool)
+        return (own[:, :, None] & (valid & away)[:, None]).flatten(1)
 
 
 def contrast_losses(
@@ -111,10 +114,10 @@ def contrast_losses(
             (cosines, audio, visual[rows, seen], seen),
             (cosines.T, visual, audio[rows, heard], heard),
         ):
-            with_own = (candidates @ own[:, :, None]).squeeze(2)
+            further = own @ candidates.flatten(0, 1).T
             away = footage.misaligned(batch, moment)
             if loss == "infonce":
-                total = total + infonce_loss(of_anchors, with_own, away, others, encoder.scale)
+                total = total + infonce_loss(of_anchors, further, away, others, encoder.scale)
             else:
-                total = total + margin_loss(of_anchors, with_own, away, others, margin)
+                total = total + margin_loss(of_anchors, further, away, others, margin)
         yield total

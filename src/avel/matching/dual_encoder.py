@@ -2,7 +2,7 @@
 
 As CLIP (Radford et al., ICML 2021) joins pictures and words, with frozen networks below and heads of two layers. What
 distinguishes it from AVDLN are embeddings of length 1, features of equal scale, and the loss: each segment has to find
-its partner among the segments of all other clips in the batch and the misaligned ones of its own clip, which is
+its partner among those of all other clips in the batch and misaligned segments (`avel.matching.contrast`), which is
 symmetric InfoNCE (van den Oord et al., arXiv:1807.03748), instead of single pairs being pulled or pushed.
 
 Embeddings of length 1 can be kept and searched: the heads are two matrices, and `avel.matching.heads` runs them without
@@ -105,29 +105,31 @@ class DualEncoder(Matcher):
         return functional.normalize(last(functional.dropout(hidden, self._dropout, self.training)), dim=-1)
 
 
-def infonce_loss(cosines: Tensor, own: Tensor, misaligned: Tensor, others: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy of each segment's partner among the partners of all, and the misaligned ones of its own clip.
+def infonce_loss(cosines: Tensor, further: Tensor, misaligned: Tensor, others: Tensor, scale: Tensor) -> Tensor:
+    """Cross-entropy of each segment's partner among the partners of all and misaligned segments.
 
     Args:
         cosines: (B, B) of the segment of one modality in each row and that of the other modality in each column; the
             partners are on the diagonal.
-        own: (B, T) of each segment and all of its own clip in the other modality.
-        misaligned: (B, T) bool, which of them do not go with it.
+        further: (B, N) of it and further segments of the other modality.
+        misaligned: (B, N) bool, which of them do not go with it.
         others: (B, B) bool, which columns do not go with a row; neither is the diagonal among them, nor a segment of
             the same video.
         scale: one over the temperature.
     """
     partners = torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
-    logits = torch.cat([cosines.masked_fill(~(others | partners), _NEVER), own.masked_fill(~misaligned, _NEVER)], dim=1)
+    logits = torch.cat(
+        [cosines.masked_fill(~(others | partners), _NEVER), further.masked_fill(~misaligned, _NEVER)], dim=1
+    )
     return functional.cross_entropy(scale * logits, torch.arange(len(cosines), device=cosines.device))
 
 
-def margin_loss(cosines: Tensor, own: Tensor, misaligned: Tensor, others: Tensor, margin: float) -> Tensor:
+def margin_loss(cosines: Tensor, further: Tensor, misaligned: Tensor, others: Tensor, margin: float) -> Tensor:
     """The contrastive loss (Tian et al., Eq. 10) on the same segments: y D^2 + (1 - y) max(0, th - D)^2.
 
     Args:
         cosines: as of `infonce_loss`.
-        own: as there.
+        further: as there.
         misaligned: as there.
         others: as there.
         margin: th, above 0.
@@ -135,7 +137,7 @@ def margin_loss(cosines: Tensor, own: Tensor, misaligned: Tensor, others: Tensor
     Returns:
         The mean over pairs that go together, and over both kinds of pairs that do not, added up.
     """
-    squares = 2 - 2 * torch.cat([cosines, own], dim=1)
+    squares = 2 - 2 * torch.cat([cosines, further], dim=1)
     apart = torch.cat([others, misaligned], dim=1)
     pushed = (margin - squares.clamp(min=1e-7).sqrt()).clamp(min=0).square()
     means = [pushed[:, part][apart[:, part]] for part in (slice(len(cosines)), slice(len(cosines), None))]
