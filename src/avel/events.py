@@ -106,8 +106,8 @@ class Localization:
         warnings: what could not be read or judged, for a person to read.
         attention: where the model looks, (T, rows, columns) float32, 0 or more: the shares of the picture's parts, from
             the top left one on, times the score of the segment's event. They add up to that score, and to 0 where there
-            is no event. Where it was asked for ungated, they add up to 1 in every segment, event or not. ``None`` when
-            the model does not say where. Not compared.
+            is no event. Where it was asked for ungated, they add up to 1 in every segment, event or not; of agreement,
+            where synchrony is sure. ``None`` when the model does not say where. Not compared.
         details: what else the model knows of every segment, where it was asked for, by the names of
             `avel.models.details.DETAILS`, each an array of T rows, float32. Not compared.
     """

@@ -108,6 +108,7 @@ def test_details_are_rows_of_the_picture(make, grey):
     assert "share of visual\n0 to 1" in words
     arrays = [axes.images[0].get_array() for axes in detailed.axes if axes.images]
     (matrix,) = [array for array in arrays if array.shape == (10, 10)]
+    # Twice an equal share of a window of two segments would be full.
     assert matrix[3].tolist() == [0, 0, 0.25, 0.5, 0.25, 0, 0, 0, 0, 0]
     assert detailed.get_size_inches()[1] > plain.get_size_inches()[1] + 1.5
 

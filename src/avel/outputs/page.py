@@ -203,11 +203,10 @@ def _sight(result: Localization, sight: Sight) -> dict[str, Any]:
 
 
 def _between(weights: timeline.Columns) -> str:
-    """A picture of a pixel for each two segments; the opacity is the weight, the strongest at 1."""
-    shares = weights / max(float(weights.max(initial=0.0)), 1e-9)
-    grey = np.full_like(shares, 128)
+    """A picture of a pixel for each two segments, as opaque as its weight, which is in [0, 1]."""
+    grey = np.full_like(weights, 128)
     out = io.BytesIO()
-    pixels = np.stack([grey, 255 * shares], axis=-1).round().astype(np.uint8)
+    pixels = np.stack([grey, 255 * weights], axis=-1).round().astype(np.uint8)
     Image.fromarray(pixels, mode="LA").save(out, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 

@@ -311,7 +311,7 @@ class Sheet:
         """Attention between segments: a row is a segment from the top down, dark what it takes from."""
         axes = self.axes(_BETWEEN, f"{detail.title}\nrow: segment, from the\ntop; dark: taken from")
         extent = (0.0, len(weights) * self.result.segment_seconds, 0.0, 1.0)
-        axes.imshow(weights, extent=extent, aspect="auto", cmap="Greys", vmin=0, interpolation="nearest")
+        axes.imshow(weights, extent=extent, aspect="auto", cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
         axes.set_xlim(0, self.result.duration_seconds)
 
     def nothing(self, why: str, height: float, label: str = "") -> None:

@@ -16,6 +16,7 @@ from avel.data.annotations import Annotation
 from avel.data.truth import joined
 from avel.events import BACKGROUND, MODALITIES, Event, Localization, Modality, Segment, by_start
 from avel.models.details import DETAILS, Detail, between_segments
+from avel.outputs.heat import FULL_SHARE
 
 HEARD_COLOR = "#0072b2"
 SEEN_COLOR = "#d55e00"
@@ -145,10 +146,18 @@ def detail_curves(result: Localization) -> list[DetailCurve]:
 
 
 def detail_between(result: Localization) -> tuple[Detail, Columns] | None:
-    """The attention between segments, (T, T), row t that of segment t; ``None`` without, or of a very long video."""
+    """The attention between segments, (T, T) in [0, 1], row t that of segment t.
+
+    As where a model looks, a weight is full at twice an equal share of a window, or at the largest one where that is
+    more: a model that attends to all alike singles out nothing. ``None`` without, or of a very long video.
+    """
     for name, rows in result.details.items():
         if name in DETAILS and DETAILS[name].kind == "between" and rows.ndim == 2 and rows.shape[1] % 2:
-            return None if len(rows) > MAX_COLUMNS else (DETAILS[name], between_segments(rows))
+            if len(rows) > MAX_COLUMNS:
+                return None
+            weights, equal_share = between_segments(rows), 2 / (rows.shape[1] + 1)
+            full = max(float(weights.max(initial=0.0)), FULL_SHARE * equal_share)
+            return DETAILS[name], np.asarray(weights / full, np.float32)
     return None
 
 
