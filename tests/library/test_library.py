@@ -184,6 +184,40 @@ def test_a_disk_that_is_not_mounted_empties_no_library(own):
     assert names(opened(own / "lib").search(category="Bark")) == ["dog", "hidden_dog"]
 
 
+def test_a_folder_with_a_dot_in_its_name_is_no_file_that_was_taken_away(own):
+    (own / "clips").rename(own / "2026.11.29")
+    make_library([own / "2026.11.29"], own / "dotted")
+    (own / "2026.11.29").rename(own / "elsewhere")
+    with pytest.raises(LibraryError, match="2026.11.29, which was given before, is not there or is empty"):
+        make_library([], own / "dotted", update=True)
+    assert len(FeatureStore(own / "dotted" / "features")) == 5
+
+
+def test_a_disk_that_is_not_mounted_takes_out_no_video_that_a_list_names(own):
+    (own / "list.txt").write_text("clips/dog.mp4\n", "utf-8")
+    make_library([own / "list.txt"], own / "listed")
+    (own / "clips").rename(own / "elsewhere")
+    with pytest.raises(LibraryError, match="clips, which was given before, is not there or is empty"):
+        make_library([], own / "listed", update=True)
+    assert len(FeatureStore(own / "listed" / "features")) == 1
+
+
+def test_a_file_without_a_suffix_is_taken_out_when_it_is_gone(own):
+    shutil.copy(own / "clips" / "dog.mp4", own / "capture")
+    shutil.copy(own / "clips" / "cat.mp4", own / "cat.mp4")
+    make_library([own / "capture", own / "cat.mp4"], own / "files")
+    (own / "capture").unlink()
+    indexed = make_library([], own / "files", update=True)
+    assert [Path(path).name for path in indexed.removed] == ["capture"]
+    assert (indexed.videos, indexed.summary.failures) == (1, ())
+
+
+def test_a_name_with_a_slip_in_it_does_not_keep_a_library_from_being_updated(own):
+    indexed = make_library([own / "clisp"], own / "lib")
+    assert len(indexed.summary.failures) == 1
+    assert make_library([], own / "lib", update=True).summary.failures == ()
+
+
 def test_what_is_searched_is_made_anew_when_it_is_missing_damaged_or_old(own):
     shutil.rmtree(own / "lib" / "index")
     assert names(opened(own / "lib").search(category="Bark")) == ["dog", "hidden_dog"]

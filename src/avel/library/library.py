@@ -237,7 +237,7 @@ def index(
         description, space = _described(folder, model)
         store_folder = folder / FEATURES_FOLDER
         before = [Path(one) for one in description.given] if update else []
-        _check_there(folder, before)
+        _check_there(folder, before, store_folder)
         # A file that has gone is taken out, and is no failure.
         looked_at = list(dict.fromkeys([*(path for path in before if path.exists()), *given]))
         if not (looked_at or before):
@@ -246,7 +246,8 @@ def index(
             )
         if recipe is None and not (store_folder / "store.json").exists():
             recipe = library_recipe(space)
-        all_given = dict.fromkeys([*description.given, *map(absolute_text, given)])
+        # What is not there, as a name with a slip in it, is a failure of this run and none of those to come.
+        all_given = dict.fromkeys([*description.given, *(absolute_text(path) for path in given if path.exists())])
         _write_description(folder, description, tuple(all_given))
         summary = Summary(0, 0, ())
         if looked_at:
@@ -313,15 +314,24 @@ def _check_model(folder: Path, description: _Description, space: EncoderSpace) -
         )
 
 
-def _check_there(folder: Path, given: Sequence[Path]) -> None:
-    """Refuse to look again at what has gone as a whole, as a disk that is not mounted."""
-    for path in given:
-        gone = not path.parent.exists() if path.suffix else not path.exists()
-        if gone or (path.is_dir() and not any(path.iterdir())):
-            raise LibraryError(
-                f"{folder}: {path}, which was given before, is not there or is empty. If its disk is not mounted, "
-                "mount it; if the videos are gone for good, make a new library. Nothing was changed."
-            )
+def _check_there(folder: Path, given: Sequence[Path], store_folder: Path) -> None:
+    """Refuse to look again where videos have gone as a whole, as with a disk that is not mounted.
+
+    Whether a path that is not there was a folder is told by the videos that the library has of it, since a folder's
+    name may look like a file's (``2026.11.29``).
+    """
+    if not given or not (store_folder / "store.json").exists():
+        return
+    for row in FeatureStore(store_folder).index()[0]:
+        source = Path(row.source)
+        if source.exists():
+            continue
+        for place in [path for path in given if path in source.parents] or [source.parent]:
+            if not place.is_dir() or (place in given and not any(place.iterdir())):
+                raise LibraryError(
+                    f"{folder}: {place}, which was given before, is not there or is empty. If its disk is not mounted, "
+                    "mount it; if the videos are gone for good, make a new library. Nothing was changed."
+                )
 
 
 def _remove_missing(store: FeatureStore, looked_at: Sequence[Path]) -> Iterator[str]:
