@@ -70,14 +70,19 @@ def test_a_video_comes_with_its_events_and_in_ranges(page, dog):
 
 def test_what_is_drawn_is_drawn_once(page, dog):
     for _ in range(2):
-        for name, kind in (("thumbnail", "image/jpeg"), ("strip?count=3", "image/jpeg"), ("spectrogram", "image/png")):
+        for name, kind in (
+            ("thumbnail", "image/jpeg"),
+            ("thumbnail?at=1.04", "image/jpeg"),
+            ("strip?count=3", "image/jpeg"),
+            ("spectrogram", "image/png"),
+        ):
             answer = page.get(f"videos/{dog}/{name}")
             assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
         peaks = page.get(f"videos/{dog}/peaks?per_second=10").json()
         assert len(peaks["maximum"]) == len(peaks["minimum"]) == 30
         assert max(peaks["maximum"][6:14]) == pytest.approx(0.5, abs=0.05)  # the tone from 0.5 s to 1.5 s
         assert max(peaks["maximum"][18:]) < 0.05
-    assert len(list(page.services.media.cache.iterdir())) == 4
+    assert len(list(page.services.media.cache.iterdir())) == 5
 
 
 def test_scores_over_time(page, dog):
@@ -143,6 +148,8 @@ def test_what_cannot_be_is_refused_in_words(page, dog, address, body, status, me
         ("videos?order=size", 400, "ordered by name, added, confidence"),
         ("videos/{dog}/strip?count=9999", 400, "A whole number from 1 to 200"),
         ("videos/{dog}/map?segment=1", 404, "Nothing says where"),
+        ("videos/{dog}/thumbnail?at=-1", 400, "A moment is from 0 to"),
+        ("videos/{dog}/thumbnail?at=nan", 400, "A moment is from 0 to"),
         ("videos/{dog}/export?format=coco", 400, "Supported formats are json, csv"),
         ("videos/{dog}/preview?category=Bark&audio=2", 400, "audio must be above 0 and below 1"),
         ("nothing", 404, "Not Found"),

@@ -155,6 +155,9 @@ def test_long_videos_are_sought_in(tmp_path):
     ]
     picture = np.asarray(Image.open(io.BytesIO(views.thumbnail(str(source)))))
     assert picture_number(picture) in (19, 20)
+    for at in (8.5, 90.5):  # decoded up to there, and sought
+        picture = np.asarray(Image.open(io.BytesIO(views.thumbnail(str(source), at))))
+        assert picture_number(picture) == at // 2
 
 
 def test_sound_without_picture(tmp_path):

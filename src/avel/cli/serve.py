@@ -26,6 +26,13 @@ def serve(
             "that are opened stay where they are]",
         ),
     ] = None,
+    library: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIBRARY",
+            help="A folder that avel index made: the page then finds moments in it by words, and those like an event.",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")] = 8765,
     host: Annotated[
         str | None,
@@ -82,6 +89,7 @@ def serve(
         run(
             videos or [],
             output=output,
+            library=library,
             host=host,
             port=port,
             settings={

@@ -26,6 +26,7 @@ from avel.data.formats.table import labels_text
 from avel.documents import DocumentError, parse_json
 from avel.errors import AvelError, unexpected
 from avel.events import Event, Localization
+from avel.library.library import TOP
 from avel.localization.rethreshold import THRESHOLD, events_at
 from avel.outputs import FORMATS, render
 from avel.outputs.timeline import tells_modalities
@@ -33,6 +34,7 @@ from avel.version import __version__
 from avel.web import views
 from avel.web.jobs import JobError
 from avel.web.library import ORDERS, STATES, NoResultError, UnknownVideoError, media_path
+from avel.web.search import MAX_FOUND
 from avel.web.security import Access, Guard
 from avel.web.services import Services
 from avel.web.uploads import UploadError
@@ -43,6 +45,8 @@ MAX_JSON_BYTES = 8 << 20
 MAX_LISTED = 1000
 MAX_STRIP = 200
 MAX_PER_SECOND = 200
+MAX_SECONDS = 1_000_000
+"""Of a moment that a picture is asked of."""
 ATTACHED = "application/octet-stream"
 SECONDS_TO_END = 1.0
 KEPT = {"Cache-Control": "private, max-age=600"}
@@ -99,6 +103,7 @@ class Endpoints:
             Route("/api/session", self.session),
             Route("/api/stream", self.stream),
             Route("/api/next", self.next_video),
+            Route("/api/search", self.search),
             Route("/api/labels", self.labels),
             Route("/api/run", self.run_all, methods=["POST"]),
             Route("/api/videos", self.videos),
@@ -148,6 +153,7 @@ class Endpoints:
                     "suffixes": list(limits.suffixes),
                 },
                 "model": str(self.services.settings["model"]),
+                "search": self.services.search is not None,
             }
         )
 
@@ -213,6 +219,24 @@ class Endpoints:
         """Which video to review next."""
         return JSONResponse({"id": self.library.next_unreviewed(request.query_params.get("after", ""))})
 
+    async def search(self, request: Request) -> Response:
+        """Moments that a library finds, by words, by a category, or by a part of one of the videos."""
+        moments, asked = self.services.search, request.query_params
+        if moments is None:
+            raise HTTPException(404, "There is no library to search. Start avel serve with --library LIBRARY.")
+        given = [name for name in ("text", "category", "video") if name in asked]
+        if len(given) != 1:
+            raise HTTPException(400, "Give one of text, category and video.")
+        how: dict[str, Any] = {
+            "modality": asked.get("modality", "both"),
+            "top": _whole(asked.get("top", str(TOP)), 1, MAX_FOUND),
+        }
+        if "video" not in asked:
+            how[given[0]] = asked[given[0]]
+            return JSONResponse(await run_in_threadpool(moments.words, **how))
+        part = [_number(asked.get(name, ""), f"A part's {name}") for name in ("start", "end")]
+        return JSONResponse(await run_in_threadpool(moments.like, asked["video"], *part, **how))
+
     # One video
 
     async def one(self, request: Request) -> Response:
@@ -256,7 +280,11 @@ class Endpoints:
     async def preview(self, request: Request) -> Response:
         """Events of a category as they would be with other thresholds."""
         asked = request.query_params
-        thresholds = {name: _share(asked[name], name) for name in ("audio", "visual", "combined") if asked.get(name)}
+        thresholds = {
+            name: _number(asked[name], f"The threshold {name}")
+            for name in ("audio", "visual", "combined")
+            if asked.get(name)
+        }
         found = await run_in_threadpool(events_at, await self._result(request), asked.get("category", ""), **thresholds)
         return JSONResponse({"events": [_event_view(f"preview{n}", event) for n, event in enumerate(found)]})
 
@@ -270,8 +298,13 @@ class Endpoints:
         return FileResponse(path, media_type=look.media_type, headers=KEPT)
 
     async def thumbnail(self, request: Request) -> Response:
-        """A small picture of a video."""
-        return await self._drawing(request, "thumbnail.jpg", views.thumbnail)
+        """A small picture of a video, at a moment if one is given."""
+        if "at" not in request.query_params:
+            return await self._drawing(request, "thumbnail.jpg", views.thumbnail)
+        at = round(_number(request.query_params["at"], "A moment"), 1)
+        if not 0 <= at <= MAX_SECONDS:
+            raise HTTPException(400, f"A moment is from 0 to {MAX_SECONDS} s.")
+        return await self._drawing(request, f"thumbnail-{at:g}.jpg", views.thumbnail, at)
 
     async def strip(self, request: Request) -> Response:
         """Small pictures along a video, side by side."""
@@ -544,11 +577,11 @@ def _whole(text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def _share(text: str, name: str) -> float:
+def _number(text: str, what: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise HTTPException(400, f"The threshold {name} is a number, got {text[:20]!r}.") from None
+        raise HTTPException(400, f"{what} is a number, got {text[:20]!r}.") from None
 
 
 def _attachment(content: bytes, name: str) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from avel.errors import AvelError
+from avel.library.library import VideoLibrary
 from avel.web.app import make_app
 from avel.web.collection import open_collection
 from avel.web.media import default_cache
@@ -24,6 +25,7 @@ def serve(
     given: Sequence[str],
     *,
     output: str | None = None,
+    library: str | None = None,
     host: str | None = None,
     port: int = 8765,
     settings: Mapping[str, Any] | None = None,
@@ -36,6 +38,7 @@ def serve(
     Args:
         given: videos, folders or results; see `avel.web.collection.open_collection`.
         output: folder for results.
+        library: folder of a library of ``avel index``, whose moments the page looks for.
         host: address to listen on instead of this machine alone; a token is needed then.
         port: to listen on; 0 for any that is free.
         settings: of the `avel.localization.localizer.Localizer`, where they are not the usual ones.
@@ -44,7 +47,7 @@ def serve(
         say: called with what a user should know.
 
     Raises:
-        AvelError: if the port is taken, or nothing that was given can be opened.
+        AvelError: if the port is taken, or nothing that was given, or the library, can be opened.
         ValueError: if an argument is impossible.
     """
     collection = open_collection(given, output)
@@ -52,10 +55,11 @@ def serve(
         say(reason)
     if given and not collection.items:
         raise AvelError("There is no video and no result to show. Name others, or none to upload videos in the page.")
+    searched = None if library is None else VideoLibrary(library, device=str((settings or {}).get("device", "auto")))
     address = host or "127.0.0.1"
     access = access_to(host)
     listener = _listen(address, port)
-    services = Services(collection, default_cache(), settings=settings, limits=limits, say=say)
+    services = Services(collection, default_cache(), settings=settings, limits=limits, searched=searched, say=say)
     named = socket.gethostname() if address in EVERYWHERE else address
     shown = f"[{named}]" if ":" in named else named
     link = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.needs_link else "")

@@ -8,6 +8,7 @@ from typing import Any
 
 from avel.batch.run import default_settings
 from avel.data.phrases import names_of
+from avel.library.library import VideoLibrary
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
 from avel.web.collection import Collection
 from avel.web.jobs import JobQueue
@@ -15,6 +16,7 @@ from avel.web.library import Library
 from avel.web.media import MediaFiles
 from avel.web.news import News
 from avel.web.proxy import proxy_encoding
+from avel.web.search import PageSearch
 from avel.web.uploads import UploadLimits, Uploads
 from avel.web.worker import Worker, WorkerPool, WorkerStoppedError
 
@@ -30,6 +32,7 @@ class Services:
         cache: folder for pictures and copies of videos.
         settings: of the `avel.localization.localizer.Localizer`, where they are not the usual ones.
         limits: of uploads.
+        searched: a library whose moments the page looks for; ``None`` for none.
         pool: processes that draw; own ones when ``None``.
         say: called with what a user should know.
 
@@ -45,6 +48,7 @@ class Services:
         *,
         settings: Mapping[str, Any] | None = None,
         limits: UploadLimits | None = None,
+        searched: VideoLibrary | None = None,
         pool: WorkerPool | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -52,6 +56,7 @@ class Services:
         self._table = _table(self.settings)
         self.news = News()
         self.library = Library(collection, lambda summary: self.news.tell("video", summary))
+        self.search = None if searched is None else PageSearch(searched, self.library)
         self.uploads = Uploads(limits or UploadLimits())
         self._own_pool = WorkerPool(READERS) if pool is None else None
         self.pool = pool or self._own_pool or WorkerPool(READERS)

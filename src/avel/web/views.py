@@ -30,7 +30,7 @@ FRAME_WIDTH, FRAME_HEIGHT = 160, 90
 """Of a thumbnail and of each frame of a strip; other shapes lie on black."""
 JPEG_QUALITY = 80
 WHOLE_SECONDS = 60.0
-"""A video up to this long is decoded for its strip; of longer ones key frames are sought."""
+"""A video up to this long is decoded for its strip, and any up to here for a picture; else key frames are sought."""
 
 SAMPLE_RATE = 16000
 MAX_PEAKS = 200_000
@@ -49,16 +49,25 @@ MAP_SIDE = 160
 ScoreKind = Literal["audio_scores", "visual_scores", "scores"]
 
 
-def thumbnail(video: str) -> bytes:
-    """A picture of a video, from its first third, as JPEG.
+def thumbnail(video: str, at_seconds: float | None = None) -> bytes:
+    """A picture of a video as JPEG.
+
+    Args:
+        video: the video.
+        at_seconds: its moment; further into a video than `WHOLE_SECONDS`, the key frame before it. ``None`` for a
+            picture from the first third.
 
     Raises:
         MediaError: if it has none that can be read.
     """
     with open_media(video) as source:
         stream = _pictures_of(source, video)
-        seconds = float(source.duration or 0) / av.time_base
-        frame = next(key_frames(source, stream, [seconds / 3])) or next(frames_at(video, [0.0]))
+        if at_seconds is None:
+            third = float(source.duration or 0) / av.time_base / 3
+            frame = next(key_frames(source, stream, [third])) or next(frames_at(video, [0.0]))
+        else:
+            frame = next(key_frames(source, stream, [at_seconds])) if at_seconds > WHOLE_SECONDS else None
+            frame = frame or next(frames_at(video, [at_seconds]))
         if frame is None:
             raise MediaError(f"{video}: no picture of it can be decoded.")
         return _jpeg(letterboxed(frame, stream, (FRAME_WIDTH, FRAME_HEIGHT)))

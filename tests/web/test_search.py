@@ -1,0 +1,128 @@
+"""Moments that the page finds in a library: what it is told, and what it may not ask."""
+
+import pytest
+from hand_made_results import make_result
+from tiny_library import clip_of, make_library, opened
+from typer.testing import CliRunner
+
+from avel.cli.main import app
+from avel.outputs import write_all
+
+
+@pytest.fixture(scope="module")
+def animals(tmp_path_factory):
+    """A dog and a cat that the page has, a dog that it has not, and a library of all three."""
+    folder = tmp_path_factory.mktemp("found")
+    (folder / "elsewhere").mkdir()
+    (folder / "videos").mkdir()
+    clip_of(folder / "videos" / "dog.mp4", "beagle", "Bark")
+    clip_of(folder / "videos" / "cat.mp4", "tabby", "Meow")
+    clip_of(folder / "elsewhere" / "secret_dog.mp4", None, "Bark")
+    make_library([folder / "videos", folder / "elsewhere"], folder / "lib")
+    for name, category in (("dog", "Bark"), ("cat", "Meow")):
+        found = make_result(folder / "videos" / f"{name}.mp4", 3.0, [(category, 0, 3, "audio-visual", 0.9)])
+        write_all(found, folder / "results", ["json"])
+    return folder
+
+
+@pytest.fixture
+def page(open_page, animals):
+    return open_page(animals / "results", searched=opened(animals / "lib"))
+
+
+def test_words_find_moments_of_the_pages_videos(page):
+    assert page.get("session").json()["search"] is True
+    found = page.get("search", params={"text": "bark"}).json()
+    first, second = found["hits"]
+    assert (first["video_id"], first["name"], first["modality"]) == (page.id_of("dog.mp4"), "dog.mp4", "audio-visual")
+    assert (first["start_seconds"], first["end_seconds"]) == (0, pytest.approx(3, abs=0.1))
+    assert first["is_close"]
+    assert "Bark 0.90" in first["why"]
+    assert (second["video_id"], second["name"]) == (None, "secret_dog.mp4")  # named, and cannot be opened
+    assert (found["asked"], found["note"], found["warnings"]) == ("bark", None, [])
+    assert found["meaning"] == "bark: heard as Bark 1.00; seen as Bark"
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"category": "Bark", "modality": "visual"}, ["dog.mp4"]),
+        ({"category": "Bark", "top": 1}, ["dog.mp4"]),
+        ({"category": "Meow"}, ["cat.mp4"]),
+    ],
+)
+def test_categories_modalities_and_how_many(page, asked, names):
+    assert [hit["name"] for hit in page.get("search", params=asked).json()["hits"]] == names
+
+
+def test_more_like_an_event(page, animals):
+    asked = {"video": page.id_of("dog.mp4"), "start": 0.2, "end": 1.9}
+    found = page.get("search", params=asked).json()
+    assert found["asked"] == "dog.mp4 from 0.2 to 1.9 s"
+    close = [hit for hit in found["hits"] if hit["is_close"]]
+    assert close[0]["name"] == "secret_dog.mp4"
+    assert str(animals) not in str(found)
+    assert found["meaning"] is None
+
+
+def test_a_long_event_is_looked_for_by_its_first_part(page, monkeypatch):
+    monkeypatch.setattr("avel.web.search.MAX_SEGMENTS", 1)
+    found = page.get("search", params={"video": page.id_of("dog.mp4"), "start": 1, "end": 3}).json()
+    assert found["asked"] == "dog.mp4 from 1 to 2 s"
+    assert found["warnings"][0].startswith("The first 1 s of it are looked for")
+
+
+def test_what_is_not_there_is_no_find(page, animals):
+    found = page.get("search", params={"text": "helicopter"}).json()
+    assert not any(hit["is_close"] for hit in found["hits"])
+    assert found["note"].startswith("Nothing close to helicopter among 9 segments")
+    assert str(animals) not in str(found)
+
+
+def test_what_was_uploaded_is_searched_with(open_page, animals, monkeypatch):
+    page = open_page(searched=opened(animals / "lib"))
+    monkeypatch.setattr(page.services.jobs, "_run", lambda: None)  # the queue is not worked on
+    content = (animals / "videos" / "cat.mp4").read_bytes()
+    item = page.client.post(
+        "/api/videos", content=content, headers={"X-Filename": "kitten.mp4", "X-Avel-Token": page.token}
+    ).json()
+    found = page.get("search", params={"video": item["id"], "start": 0, "end": 2}).json()
+    assert found["asked"] == "kitten.mp4 from 0 to 2 s"
+    assert {hit["video_id"] for hit in found["hits"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "message"),
+    [
+        ({}, 400, "Give one of text, category and video"),
+        ({"text": "dog", "category": "Bark"}, 400, "Give one of text, category and video"),
+        ({"text": "   "}, 400, "Say what to look for"),
+        ({"text": "x" * 201}, 400, "At most 200 characters are looked for; these are 201"),
+        ({"category": "Brak"}, 422, "did you mean Bark"),
+        ({"text": "bark", "modality": "smell"}, 400, "modality must be audio, visual or both"),
+        ({"text": "bark", "top": 0}, 400, "A whole number from 1 to 100"),
+        ({"video": "../../etc/passwd", "start": 0, "end": 1}, 404, "no such video"),
+        ({"video": "{dog}", "start": 2, "end": 1}, 400, "with START below END"),
+        ({"video": "{dog}", "start": "nan", "end": 1}, 400, "with START below END"),
+        ({"video": "{dog}", "start": 0, "end": "inf"}, 400, "with START below END"),
+        ({"video": "{dog}", "start": 0}, 400, "A part's end is a number, got ''"),
+        ({"video": "{dog}", "start": 30, "end": 31}, 422, "dog.mp4: the part from 30 s on is not in it"),
+    ],
+)
+def test_what_cannot_be_searched_is_said(page, animals, asked, status, message):
+    filled = {k: v.format(dog=page.id_of("dog.mp4")) if isinstance(v, str) else v for k, v in asked.items()}
+    answer = page.get("search", params=filled)
+    assert (answer.status_code, message in answer.json()["error"]) == (status, True), answer.text
+    assert str(animals) not in answer.text
+
+
+def test_without_a_library_there_is_no_search(open_page, animals):
+    page = open_page(animals / "results")
+    assert page.get("session").json()["search"] is False
+    answer = page.get("search", params={"text": "bark"})
+    assert (answer.status_code, "--library LIBRARY" in answer.json()["error"]) == (404, True)
+
+
+def test_a_folder_that_is_no_library_is_refused_at_once(animals):
+    result = CliRunner().invoke(app, ["serve", str(animals / "results"), "--library", str(animals / "videos")])
+    assert "is no library: it has no library.json" in str(result.exception)
