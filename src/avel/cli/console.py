@@ -1,4 +1,4 @@
-"""What all commands share: how text reaches the terminal, and how an error ends the program."""
+"""What all commands share: how text reaches the terminal and the log, and how an error ends the program."""
 
 import contextlib
 import errno
@@ -6,10 +6,10 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
@@ -58,19 +58,100 @@ class SafeConsole(Console):
 errors = SafeConsole(stderr=True)
 
 
-def say(markup: str) -> None:
-    """Print a line, with rich's markup, on standard error."""
-    errors.print(markup, highlight=False, soft_wrap=True)
+class Screen(logging.Handler):
+    """Writes what is logged to standard error, as people read it.
+
+    Attributes:
+        as_json: each line as JSON instead, see `avel.cli.logs`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.as_json = False
+
+    @property
+    def shows_bars(self) -> bool:
+        """Whether progress is a bar on a terminal, and so no line."""
+        return errors.is_terminal and not self.as_json and self.level <= logging.INFO
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; what standard error refuses is raised, as by ``print``."""
+        if getattr(record, "instead_of_bar", False) and self.shows_bars:
+            return
+        if self.as_json:
+            print(self.format(record), file=sys.stderr, flush=True)
+            return
+        markup = getattr(record, "markup", None) or escape(record.getMessage())
+        if record.levelno >= logging.ERROR:
+            markup = f"[red]error:[/red] {markup}"
+        elif record.levelno >= logging.WARNING:
+            markup = f"[yellow]warning:[/yellow] {markup}"
+        elif record.name != LOGGER.name:
+            markup = f"[dim]{record.levelname.lower()} {record.name}:[/dim] {markup}"
+        errors.print(markup, highlight=False, soft_wrap=True)
+        if record.exc_info:
+            errors.print(escape(logging.Formatter().formatException(record.exc_info)), highlight=False, soft_wrap=True)
+
+
+LIBRARY_LOGGER = logging.getLogger("avel")
+LOGGER = logging.getLogger("avel.cli")
+"""What commands say while they work, all of it: results alone are printed."""
+SCREEN = Screen()
+LIBRARY_LOGGER.addHandler(SCREEN)
+LIBRARY_LOGGER.setLevel(logging.WARNING)
+LOGGER.setLevel(logging.INFO)
+
+
+def say(markup: str, *, instead_of_bar: bool = False, **fields: Any) -> None:
+    """Say a line, with rich's markup, on standard error and in the log.
+
+    Args:
+        markup: the line.
+        instead_of_bar: leave it out on a terminal that shows a bar of the same.
+        fields: what it says, for logs that programs read.
+    """
+    _log(logging.INFO, markup, instead_of_bar=instead_of_bar, fields=fields)
+
+
+def detail(message: str, **fields: Any) -> None:
+    """Say a line that only ``--verbose`` asks for; `say` tells of ``fields``."""
+    _log(logging.DEBUG, escape(message), fields=fields)
 
 
 def warn(message: str) -> None:
-    """Print a warning on standard error."""
-    say(f"[yellow]warning:[/yellow] {escape(message)}")
+    """Say a warning on standard error and in the log."""
+    _log(logging.WARNING, escape(message))
 
 
 def complain(message: str) -> None:
-    """Print an error on standard error."""
-    say(f"[red]error:[/red] {escape(message)}")
+    """Say an error on standard error and in the log."""
+    _log(logging.ERROR, escape(message))
+
+
+def _log(level: int, markup: str, **extra: Any) -> None:
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, "%s", Text.from_markup(markup).plain, extra={"markup": markup, **extra})
+
+
+class ProgressLines:
+    """How far many things are, a line every so often, where no bar shows it.
+
+    Args:
+        what: they are, such as ``videos looked at``.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._told = time.monotonic()
+
+    def __call__(self, through: int, total: int) -> None:
+        """Say so, unless it was said less than `SECONDS_BETWEEN_LINES` ago."""
+        if time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            say(f"{through} of {total} {self.what}", instead_of_bar=True, through=through, total=total)
+
+
+SECONDS_BETWEEN_LINES = 10.0
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -85,7 +166,7 @@ def usage_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        logging.getLogger("avel").debug("wrong usage", exc_info=True)
+        LIBRARY_LOGGER.debug("wrong usage", exc_info=True)
         fail(str(error), code=2)
 
 
@@ -95,7 +176,7 @@ def avel_errors() -> Iterator[None]:
     try:
         yield
     except AvelError as error:
-        logging.getLogger("avel").debug("an error of avel's", exc_info=True)
+        LIBRARY_LOGGER.debug("an error of avel's", exc_info=True)
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped", code=130)
@@ -125,21 +206,3 @@ def standard_output() -> Iterator[None]:
         if error.errno == errno.EPIPE:
             sys.exit(1)
         fail(f"Cannot write to standard output: {error.strerror or error}. Send it somewhere else, or use -o.")
-
-
-def _show_tracebacks(wanted: bool) -> None:
-    if wanted:
-        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("avel").setLevel(logging.DEBUG)
-
-
-Debug = Annotated[
-    bool,
-    typer.Option(
-        "--debug",
-        callback=_show_tracebacks,
-        expose_value=False,
-        help="Show where in the program an unexpected error came up (its traceback), for a report of it.",
-    ),
-]
-"""An option of every command that can meet a file that nobody expected."""

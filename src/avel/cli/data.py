@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import complain, errors, print_json, printable
+from avel.cli.console import SCREEN, complain, errors, print_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,7 +141,7 @@ def _tell(
 @contextlib.contextmanager
 def _progress() -> "Iterator[CheckProgress | None]":
     """A progress bar on a terminal, nothing elsewhere."""
-    if not errors.is_terminal:
+    if not SCREEN.shows_bars:
         yield None
         return
     from rich.progress import Progress

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from avel.cli.console import say
 from avel.data.formats import LabelFormat
 from avel.data.formats.label_file import CategoryFrom
 
@@ -167,11 +165,6 @@ def changes(texts: list[str] | None) -> dict[str, Any]:
         else:
             found[name] = value
     return found
-
-
-def warn(text: str) -> None:
-    """Print a warning on standard error."""
-    say(f"[yellow]warning:[/yellow] {escape(text)}")
 
 
 def _given(options: "Mapping[str, Any]") -> list[str]:

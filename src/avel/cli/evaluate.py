@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from avel.cli.console import Debug, print_json, printable, usage_errors
+from avel.cli.console import print_json, printable, usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
     AnnotatorOption,
@@ -68,7 +68,6 @@ def evaluate(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
-    debug: Debug = False,
 ) -> None:
     """Measure a trained model, and show beside it what needs no learning.
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -148,7 +147,6 @@ def extract(
             "otherwise.",
         ),
     ] = False,
-    debug: console.Debug = False,
 ) -> None:
     """Extract the features of videos into a feature store.
 
@@ -360,29 +358,20 @@ def _rows(annotations: Path | None) -> list[str] | None:
     return [beside[line] if os.path.isfile(beside[line]) else line for line in lines]  # noqa: PTH113 - takes any text
 
 
-SECONDS_BETWEEN_LINES = 10.0
-"""That tell how far an extraction is, where no bar can."""
-
-
 @contextlib.contextmanager
 def extraction_progress() -> "Iterator[OutcomeProgress]":
-    """Failures as they come, and on a terminal a bar."""
+    """Failures as they come, a line every so often, and on a terminal a bar instead."""
+    lines = console.ProgressLines("videos looked at")
 
-    def tell(outcome: "Outcome") -> None:
+    def tell(through: int, total: int, outcome: "Outcome") -> None:
         if outcome.status == "failed":
-            console.say(f"[red]error:[/red] {escape(outcome.reason)}")
+            console.complain(outcome.reason)
+        else:
+            console.detail(f"{outcome.video}: {outcome.status}", video=outcome.video, status=outcome.status)
+        lines(through, total)
 
-    if not console.errors.is_terminal:
-        told = time.monotonic()
-
-        def line(through: int, total: int, outcome: "Outcome") -> None:
-            nonlocal told
-            tell(outcome)
-            if time.monotonic() - told >= SECONDS_BETWEEN_LINES:
-                told = time.monotonic()
-                console.say(f"{through} of {total} videos looked at")
-
-        yield line
+    if not console.SCREEN.shows_bars:
+        yield tell
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -391,7 +380,7 @@ def extraction_progress() -> "Iterator[OutcomeProgress]":
         task = bar.add_task("loading", total=None)
 
         def update(through: int, total: int, outcome: "Outcome") -> None:
-            tell(outcome)
+            tell(through, total, outcome)
             bar.update(task, completed=through, total=total, description=escape(Path(outcome.video).name))
 
         yield update

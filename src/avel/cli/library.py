@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import Debug, SafeConsole, printable, say, usage_errors, warn
+from avel.cli.console import SafeConsole, printable, say, usage_errors, warn
 from avel.cli.features import extraction_progress
 from avel.features.choices import EngineName
 
@@ -73,7 +73,6 @@ def index(
         bool,
         typer.Option("--retry-quarantined", help="Also try videos that made the process that read them crash before."),
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Make a library of videos for avel search, or add videos to one.
 
@@ -156,7 +155,6 @@ def search(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     device: Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")] = "auto",
-    debug: Debug = False,
 ) -> None:
     """Find moments in a library of videos by a sound, a picture, a video, a category or words.
 

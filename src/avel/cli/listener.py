@@ -6,8 +6,7 @@ from contextlib import AbstractContextManager
 
 from rich.markup import escape
 
-from avel.cli.console import errors, say
-from avel.cli.data_options import warn
+from avel.cli.console import SCREEN, errors, say, warn
 from avel.cli.features import extraction_progress
 from avel.evaluation.train_on import Listener
 from avel.features.run import OutcomeProgress
@@ -31,12 +30,19 @@ class ConsoleListener(Listener):
         return extraction_progress()
 
     def training(self, epochs: int) -> AbstractContextManager[EpochProgress | None]:
-        """A bar on a terminal, a line an epoch elsewhere."""
-        return _bar(epochs) if errors.is_terminal else contextlib.nullcontext(_line)
+        """A line an epoch, and on a terminal a bar instead."""
+        return _bar(epochs) if SCREEN.shows_bars else contextlib.nullcontext(_line)
 
 
 def _line(epoch: Epoch, epochs: int) -> None:
-    say(f"epoch {epoch.epoch}/{epochs}: {_told(epoch)}")
+    say(
+        f"epoch {epoch.epoch}/{epochs}: {_told(epoch)}",
+        instead_of_bar=True,
+        epoch=epoch.epoch,
+        epochs=epochs,
+        loss=epoch.loss,
+        accuracy=epoch.accuracy,
+    )
 
 
 def _told(epoch: Epoch) -> str:
@@ -50,4 +56,9 @@ def _bar(total: int) -> Iterator[EpochProgress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("reading features", total=total)
-        yield lambda epoch, epochs: bar.update(task, completed=epoch.epoch, total=epochs, description=_told(epoch))
+
+        def update(epoch: Epoch, epochs: int) -> None:
+            _line(epoch, epochs)
+            bar.update(task, completed=epoch.epoch, total=epochs, description=_told(epoch))
+
+        yield update

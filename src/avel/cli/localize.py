@@ -1,6 +1,7 @@
 """``avel localize``."""
 
 import contextlib
+import itertools
 import shutil
 import signal
 import sys
@@ -16,10 +17,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from avel.cli.console import (
-    Debug,
+    SCREEN,
+    ProgressLines,
     SafeConsole,
     avel_errors,
     complain,
+    detail,
     errors,
     printable,
     say,
@@ -285,7 +288,6 @@ def localize(
             "is found.",
         ),
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Find the events of videos that can be both seen and heard.
 
@@ -476,7 +478,7 @@ class _Work:
             localizer = Localizer(**self.batch.settings)
             if first == 0:
                 self._start(localizer.notices)
-            statuses = self.batch.work(localizer, first, begin, self._print, watch=_watch)
+            statuses = self.batch.work(localizer, first, begin, self._telling(first), watch=_watch)
             if "stopped" in statuses:
                 return STOPPED
             return 1 if "failed" in statuses else 0
@@ -488,7 +490,7 @@ class _Work:
 
             if needing := self.batch.destination.needs_attention:
                 check_attention(self.batch.settings["model"], needing, self.batch.settings["open_vocabulary"])
-            statuses = self.batch.work_on_cluster(self._start, self._print, **cluster)
+            statuses = self.batch.work_on_cluster(self._start, self._telling(0), **cluster)
             return 1 if "failed" in statuses else 0
 
     def _start(self, notices: Sequence[str]) -> None:
@@ -509,12 +511,24 @@ class _Work:
         self.batch.quarantine(place, reason)
         complain(reason)
 
+    def _telling(self, first: int) -> "Callable[[VideoItem, VideoOutcome], None]":
+        """Prints what became of each video from ``todo[first]`` on, and every so often how many are through."""
+        lines, through, total = ProgressLines("videos looked at"), itertools.count(first + 1), len(self.batch.todo)
+
+        def tell(item: "VideoItem", outcome: "VideoOutcome") -> None:
+            self._print(item, outcome)
+            lines(next(through), total)
+
+        return tell
+
     def _print(self, item: "VideoItem", outcome: "VideoOutcome") -> None:
         for warning in outcome.warnings:
             warn(f"{item.shown}: {warning}")
         if outcome.result is None:
             complain(outcome.reason)
             return
+        events = len(outcome.result.events)
+        detail(f"{item.shown}: {events} events", video=item.shown, events=events)
         with standard_output():
             for path in outcome.paths:
                 print(printable(str(path)))
@@ -606,7 +620,7 @@ def _explain(result: "Localization") -> None:
 @contextlib.contextmanager
 def _progress(path: str) -> "Iterator[SecondsProgress]":
     """A progress bar on a terminal, nothing elsewhere."""
-    if not errors.is_terminal:
+    if not SCREEN.shows_bars:
         yield lambda done_seconds, total_seconds: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -15,6 +15,7 @@ from avel.cli.doctor import doctor
 from avel.cli.evaluate import evaluate
 from avel.cli.library import index, search
 from avel.cli.localize import localize
+from avel.cli.logs import logged
 from avel.cli.match import match
 from avel.cli.reproduce import reproduce
 from avel.cli.serve import serve
@@ -30,19 +31,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # else what stands in brackets, such as a default, is taken for a style and not shown
 )
-app.command()(localize)
-app.command()(compare)
-app.command()(serve)
+app.command()(logged(localize))
+app.command()(logged(compare))
+app.command()(logged(serve))
 app.command()(categories)
-app.command()(sync)
-app.command()(features.extract)
-app.command()(train)
-app.command()(evaluate)
-app.command()(match)
-app.command()(index)
-app.command()(search)
-app.command()(train_matching)
-app.command()(reproduce)
+app.command()(logged(sync))
+app.command()(logged(features.extract))
+app.command()(logged(train))
+app.command()(logged(evaluate))
+app.command()(logged(match))
+app.command()(logged(index))
+app.command()(logged(search))
+app.command()(logged(train_matching))
+app.command()(logged(reproduce))
 app.add_typer(models.app, name="models")
 app.add_typer(features.app, name="features", no_args_is_help=True)
 app.add_typer(data.app, name="data", no_args_is_help=True)

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import Debug, SafeConsole, say, usage_errors
+from avel.cli.console import SafeConsole, say, usage_errors
 from avel.cli.data_options import AnnotationsOption, FeaturesOption, SetOption, changes
 from avel.training.choices import EpochProtocol
 
@@ -79,7 +79,6 @@ def reproduce(
     device: Annotated[
         str | None, typer.Option(help="Where models are trained: auto, cpu, cuda or cuda:N. [default: auto]")
     ] = None,
-    debug: Debug = False,
 ) -> None:
     """Train the rows of a paper's tables, or all papers' methods, and print the published numbers beside ours.
 

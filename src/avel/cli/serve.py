@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from avel.cli.console import Debug, fail, say, usage_errors
+from avel.cli.console import fail, say, usage_errors
 
 
 def serve(
@@ -72,7 +72,6 @@ def serve(
     upload_minutes: Annotated[
         float, typer.Option(min=0, help="The longest video that can be uploaded in the page, in minutes.")
     ] = 240,
-    debug: Debug = False,
 ) -> None:
     """Look at results in a browser: play, correct, export; and localize more videos there.
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import Debug, complain, print_json, printable, warn
+from avel.cli.console import complain, print_json, printable, warn
 from avel.errors import AvelError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ def sync(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line instead of text, for a program to read.")
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Say by how many milliseconds the sound of a video is late or early, where that can be told.
 

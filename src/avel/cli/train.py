@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import Debug, printable, usage_errors
+from avel.cli.console import printable, usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
     AnnotatorOption,
@@ -194,7 +194,6 @@ def train(
         bool,
         typer.Option("--resume", help="Continue the run in the folder from its last whole epoch, if there is one."),
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Train a model, keep its best epoch, and measure it on the test split.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from avel.cli.console import SafeConsole, errors, usage_errors
+from avel.cli.console import SCREEN, SafeConsole, usage_errors
 
 app = typer.Typer(help="The weight files of the pretrained networks: list them, fetch them, find them.")
 
@@ -33,7 +33,7 @@ def weights_fetch(
     from avel.backbones import weights
 
     with usage_errors():
-        for name, path in weights.fetch(names or weights.DEFAULT_NAMES, progress=errors.is_terminal).items():
+        for name, path in weights.fetch(names or weights.DEFAULT_NAMES, progress=SCREEN.shows_bars).items():
             print(f"{name}: {path}")
 
 

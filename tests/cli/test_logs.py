@@ -1,0 +1,109 @@
+import json
+import logging
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from avel.cli import console, logs
+from avel.errors import OutputError
+
+FIELDS = {"epoch": 1, "loss": 0.5}
+
+
+def speak(video: str = "a.mp4") -> None:
+    """Say one line of each kind."""
+    console.detail(f"{video}: done", video=video)
+    console.say("epoch [b]1[/b]", instead_of_bar=True, **FIELDS)
+    console.warn("few [examples]")
+    console.complain(f"{video}: no such file")
+    logging.getLogger("avel.media").info("a cache is made")
+    print("the result")
+
+
+@pytest.fixture
+def say(monkeypatch):
+    """Run the command with options; the lines on standard error."""
+    app = typer.Typer()
+    app.command()(logs.logged(speak))
+
+    def run(*options):
+        result = CliRunner().invoke(app, [str(option) for option in options])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.stdout == "the result\n"
+        return result.stderr.splitlines()
+
+    yield run
+    logs.logged(lambda: None)(
+        verbose=False, quiet=False, log_file=None, log_format=logs.LogFormat.TEXT, debug=False
+    )  # as it was for the other tests
+
+
+USUAL = ["epoch 1", "warning: few [examples]", "error: a.mp4: no such file"]
+
+
+def test_how_much_is_said(say):
+    assert say() == USUAL
+    assert say("-q") == ["error: a.mp4: no such file"]
+    assert say("-v") == say("--verbose") == ["a.mp4: done", *USUAL, "info avel.media: a cache is made"]
+    assert say() == USUAL
+
+
+def test_a_log_file_goes_on_and_holds_what_quiet_leaves_out(say, tmp_path):
+    path = tmp_path / "run.log"
+    assert say("--log-file", path, "-q") == ["error: a.mp4: no such file"]
+    say("--log-file", path, "-v", "--video", "b\nc.mp4")
+    lines = [line.split(" ", 1) for line in path.read_text().splitlines()]
+    assert [line for _, line in lines] == [
+        "info: epoch 1",
+        "warning: few [examples]",
+        "error: a.mp4: no such file",
+        r"debug: b\nc.mp4: done",
+        "info: epoch 1",
+        "warning: few [examples]",
+        r"error: b\nc.mp4: no such file",
+        "info: a cache is made",
+    ]
+    assert all(len(time) == len("2026-11-29T12:00:00.000+00:00") for time, _ in lines)
+
+
+def test_json_lines_are_for_the_log_file_or_else_for_standard_error(say, tmp_path):
+    path = tmp_path / "run.jsonl"
+    assert say("--log-format", "json", "--log-file", path) == USUAL
+    for lines in (path.read_text().splitlines(), say("--log-format", "json")):
+        read = [json.loads(line) for line in lines]
+        assert [entry["level"] for entry in read] == ["info", "warning", "error"]
+        assert read[0].items() >= {"message": "epoch 1", "logger": "avel.cli", **FIELDS}.items()
+        assert all("time" in entry for entry in read)
+
+
+def test_where_a_bar_is_shown_its_lines_go_to_the_log_file_alone(say, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(console.errors), "is_terminal", True)
+    path = tmp_path / "run.log"
+    assert say("--log-file", path) == USUAL[1:]
+    assert "info: epoch 1" in path.read_text()
+
+
+def test_a_log_file_that_cannot_be_written_is_told_before_the_work(say, tmp_path):
+    with pytest.raises(OutputError, match=r"Cannot write .*none/run.log: No such file or directory"):
+        say("--log-file", tmp_path / "none" / "run.log")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_ends_the_log_and_not_the_work(say):
+    assert say("--log-file", "/dev/full") == [
+        USUAL[0],
+        "warning: /dev/full: nothing more can be written to this log file.",
+        *USUAL[1:],
+    ]
+
+
+def test_progress_is_told_every_so_often(say, monkeypatch, caplog):
+    lines = console.ProgressLines("videos looked at")
+    lines(1, 9)
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
+    with caplog.at_level(logging.INFO, "avel.cli"):
+        lines(2, 9)
+    assert caplog.messages == ["2 of 9 videos looked at"]
