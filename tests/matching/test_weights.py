@@ -81,9 +81,10 @@ def test_saved_and_loaded_is_the_same(name, tmp_path):
 
 
 def test_missing_files(tmp_path):
-    for read in (weights.load, weights.load_keras):
-        with pytest.raises(ModelError, match="gone: no such file"):
-            read(tmp_path / "gone")
+    with pytest.raises(ModelError, match="gone: no such file. A matcher comes of `avel train-matching`, or of `avel"):
+        weights.load(tmp_path / "gone")
+    with pytest.raises(ModelError, match="gone: no such file"):
+        weights.load_keras(tmp_path / "gone")
 
 
 def test_damaged_files(tmp_path):

@@ -113,9 +113,9 @@ def told(monkeypatch, results, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: sockets[0].close())
 
-    def tell(**more):
+    def tell(*others, **more):
         lines = []
-        serve([str(results)], port=0, say=lines.append, **more)
+        serve(others or [str(results)], port=0, say=lines.append, **more)
         assert list(temporary.iterdir()) == []
         return lines
 
@@ -129,6 +129,26 @@ def test_the_link_is_told(told):
     assert re.search(r"http://127.0.0.1:\d+/\?token=[\w-]{32} ", line)
     (line,) = told(host="0.0.0.0")
     assert re.search(rf"http://{socket.gethostname()}:\d+/\?token=[\w-]{{32}} ", line)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"segment_seconds": 0}, ValueError, "segment_seconds must be from"),
+        ({"device": "gpu"}, ValueError, "device must be one of"),
+        ({"precision": "int4"}, ValueError, "precision must be one of"),
+        ({"audio_tagger": "ears"}, ValueError, "Unknown audio tagger 'ears'"),
+        ({"categories": "Bark, barks"}, AvelError, "'Bark' and 'barks' both mean Bark"),
+    ],
+)
+def test_a_setting_that_no_video_could_be_localized_with_opens_no_page(told, settings, error, message):
+    with pytest.raises(error, match=message):
+        told(settings=settings)
+
+
+def test_what_cannot_be_opened_is_a_warning(told, small_clips, tmp_path):
+    lines = told(str(small_clips / "dog.mp4"), "nowhere", output=str(tmp_path / "out"))
+    assert lines[0] == "warning: nowhere: no such file. Check the name."
 
 
 def test_a_port_that_is_taken(results):

@@ -40,6 +40,16 @@ WORTH_LOOKING = 0.65
 less, an action of the probability that actions mostly have (0.4) would not make an event."""
 
 
+def check_audio_tagger(name: str) -> None:
+    """Refuse what is none of `AUDIO_TAGGERS`.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if name not in AUDIO_TAGGERS:
+        raise ValueError(f"Unknown audio tagger {name!r}. Supported are {', '.join(AUDIO_TAGGERS)}.")
+
+
 class AgreementSystem(System):
     """Frozen taggers that agree.
 
@@ -117,8 +127,7 @@ class AgreementSystem(System):
             return []
 
     def _audio_tagger(self, name: str, options: EngineOptions, steps: dict[str, Any]) -> AudioBackbone:
-        if name not in AUDIO_TAGGERS:
-            raise ValueError(f"Unknown audio tagger {name!r}. Supported are {', '.join(AUDIO_TAGGERS)}.")
+        check_audio_tagger(name)
         if name != "auto":
             return audio_backbone(name, options, **steps)
         for better in ("yamnet", "yamnet-onnx"):

@@ -20,7 +20,7 @@ from avel.events import BACKGROUND, Localization, Segment, segment_bounds
 from avel.features.extract import Extraction, SecondsProgress
 from avel.features.jobs import Backbones, Loader, load_backbones
 from avel.features.recipe import LONGEST_SEGMENT_SECONDS, SHORTEST_SEGMENT_SECONDS
-from avel.localization.agreement_system import AgreementSystem
+from avel.localization.agreement_system import AgreementSystem, check_audio_tagger
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
 from avel.localization.selection import Selection, select
@@ -100,12 +100,7 @@ class Localizer:
         self.system: System
         self._meanings: tuple[str, ...] = ()
         if str(model) == DEFAULT_MODEL:
-            seconds = 1.0 if segment_seconds is None else segment_seconds
-            if not SHORTEST_SEGMENT_SECONDS <= seconds <= LONGEST_SEGMENT_SECONDS:
-                raise ValueError(
-                    f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, "
-                    f"got {seconds}."
-                )
+            seconds = _checked_seconds(segment_seconds)
             if open_vocabulary is None:
                 wanted, self._meanings = _categories(categories)
                 self.system = AgreementSystem(
@@ -123,18 +118,14 @@ class Localizer:
                 self.system = OpenVocabularySystem(vocabulary, names_of(categories), seconds, options)
         else:
             path = checkpoint_of(model)
-            given = {
-                "categories": categories,
-                "segment_seconds": segment_seconds,
-                "audio_tagger": audio_tagger,
-                "open_vocabulary": open_vocabulary,
-                "refine": refine,
-            }
-            for name, value in given.items():
-                if value is not None:
-                    raise ValueError(
-                        f"{name} is for {DEFAULT_MODEL} alone; the checkpoint {path} has its own. Leave it."
-                    )
+            _refuse_what_is_of_agreement(
+                path,
+                categories=categories,
+                segment_seconds=segment_seconds,
+                audio_tagger=audio_tagger,
+                open_vocabulary=open_vocabulary,
+                refine=refine,
+            )
             with training_packages(f"The trained model {path}"):
                 from avel.localization.checkpoint_system import CheckpointSystem
             self.system = CheckpointSystem(
@@ -406,6 +397,57 @@ def _gated(attention: npt.NDArray[np.float32] | None, segments: Sequence[Segment
         return None
     gates = np.array([s.score if s.category != BACKGROUND else 0.0 for s in segments], np.float32)
     return attention * gates[:, None, None]
+
+
+def check_settings(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    categories: str | Path | Sequence[str | Category] | None = None,
+    segment_seconds: float | None = None,
+    precision: str | None = None,
+    device: str = "auto",
+    audio_tagger: str | None = None,
+) -> None:
+    """Refuse settings that no `Localizer` takes, without any of its networks and their weights.
+
+    Args:
+        model: as of `Localizer`, and so are the others.
+        categories: see there.
+        segment_seconds: see there.
+        precision: see there.
+        device: see there.
+        audio_tagger: see there.
+
+    Raises:
+        CategoriesError: if the categories cannot be read or understood.
+        ModelError: if trained models cannot be used here.
+        WeightsError: if the weights of what understands words are not available.
+        ValueError: if a setting is not one of those.
+    """
+    EngineOptions(device=device, precision=precision or "float16")
+    if str(model) != DEFAULT_MODEL:
+        _refuse_what_is_of_agreement(
+            checkpoint_of(model), categories=categories, segment_seconds=segment_seconds, audio_tagger=audio_tagger
+        )
+        return
+    _checked_seconds(segment_seconds)
+    check_audio_tagger(audio_tagger or "auto")
+    _categories(categories)
+
+
+def _checked_seconds(segment_seconds: float | None) -> float:
+    seconds = 1.0 if segment_seconds is None else segment_seconds
+    if not SHORTEST_SEGMENT_SECONDS <= seconds <= LONGEST_SEGMENT_SECONDS:
+        raise ValueError(
+            f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, got {seconds}."
+        )
+    return seconds
+
+
+def _refuse_what_is_of_agreement(checkpoint: Path, **given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name} is for {DEFAULT_MODEL} alone; the checkpoint {checkpoint} has its own. Leave it.")
 
 
 def _categories(

@@ -74,7 +74,10 @@ def load_with_metadata(path: str | Path) -> tuple[Matcher, dict[str, Any]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"{path}: no such file.")
+        raise ModelError(
+            f"{path}: no such file. A matcher comes of `avel train-matching`, or of `avel train` with a model that "
+            "matches pictures and sound, such as avdln."
+        )
     try:
         with open_safetensors(path, "pt") as file:
             metadata = file.metadata() or {}

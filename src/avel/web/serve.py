@@ -52,7 +52,7 @@ def serve(
     """
     collection = open_collection(given, output)
     for reason in collection.failures.values():
-        say(reason)
+        say(f"warning: {reason}")
     if given and not collection.items:
         raise AvelError("There is no video and no result to show. Name others, or none to upload videos in the page.")
     searched = None if library is None else VideoLibrary(library, device=str((settings or {}).get("device", "auto")))

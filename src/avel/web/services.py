@@ -37,8 +37,8 @@ class Services:
         say: called with what a user should know.
 
     Raises:
-        AvelError: if the categories or the model cannot be read.
-        ValueError: if there is no such model.
+        AvelError: if the categories or the model cannot be read or understood.
+        ValueError: if a setting is none that a localizer takes.
     """
 
     def __init__(
@@ -128,7 +128,14 @@ class Services:
 
 
 def _table(settings: Mapping[str, Any]) -> list[str]:
-    """Names of the categories that are looked for; no network is loaded for that."""
+    """Names of the categories that are looked for; no network is loaded for that.
+
+    What is wrong with the settings is told now, and not of one video after another.
+    """
+    from avel.localization.localizer import check_settings
+
+    checked = ("model", "categories", "segment_seconds", "precision", "device", "audio_tagger")
+    check_settings(**{name: settings[name] for name in checked})
     if str(settings["model"]) == DEFAULT_MODEL:
         return names_of(settings["categories"])
     path = checkpoint_of(settings["model"])
