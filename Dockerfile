@@ -7,7 +7,7 @@ FROM python:3.11-slim
 ARG WEIGHTS="yamnet efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender"
 ENV AVEL_CACHE_DIR=/cache PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /avel
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE THIRD_PARTY.md ./
 COPY src src
 RUN pip install -c constraints.txt '.[web]' && useradd --create-home avel \
     && mkdir /cache /results && chown avel /cache /results

@@ -13,7 +13,7 @@ INSTALLED_ALL = $(VENV)/.installed-all
 # Weights that the tests use; a test whose weights are not available is skipped and says so.
 TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender yamnet vgg19
 
-.PHONY: demo serve test check docs format constraints web clean
+.PHONY: demo serve test check docs format constraints third-party web clean
 
 # What builds and checks the page of avel serve. Nobody else needs node: the built page is part of the package.
 WEB_TOOLS = web/node_modules/.package-lock.json
@@ -46,6 +46,10 @@ format: $(INSTALLED_ALL)
 
 constraints: $(INSTALLED_ALL)
 	$(BIN)/pip freeze --exclude-editable --exclude avel | sed 's/+cpu$$//' > constraints.txt
+
+# The licences of what is installed; run it when a package or a weight file comes or goes.
+third-party: $(INSTALLED_ALL)
+	$(BIN)/python release/third_party.py
 
 web: $(WEB_TOOLS)
 	cd web && npm run --silent types && npm run --silent build

@@ -1,11 +1,18 @@
 """What a release says about itself, in all places where it does."""
 
+import importlib.metadata
 import re
+import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from avel.backbones import weights
 from avel.version import __version__
+from release import third_party
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,3 +33,54 @@ def test_the_citation_file_names_this_version_and_its_day():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert f"## {cited['version']} - {cited['date-released']}" in text
     assert cited["version"] == __version__
+
+
+def listed(name):
+    """The rows of a table of THIRD_PARTY.md: licences by what they are of."""
+    text = third_party.LIST.read_text(encoding="utf-8")
+    table = text.split(f"<!-- {name} -->")[1].split(f"<!-- end of {name} -->")[0]
+    return {row[1].strip(): row[2].strip() for row in (line.split("|") for line in table.splitlines()[4:]) if row[1:]}
+
+
+def test_every_package_that_avel_brings_is_in_the_list_of_licences():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages = listed("packages")
+    assert {canonicalize_name(Requirement(text).name) for text in project["dependencies"]} <= packages.keys()
+    brought = {canonicalize_name(found.name): found for found in third_party.installed(project["dependencies"])}
+    assert {"av", "click", "pydantic-core"} <= brought.keys()
+    assert {name: third_party.licence_of(found) for name, found in brought.items()}.items() <= packages.items()
+
+
+def test_every_weight_file_is_in_the_list_of_licences():
+    assert listed("weights") == {file.name: file.licence for file in weights.catalogue().values()}
+
+
+def test_every_data_file_of_others_is_in_the_list_of_licences():
+    text = third_party.LIST.read_text(encoding="utf-8")
+    sources = (ROOT / "src/avel/data/SOURCES.md").read_text(encoding="utf-8")
+    files = re.findall(r"^`([\w.]+)` has", sources, flags=re.M)
+    assert len(files) >= 3
+    assert all(f"`avel/data/{file}`" in text for file in files)
+
+
+@pytest.mark.parametrize(
+    ("stated", "licence"),
+    [
+        ("License-Expression: MIT OR Apache-2.0", "MIT OR Apache-2.0"),
+        ("Classifier: License :: OSI Approved :: BSD License", "BSD-3-Clause"),
+        ("License: ISC", "ISC"),
+    ],
+)
+def test_a_licence_is_what_a_package_states(tmp_path, stated, licence):
+    assert third_party.licence_of(package(tmp_path, stated)) == licence
+
+
+@pytest.mark.parametrize("stated", ["License: All rights reserved.", "Classifier: License :: Free for home use"])
+def test_a_licence_that_nobody_has_read_is_told(tmp_path, stated):
+    with pytest.raises(ValueError, match="some-thing: states no licence that is known"):
+        third_party.licence_of(package(tmp_path, stated))
+
+
+def package(folder, stated):
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: some_thing\nVersion: 1\n{stated}\n")
+    return importlib.metadata.Distribution.at(folder)
