@@ -13,7 +13,7 @@ INSTALLED_ALL = $(VENV)/.installed-all
 # Weights that the tests use; a test whose weights are not available is skipped and says so.
 TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender yamnet vgg19
 
-.PHONY: demo serve test check docs format constraints third-party web clean
+.PHONY: demo serve test check dist docs format constraints third-party web clean
 
 # What builds and checks the page of avel serve. Nobody else needs node: the built page is part of the package.
 WEB_TOOLS = web/node_modules/.package-lock.json
@@ -39,6 +39,13 @@ check: $(INSTALLED_ALL)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# What is uploaded to a package index: built, checked, its sizes printed.
+dist: $(INSTALLED_ALL)
+	rm -rf dist
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python release/check_dist.py dist
 
 format: $(INSTALLED_ALL)
 	$(BIN)/ruff format .

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from avel.backbones import weights
 from avel.version import __version__
-from release import third_party
+from release import check_dist, third_party
 
 ROOT = Path(__file__).parent.parent
 
@@ -84,3 +84,22 @@ def test_a_licence_that_nobody_has_read_is_told(tmp_path, stated):
 def package(folder, stated):
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: some_thing\nVersion: 1\n{stated}\n")
     return importlib.metadata.Distribution.at(folder)
+
+
+WHEEL = [re.sub(r"\[\^/\]\+", "0.2.0", pattern).replace("\\", "") for pattern in check_dist.NEEDED]
+
+
+def test_a_wheel_that_holds_what_it_needs_and_no_more_is_right():
+    assert check_dist.problems([*WHEEL, "avel/testing/shapes.py", "avel-0.2.0.dist-info/RECORD"], 5_000_000) == []
+
+
+@pytest.mark.parametrize("name", ["tests/data/clip.json", "avel/tests/a.py", "avel/web/clip.mp4", "release/x.py"])
+def test_what_does_not_belong_into_a_wheel_is_told(name):
+    assert check_dist.problems([*WHEEL, name], 1) == [f"holds {name}, which nobody needs who runs avel"]
+
+
+def test_what_a_wheel_lacks_and_how_large_it_is_are_told():
+    assert check_dist.problems(WHEEL[1:], 9_000_000) == [
+        r"holds no avel/py\.typed",
+        "is 9,000,000 bytes large; at most 8,000,000 are allowed",
+    ]
