@@ -63,6 +63,8 @@ def test_more_like_an_event(page, animals):
     assert close[0]["name"] == "secret_dog.mp4"
     assert str(animals) not in str(found)
     assert found["meaning"] is None
+    heard = page.get("search", params=asked | {"by": "audio", "modality": "visual"}).json()
+    assert not any(hit["is_close"] for hit in heard["hits"])  # no other dog is seen
 
 
 def test_a_long_event_is_looked_for_by_its_first_part(page, monkeypatch):
@@ -105,6 +107,7 @@ def test_what_was_uploaded_is_searched_with(open_page, animals, monkeypatch):
         ({"video": "{dog}", "start": 2, "end": 1}, 400, "with START below END"),
         ({"video": "{dog}", "start": "nan", "end": 1}, 400, "with START below END"),
         ({"video": "{dog}", "start": 0, "end": "inf"}, 400, "with START below END"),
+        ({"video": "{dog}", "start": 0, "end": 1, "by": "smell"}, 400, "by video or by audio, not by 'smell'"),
         ({"video": "{dog}", "start": 0}, 400, "A part's end is a number, got ''"),
         ({"video": "{dog}", "start": 30, "end": 31}, 422, "dog.mp4: the part from 30 s on is not in it"),
     ],

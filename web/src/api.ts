@@ -1,6 +1,7 @@
 /** Requests to the server that the page came from. */
 
-import type { EventSpan, Peaks, Review, Saved, Scores, Session, VideoDetail, VideoPage, VideoSummary } from "./types.ts";
+import { queryOf, type Asked } from "./search.ts";
+import type { EventSpan, Found, Peaks, Review, Saved, Scores, Session, VideoDetail, VideoPage, VideoSummary } from "./types.ts";
 
 /** The server says no. */
 export class ApiError extends Error {
@@ -55,6 +56,10 @@ export class Api {
   async preview(id: string, category: string, limits: Record<string, number>, signal: AbortSignal): Promise<EventSpan[]> {
     const answer = await this.#get<{ events: EventSpan[] }>(`${of(id)}/preview?${parameters({ category, ...limits })}`, signal);
     return answer.events;
+  }
+
+  search(asked: Asked, signal: AbortSignal): Promise<Found> {
+    return this.#get(`/api/search?${parameters(queryOf(asked))}`, signal);
   }
 
   peaks(id: string, perSecond: number): Promise<Peaks> {

@@ -4,6 +4,7 @@ import { Api, ApiError } from "./api.ts";
 import { h, notify } from "./dom.ts";
 import { LibraryView } from "./library.ts";
 import { ReviewView } from "./review.ts";
+import { askedIn, momentIn } from "./search.ts";
 import type { Review, VideoSummary } from "./types.ts";
 
 interface View {
@@ -23,7 +24,9 @@ class App {
   #root = document.getElementById("app")!;
 
   constructor(private readonly api: Api) {
-    window.addEventListener("popstate", () => this.#show());
+    window.addEventListener("popstate", () => {
+      if (location.hash !== `#${this.#view?.element.id}`) this.#show(); // which is where the skip link leads
+    });
     document.addEventListener("click", (event) => this.#clicked(event));
     document.addEventListener("go", (event) => this.go((event as CustomEvent<string>).detail));
     document.addEventListener("keydown", (event) => this.#view?.key(event));
@@ -35,7 +38,7 @@ class App {
   }
 
   go(path: string): void {
-    if (path !== location.pathname) history.pushState(null, "", path);
+    if (path !== location.pathname + location.hash) history.pushState(null, "", path);
     this.#show();
   }
 
@@ -45,8 +48,8 @@ class App {
     const id = /^\/video\/([^/]+)$/.exec(location.pathname)?.[1];
     this.#view =
       id === undefined
-        ? new LibraryView(this.api)
-        : new ReviewView(this.api, decodeURIComponent(id), { go: (path) => this.go(path) });
+        ? new LibraryView(this.api, askedIn(location.hash))
+        : new ReviewView(this.api, decodeURIComponent(id), momentIn(location.hash), { go: (path) => this.go(path) });
     this.#root.replaceChildren(this.#view.element);
     window.scrollTo(0, 0);
   }
@@ -60,7 +63,8 @@ class App {
     if (!(link instanceof HTMLAnchorElement) || event.button !== 0) return;
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    this.go(new URL(link.href).pathname);
+    const { pathname, hash } = new URL(link.href);
+    this.go(pathname + hash);
   }
 
   /** Server-sent events; where they break off, the page asks until the server is there again. */

@@ -22,7 +22,7 @@ export class Inspector {
   #form: HTMLElement;
   #names: readonly string[] = [];
 
-  constructor(told: InspectorEvents, duration: number) {
+  constructor(told: InspectorEvents, duration: number, canSearch: boolean) {
     this.#modality.append(...MODALITIES.map((name) => h("option", { value: name }, MODALITY_WORDS[name])));
     this.category.addEventListener("change", () => told.category(this.category.value));
     this.#modality.addEventListener("change", () => told.modality(this.#modality.value as Modality));
@@ -55,6 +55,7 @@ export class Inspector {
         button("split", "Split", "Cut in two where the video stands. Key: S"),
         button("merge", "Merge", "Join with the next event of this category. Key: M"),
         button("delete", "Delete", "Key: Delete"),
+        canSearch && button("alike", "More like this event", "Find moments like this one in the library. Key: F"),
       ),
     );
     this.element = h("section", { class: "inspector", "aria-labelledby": "event-title" }, this.#title, this.#hint, this.#form);

@@ -6,7 +6,7 @@ export type Action =
   | "previous-event" | "next-event" | "event-start" | "event-end" | "loop"
   | "set-start" | "set-end" | "move-back" | "move-on" | "add" | "split" | "merge" | "delete" | "category" | "number"
   | "undo" | "redo" | "zoom-in" | "zoom-out" | "zoom-all" | "zoom-event" | "pan-back" | "pan-on"
-  | "reviewed" | "next-video" | "heat" | "spectrogram" | "help" | "leave";
+  | "reviewed" | "next-video" | "alike" | "heat" | "spectrogram" | "help" | "leave";
 
 interface Binding {
   readonly action: Action;
@@ -49,6 +49,7 @@ export const GROUPS: readonly Group[] = [
       { action: "event-start", keys: ["{", "shift+["], shown: "{", does: "To the start of the event" },
       { action: "event-end", keys: ["}", "shift+]"], shown: "}", does: "To the end of the event" },
       { action: "loop", keys: ["o"], shown: "O", does: "Loop the event" },
+      { action: "alike", keys: ["f"], shown: "F", does: "Find moments like the event" },
       { action: "leave", keys: ["escape"], shown: "Esc", does: "Leave a field; choose no event" },
     ],
   },

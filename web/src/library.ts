@@ -3,6 +3,8 @@
 import type { Api } from "./api.ts";
 import { h, notify, set, write } from "./dom.ts";
 import { downloadLink } from "./download.ts";
+import { Moments } from "./moments.ts";
+import { addressOf, type Asked } from "./search.ts";
 import { STATES, type State, type VideoPage, type VideoSummary } from "./types.ts";
 import { Uploads } from "./uploads.ts";
 import { badge, STATE_WORDS, stateText } from "./videostate.ts";
@@ -10,6 +12,8 @@ import { layout, visible, type Layout } from "./virtual.ts";
 import { bytes, clock, counted, timeOf } from "./words.ts";
 
 const PAGE = 200;
+/** Of words that moments are looked for by, as the server has it. */
+const MOST_CHARACTERS = 200;
 const GAP = 14;
 const TEXT_HEIGHT = 112;
 /** So many categories can be chosen from at once; the others are found by typing. */
@@ -45,6 +49,9 @@ export class LibraryView {
   #categories = h("ul", { class: "filters" });
   #categoryQuery = h("input", { type: "search", placeholder: "Find a category", "aria-label": "Find a category" });
   #search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", id: "search" });
+  #mode = h("select", { "aria-label": "Search for" });
+  #moments: Moments;
+  #columns = h("div", { class: "columns" });
   #uploads: Uploads;
   #empty = h("div", { class: "empty", hidden: true });
   #runAll = h("button", { hidden: true, onclick: () => void this.#forAll("new", (id) => this.api.run(id, false)) });
@@ -55,9 +62,13 @@ export class LibraryView {
   #scrolled = 0;
   #settling = 0;
 
-  constructor(private readonly api: Api) {
+  constructor(
+    private readonly api: Api,
+    asked: Asked | null,
+  ) {
     const { signal } = this.#cleanup;
     this.#uploads = new Uploads(api, () => this.#later());
+    this.#moments = new Moments(api, { ask: (again) => this.#find(again), leave: () => this.#leaveMoments() });
     this.element.append(...this.#assembled());
     document.title = `${api.session.title} · avel`;
     const update = (): void => this.#schedule();
@@ -72,12 +83,14 @@ export class LibraryView {
     signal.addEventListener("abort", () => resize.disconnect());
     this.#drop(signal);
     void this.#reload();
+    if (asked !== null) this.#showMoments(asked);
   }
 
   close(): void {
     this.#cleanup.abort();
     clearTimeout(this.#timer);
     clearTimeout(this.#settling);
+    this.#moments.close();
     cancelAnimationFrame(this.#frame);
   }
 
@@ -90,6 +103,50 @@ export class LibraryView {
       event.preventDefault();
       this.#search.focus();
     }
+    if (!this.#moments.shown || event.defaultPrevented || event.isComposing) return;
+    if (event.key === "Escape") this.#leaveMoments();
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      const target = event.target instanceof Element ? event.target : null;
+      if (target?.matches("select") || !this.#moments.step(event.key === "ArrowDown" ? 1 : -1)) return;
+    } else return;
+    event.preventDefault();
+  }
+
+  /** Looks for moments, at an address that Back comes back to. */
+  #find(asked: Asked): void {
+    history.pushState(null, "", addressOf(asked));
+    this.#showMoments(asked);
+  }
+
+  #showMoments(asked: Asked): void {
+    this.#mode.value = "moment";
+    this.#modeChanged();
+    this.#search.value = asked.kind === "words" ? asked.text : "";
+    this.#columns.hidden = true;
+    void this.#moments.ask(asked);
+  }
+
+  #leaveMoments(): void {
+    history.pushState(null, "", "/");
+    this.#moments.close();
+    this.#columns.hidden = false;
+    this.#search.value = "";
+    this.#search.focus();
+    this.#schedule();
+  }
+
+  /** What is uploaded is seen among the videos. */
+  #add(files: Iterable<File>): void {
+    if (this.#moments.shown) this.#leaveMoments();
+    this.#uploads.add(files);
+  }
+
+  #modeChanged(): void {
+    const isMoment = this.#mode.value === "moment";
+    const words = isMoment ? "Such as: dog barking" : "Search by name";
+    set(this.#search, "placeholder", words);
+    set(this.#search, "aria-label", isMoment ? "Find a moment, by what is heard or seen" : words);
+    set(this.#search, "maxlength", isMoment ? MOST_CHARACTERS : null);
   }
 
   /** A change of a video, told by the server. */
@@ -361,7 +418,21 @@ export class LibraryView {
   #assembled(): HTMLElement[] {
     const { session } = this.api;
     let waits = 0;
+    this.#mode.append(h("option", { value: "name" }, "Find a video"), h("option", { value: "moment" }, "Find a moment"));
+    this.#mode.addEventListener("change", () => {
+      this.#modeChanged();
+      this.#search.value = "";
+      if (this.#moments.shown) this.#leaveMoments();
+      else if (this.#filter.query !== "") this.#set({ query: "" });
+      this.#search.focus();
+    });
+    this.#search.addEventListener("keydown", (event) => {
+      const text = this.#search.value.trim();
+      if (event.key !== "Enter" || event.isComposing || this.#mode.value !== "moment" || text === "") return;
+      this.#find({ kind: "words", text, lookedIn: this.#moments.lookedIn });
+    });
     this.#search.addEventListener("input", () => {
+      if (this.#mode.value === "moment") return; // which is looked for when it is whole
       clearTimeout(waits);
       waits = window.setTimeout(() => this.#set({ query: this.#search.value.trim() }), 150);
     });
@@ -377,7 +448,7 @@ export class LibraryView {
       accept: session.upload.suffixes.map((suffix) => `.${suffix.replace(/^\./, "")}`).join(","),
     });
     file.addEventListener("change", () => {
-      this.#uploads.add(file.files ?? []);
+      this.#add(file.files ?? []);
       file.value = "";
     });
     if (session.upload.max_bytes > 0) {
@@ -393,6 +464,24 @@ export class LibraryView {
       if (id === null) notify("No video waits for a review.");
       else this.element.dispatchEvent(new CustomEvent("go", { bubbles: true, detail: `/video/${encodeURIComponent(id)}` }));
     });
+    this.#columns.append(
+      h(
+        "aside",
+        { "aria-label": "Filters" },
+        fieldset("State", this.#states),
+        fieldset("Found category", this.#categoryQuery, this.#categories),
+      ),
+      h(
+        "section",
+        { class: "found", "aria-label": "Videos" },
+        h("div", { class: "listhead" }, this.#count, this.#runAll, this.#cancelAll, order),
+        session.source === "uploads" &&
+          h("p", { class: "soft" }, "Uploaded videos and their events are removed when avel serve ends; export what you want to keep."),
+        this.#uploads.element,
+        this.#empty,
+        this.#rail,
+      ),
+    );
     return [
       h(
         "header",
@@ -402,6 +491,7 @@ export class LibraryView {
         h(
           "div",
           { class: "tools" },
+          session.search && this.#mode,
           this.#search,
           session.upload.max_bytes > 0 && h("button", { class: "primary", onclick: () => file.click() }, "Add videos"),
           file,
@@ -414,26 +504,8 @@ export class LibraryView {
           ),
         ),
       ),
-      h(
-        "div",
-        { class: "columns" },
-        h(
-          "aside",
-          { "aria-label": "Filters" },
-          fieldset("State", this.#states),
-          fieldset("Found category", this.#categoryQuery, this.#categories),
-        ),
-        h(
-          "section",
-          { class: "found", "aria-label": "Videos" },
-          h("div", { class: "listhead" }, this.#count, this.#runAll, this.#cancelAll, order),
-          session.source === "uploads" &&
-            h("p", { class: "soft" }, "Uploaded videos and their events are removed when avel serve ends; export what you want to keep."),
-          this.#uploads.element,
-          this.#empty,
-          this.#rail,
-        ),
-      ),
+      this.#moments.element,
+      this.#columns,
     ];
   }
 
@@ -456,7 +528,7 @@ export class LibraryView {
         if (!carries(event)) return;
         event.preventDefault();
         shown(-depth);
-        this.#uploads.add(event.dataTransfer?.files ?? []);
+        this.#add(event.dataTransfer?.files ?? []);
       },
       { signal },
     );

@@ -13,6 +13,7 @@ import { Inspector } from "./inspector.ts";
 import { actionOf, isSingle, type Action } from "./keys.ts";
 import { Player, SPEEDS } from "./player.ts";
 import { limitsOf, ThresholdPanel } from "./thresholds.ts";
+import { addressOf } from "./search.ts";
 import { Timeline } from "./timeline.ts";
 import type { Media, Review, VideoDetail, VideoSummary } from "./types.ts";
 import { badge, stateText } from "./videostate.ts";
@@ -35,12 +36,16 @@ export class ReviewView {
   #closed = false;
   #timer = 0;
   #summary: VideoSummary | null = null;
+  /** A moment of a video without a result can be played as well. */
+  #shownMoment: HTMLVideoElement | null = null;
   #head: Head;
   #body = h("div", { class: "body" });
 
   constructor(
     private readonly api: Api,
     private readonly id: string,
+    /** Where it is opened, in seconds. */
+    private readonly moment: number | null,
     private readonly place: Place,
   ) {
     this.#head = new Head(api, id, {
@@ -129,9 +134,10 @@ export class ReviewView {
     this.#parts = new Parts(this.api, this.id, detail, {
       reviewed: (corrections) => this.#head.review(corrections),
       saving: (word) => this.#head.saving(word),
+      go: (path) => this.place.go(path),
     });
     this.#body.replaceChildren(this.#parts.element);
-    this.#parts.start();
+    this.#parts.start(this.moment ?? 0);
     this.#whenPlayable(detail.media);
   }
 
@@ -167,11 +173,15 @@ export class ReviewView {
     cancel.addEventListener("click", () => void this.#attempt(() => this.api.cancel(this.id)));
     const working = video.state === "queued" || video.state === "running";
     const bar = h("progress", { "aria-label": "Progress", max: 1, value: video.progress });
+    if (this.moment !== null && (media?.kind === "original" || media?.kind === "proxy")) {
+      const src = `${media.url}#t=${this.moment}`;
+      this.#shownMoment ??= h("video", { src, controls: true, playsinline: true, "aria-label": "The video" });
+    }
     this.#body.replaceChildren(
       h(
         "section",
         { class: "waiting" },
-        h("img", { src: video.thumbnail_url, alt: "", width: 320, height: 180 }),
+        this.#shownMoment ?? h("img", { src: video.thumbnail_url, alt: "", width: 320, height: 180 }),
         h("p", { role: "status" }, stateText(video)),
         working && bar,
         media?.note && h("p", { class: "soft" }, media.note),
@@ -315,7 +325,7 @@ class Parts {
     private readonly api: Api,
     private readonly id: string,
     private readonly detail: VideoDetail,
-    private readonly told: { reviewed(corrections: Corrections): void; saving(word: string): void },
+    private readonly told: { reviewed(corrections: Corrections): void; saving(word: string): void; go(path: string): void },
   ) {
     this.#grid = { segment_seconds: detail.segment_seconds, duration_seconds: detail.duration_seconds };
     this.#lanes = [...new Set(byStart(detail.events).map(({ category }) => category))];
@@ -359,6 +369,7 @@ class Parts {
           this.#withSelected((event) => editing.withBoundary(this.#events, event, side, seconds, this.#grid, false)),
       },
       detail.duration_seconds,
+      api.session.search,
     );
     this.#panel = new ThresholdPanel(
       (limit, value) => this.#lane !== null && this.#moveLimit(this.#lane, limit, value),
@@ -382,11 +393,11 @@ class Parts {
     this.element = this.#assembled();
   }
 
-  start(): void {
+  start(seconds: number): void {
     const { detail } = this;
     this.player.open(detail.media);
     this.#show();
-    this.#ticked(0, false);
+    this.#seek(seconds);
     if (detail.media.has_sound) {
       this.api.peaks(this.id, PEAKS_PER_SECOND).then(
         (peaks) => this.#timeline.setPeaks(peaks),
@@ -478,6 +489,9 @@ class Parts {
         return true;
       case "loop":
         this.#toggleLoop();
+        return true;
+      case "alike":
+        this.#findAlike();
         return true;
       case "leave":
         this.#mark = null;
@@ -695,7 +709,7 @@ class Parts {
   }
 
   #can(selected: editing.Events[number] | null): Set<Action> {
-    const can = new Set<Action>(["set-start", "set-end", "delete"]);
+    const can = new Set<Action>(["set-start", "set-end", "delete", "alike"]);
     if (selected === null) return can;
     const time = this.player.time;
     if (time > selected.start_seconds && time < selected.end_seconds) can.add("split");
@@ -866,6 +880,17 @@ class Parts {
       this.player.play();
     }
     set(this.#loop, "aria-pressed", this.player.looping ? "true" : "false");
+  }
+
+  #findAlike(): void {
+    const event = find(this.#events, this.#selected);
+    if (!this.api.session.search) notify("To find moments like this one, start avel serve with --library LIBRARY.");
+    else if (event === null) announce("Choose an event first.");
+    else {
+      const by = event.modality === "audio" ? "audio" : "video";
+      const { start_seconds: start, end_seconds: end } = event;
+      this.told.go(addressOf({ kind: "like", id: this.id, start, end, by, lookedIn: "both" }));
+    }
   }
 
   #check(name: "heat" | "spectrogram"): boolean {

@@ -65,6 +65,31 @@ export interface Session {
   readonly formats: readonly { readonly name: string; readonly suffix: string; readonly title: string }[];
   readonly upload: { readonly max_bytes: number; readonly max_seconds: number; readonly suffixes: readonly string[] };
   readonly model: string;
+  /** Whether there is a library to find moments in. */
+  readonly search: boolean;
+}
+
+/** A moment of a video, which is on this page where it has an id. */
+export interface Moment {
+  readonly video_id: string | null;
+  readonly name: string;
+  readonly start_seconds: number;
+  readonly end_seconds: number;
+  readonly score: number;
+  readonly modality: Modality;
+  readonly why: string;
+  readonly is_close: boolean;
+}
+
+export interface Found {
+  /** In words. */
+  readonly asked: string;
+  /** What words were taken for. */
+  readonly meaning: string | null;
+  /** Said where nothing is close. */
+  readonly note: string | null;
+  readonly warnings: readonly string[];
+  readonly hits: readonly Moment[];
 }
 
 export interface Media {

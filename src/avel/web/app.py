@@ -235,7 +235,9 @@ class Endpoints:
             how[given[0]] = asked[given[0]]
             return JSONResponse(await run_in_threadpool(moments.words, **how))
         part = [_number(asked.get(name, ""), f"A part's {name}") for name in ("start", "end")]
-        return JSONResponse(await run_in_threadpool(moments.like, asked["video"], *part, **how))
+        return JSONResponse(
+            await run_in_threadpool(moments.like, asked["video"], *part, by=asked.get("by", "video"), **how)
+        )
 
     # One video
 

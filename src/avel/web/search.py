@@ -65,7 +65,14 @@ class PageSearch:
         return self._view(found, asked, meaning="; ".join(found.notes))
 
     def like(
-        self, id_: str, start_seconds: float, end_seconds: float, *, modality: SearchModality = "both", top: int = TOP
+        self,
+        id_: str,
+        start_seconds: float,
+        end_seconds: float,
+        *,
+        by: str = "video",
+        modality: SearchModality = "both",
+        top: int = TOP,
     ) -> dict[str, Any]:
         """Moments like a part of a video of the page.
 
@@ -73,6 +80,7 @@ class PageSearch:
             id_: of the video.
             start_seconds: where the part starts.
             end_seconds: where it ends; of a part that is longer than a query may be, the first is looked for.
+            by: ``"video"`` for its sound and picture, ``"audio"`` for its sound alone.
             modality: as of `VideoLibrary.search`.
             top: at most so many.
 
@@ -80,8 +88,10 @@ class PageSearch:
             AvelError: as `VideoLibrary.search`.
             NoResultError: if the file of the video is not there.
             UnknownVideoError: if there is no such video.
-            ValueError: if the part is not from START to END seconds with 0 <= START < END.
+            ValueError: if the part is not from START to END seconds with 0 <= START < END, or `by` is neither.
         """
+        if by not in ("video", "audio"):
+            raise ValueError(f"A part of a video is looked for by video or by audio, not by {by[:20]!r}.")
         if not (0 <= start_seconds < end_seconds and math.isfinite(end_seconds)):
             raise ValueError("A part of a video is from START to END seconds, with START below END.")
         item = self._shown.video(id_).item
@@ -90,10 +100,13 @@ class PageSearch:
         longest = (math.floor(start_seconds / segment) + MAX_SEGMENTS) * segment
         end = min(end_seconds, longest)
         asked = f"{item.shown} from {start_seconds:g} to {end:g} s"
+        part = f"{path}#t={start_seconds:.3f},{end:.3f}"
         try:
             with self._lock:
-                found = self._searched.search(
-                    video=f"{path}#t={start_seconds:.3f},{end:.3f}", modality=modality, top=top
+                found = (
+                    self._searched.search(audio=part, modality=modality, top=top)
+                    if by == "audio"
+                    else self._searched.search(video=part, modality=modality, top=top)
                 )
         except MediaError as error:
             raise MediaError(str(error).replace(str(path), item.shown)) from error
