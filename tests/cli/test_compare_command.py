@@ -5,8 +5,10 @@ import pytest
 from PIL import Image
 from tiny_backbones import load
 from tiny_checkpoints import write_checkpoint
+from typer.testing import CliRunner
 
 from avel.cli.main import app
+from avel.errors import OutputError
 from avel.localization import localizer
 from avel.testing.tone_and_flash import make_clip
 
@@ -40,6 +42,10 @@ def test_two_models_are_shown_side_by_side(run_command, clip, tmp_path, monkeypa
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.size[0] == 1800
     assert "labelled" in (tmp_path / "x.html").read_text()
+    nowhere = ["compare", str(clip), "--model", str(models[0]), "-o", str(labels / "x.json")]
+    lost = CliRunner().invoke(app, nowhere)
+    assert isinstance(lost.exception, OutputError)
+    assert "audio-visual event" in lost.stdout
     labels.write_text("video,start_seconds,end_seconds,category\nother.mkv,1,2,bark\n")
     refused = run_command(app, "compare", clip, "--model", models[0], "--truth", labels, code=2)
     assert "has no label of" in refused.stderr

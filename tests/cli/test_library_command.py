@@ -2,9 +2,10 @@ import json
 
 import pytest
 from tiny_library import clip_of, make_library
+from typer.testing import CliRunner
 
 from avel.cli.main import app
-from avel.errors import LibraryError
+from avel.errors import LibraryError, OutputError
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,22 @@ def test_moments_are_printed_as_lines(run_command, library, tmp_path):
 def test_json(run_command, library):
     said = json.loads(run_command(app, "search", library, "--category", "Meow", "--json").stdout)
     assert [hit["video"].rpartition("/")[2] for hit in said["hits"]] == ["cat.mp4"]
+
+
+def test_what_was_found_is_printed_where_a_file_cannot_be_written(library, tmp_path):
+    place = tmp_path / "a file" / "found.json"
+    place.parent.touch()
+    found = CliRunner().invoke(app, ["search", str(library), "--category", "Meow", "-o", str(place)])
+    assert "cat.mp4" in found.stdout
+    assert isinstance(found.exception, OutputError)
+
+
+def test_json_holds_nothing_that_a_terminal_obeys(run_command, tmp_path):
+    clip_of(tmp_path / "\x9b31mcat.mp4", "tabby", "Meow", 2)
+    make_library([tmp_path], tmp_path / "lib")
+    printed = run_command(app, "search", tmp_path / "lib", "--category", "Meow", "--json").stdout
+    assert "\x9b" not in printed
+    assert json.loads(printed)["hits"][0]["video"].endswith("\x9b31mcat.mp4")
 
 
 def test_nothing_close_is_said_and_is_the_exit_code(run_command, library):

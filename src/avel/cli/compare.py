@@ -80,9 +80,9 @@ def compare(
             for warning in results[-1].warnings:
                 warn(f"{model}: {warning}")
         found = compare(results, names_of_models(models), true)
-        for path in output or ():
-            say(f"wrote {escape(str(write_comparison(found, path)))}")
     if as_json:
         print_json(found.to_dict())
     else:
         print(printable("\n".join(found.lines()), keep="\n"))
+    for path in output or ():
+        say(f"wrote {escape(str(write_comparison(found, path)))}")

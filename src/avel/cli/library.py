@@ -1,6 +1,5 @@
 """The commands ``avel index`` and ``avel search``: parse, call, print."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import SafeConsole, printable, say, usage_errors, warn
+from avel.cli.console import SafeConsole, print_json, printable, say, usage_errors, warn
 from avel.cli.features import extraction_progress
 from avel.features.choices import EngineName
 
@@ -177,16 +176,16 @@ def search(
             modality=modality,  # type: ignore[arg-type]
             top=top,
         )
-        for path in output or ():
-            for warning in write_found(found, path, far=far):
-                warn(warning)
-            say(f"wrote {escape(str(path))}")
     for note in found.notes:
         say(f"[dim]note:[/dim] {escape(note)}")
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_dict())
     else:
         _print(found, far=far)
+    for path in output or ():
+        for warning in write_found(found, path, far=far):
+            warn(warning)
+        say(f"wrote {escape(str(path))}")
     if not found.close:
         raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from avel.cli.console import print_json, printable, say, usage_errors, warn
 
@@ -70,20 +71,20 @@ def match(
         else:
             ((direction, span),) = spans.items()
             found = finder.find_part(video, direction, *span)  # type: ignore[arg-type]
-        for path in output or ():
-            say(f"wrote {write_moment(found, path)}")
     for warning in found.warnings:
         warn(warning)
     if as_json:
         print_json(found.to_dict())
-        return
-    seen = "seen" if found.direction == "a2v" else "heard"
-    print(
-        printable(
-            f"{found.video}: {seen} from {found.start_seconds:g} to {found.end_seconds:g} s "
-            f"(mean distance {min(found.distances):.3f}, of {len(found.distances)} starts)"
+    else:
+        seen = "seen" if found.direction == "a2v" else "heard"
+        print(
+            printable(
+                f"{found.video}: {seen} from {found.start_seconds:g} to {found.end_seconds:g} s "
+                f"(mean distance {min(found.distances):.3f}, of {len(found.distances)} starts)"
+            )
         )
-    )
+    for path in output or ():
+        say(f"wrote {escape(str(write_moment(found, path)))}")
 
 
 def matching_lines(found: "MatchingAccuracy") -> list[str]:
