@@ -45,7 +45,7 @@ SWITCHES = (
 """Options that are true by default."""
 NO_SPATIAL_ATTENTION = {"linear", "a", "v", "a+v", "ed-tcn", "ssn", "avsdn"}
 GATES = {"gated": {"gates"}, "gated-bilinear": {"gates"}, "gmu": {"gates"}}
-GATES |= {"cman": {"gates", "visual_gates", "audio_gates"}}
+GATES |= {"cman": {"gates", "visual_gates", "audio_gates"}, "diia": {"visual_gates", "audio_gates"}}
 TEMPORAL_ATTENTION = {"cman", "dam", "cmran", "psp", "diia"}
 MORE = {"cmran": {"event_relevance", "category_logits"}, "psp": {"similarity"}}
 MORE["dam"] = MORE["cmran"] | {"visual_features", "audio_features"}

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 
@@ -28,7 +29,8 @@ def heard(what):
         await asyncio.to_thread(news.tell, "video", {"id": "at the end"})
         return told
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(1) as pool:  # this thread may have a loop of its own, of a browser
+        return pool.submit(asyncio.run, run()).result()
 
 
 def test_every_page_is_told_from_any_thread_in_order():
