@@ -67,6 +67,13 @@ def test_more_like_an_event(page, animals):
     assert not any(hit["is_close"] for hit in heard["hits"])  # no other dog is seen
 
 
+def test_a_video_is_known_by_another_way_to_it(open_page, animals, tmp_path):
+    (tmp_path / "link").symlink_to(animals / "videos")
+    page = open_page(tmp_path / "link", output=tmp_path / "out", searched=opened(animals / "lib"))
+    (hit,) = page.get("search", params={"category": "Meow"}).json()["hits"]
+    assert hit["video_id"] == page.id_of("cat.mp4")
+
+
 def test_a_long_event_is_looked_for_by_its_first_part(page, monkeypatch):
     monkeypatch.setattr("avel.web.search.MAX_SEGMENTS", 1)
     found = page.get("search", params={"video": page.id_of("dog.mp4"), "start": 1, "end": 3}).json()

@@ -5,6 +5,7 @@ cannot be opened.
 """
 
 import math
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -156,5 +157,10 @@ class PageSearch:
                 self._ids = {}
                 for video in self._shown:
                     if video.item.path is not None:
-                        self._ids.setdefault(absolute_text(video.item.path), video.item.id)
-            return next((self._ids[path] for path in (hit.video, *hit.copies) if path in self._ids), None)
+                        self._ids.setdefault(_real(video.item.path), video.item.id)
+            return next((self._ids[path] for path in map(_real, (hit.video, *hit.copies)) if path in self._ids), None)
+
+
+def _real(path: str | Path) -> str:
+    """The one name of a file that links lead to by others."""
+    return absolute_text(os.path.realpath(path))
