@@ -32,6 +32,14 @@ def test_what_cannot_be_found(tmp_path):
     assert reasons[2] == f"{tmp_path}/no.txt: cannot be read (No such file or directory)."
 
 
+def test_an_empty_name_is_not_the_current_folder(clips, monkeypatch):
+    monkeypatch.chdir(clips)
+    assert discover_videos([""]) == (
+        [],
+        {"": "One of the names of videos is empty. Name a file, or . for the current folder."},
+    )
+
+
 def test_a_list_that_is_no_list(tmp_path, monkeypatch):
     monkeypatch.setattr("avel.features.discovery.MAX_LIST_BYTES", 1 << 20)
     listed = tmp_path / "l.txt"

@@ -33,6 +33,9 @@ def discover_videos(inputs: Iterable[str | Path]) -> tuple[list[tuple[Path, str]
         failures[str(path)] = f"{path}: {reason}"
 
     for given in inputs:
+        if given == "":  # as of a shell's variable that is not set; it is not the current folder
+            failures[""] = "One of the names of videos is empty. Name a file, or . for the current folder."
+            continue
         path = Path(given)
         try:
             if path.is_dir():
