@@ -75,6 +75,16 @@ def test_nothing_to_index(run_command, tmp_path):
     assert "There is no video to index" in " ".join(found.stderr.split())
 
 
+@pytest.mark.parametrize("command", ["index", "extract", "train-matching"])
+def test_an_empty_name_is_not_the_current_folder(command, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    clip_of(tmp_path / "here" / "dog.mp4", "beagle", "Bark", 1)
+    monkeypatch.chdir(tmp_path / "here")
+    result = CliRunner().invoke(app, [command, "", "-o", str(tmp_path / "out")])
+    assert "One of the names of videos is empty" in " ".join(result.stderr.split())
+    assert result.exit_code == 1
+
+
 def test_no_library(run_command, tmp_path):
     with pytest.raises(LibraryError, match="is no library"):
         run_command(app, "search", tmp_path, "--category", "Bark")

@@ -44,7 +44,7 @@ ImportedAnnotations = Annotated[
 
 def extract(
     videos: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="VIDEO|DIR|LIST...",
             help="The videos: video files, folders that are searched for video files at any depth, and text files "

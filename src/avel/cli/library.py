@@ -27,7 +27,7 @@ def index(
         ),
     ],
     videos: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="VIDEO|DIR|LIST...",
             help="The videos: video files, folders that are searched for video files at any depth, and text files "

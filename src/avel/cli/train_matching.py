@@ -17,7 +17,7 @@ def train_matching(
         Path, typer.Option("-o", "--output", metavar="RUN", help="The folder that the run is written into.")
     ],
     videos: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="VIDEO|DIR|LIST...",
             help="The footage, which needs no labels: video files, folders, and text files (.txt) with the path of one "

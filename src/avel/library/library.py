@@ -232,14 +232,15 @@ def index(
         ValueError: if there is nothing to index, or a setting is not allowed.
         WeightsError: if a network's weights are not available.
     """
-    folder, given = Path(folder), [Path(one) for one in videos]
+    folder, given = Path(folder), list(videos)
     with _written_by_one(folder):
         description, space = _described(folder, model)
         store_folder = folder / FEATURES_FOLDER
         before = [Path(one) for one in description.given] if update else []
         _check_there(folder, before, store_folder)
         # A file that has gone is taken out, and is no failure.
-        looked_at = list(dict.fromkeys([*(path for path in before if path.exists()), *given]))
+        there = [path for path in before if path.exists()]
+        looked_at: list[str | Path] = list(dict.fromkeys([*there, *given]))
         if not (looked_at or before):
             raise ValueError(
                 "There is no video to index. Give videos or folders; --update looks at those given before."
@@ -247,7 +248,8 @@ def index(
         if recipe is None and not (store_folder / "store.json").exists():
             recipe = library_recipe(space)
         # What is not there, as a name with a slip in it, is a failure of this run and none of those to come.
-        all_given = dict.fromkeys([*description.given, *(absolute_text(path) for path in given if path.exists())])
+        new = [absolute_text(one) for one in given if one != "" and Path(one).exists()]
+        all_given = dict.fromkeys([*description.given, *new])
         _write_description(folder, description, tuple(all_given))
         summary = Summary(0, 0, ())
         if looked_at:
@@ -334,7 +336,7 @@ def _check_there(folder: Path, given: Sequence[Path], store_folder: Path) -> Non
                 )
 
 
-def _remove_missing(store: FeatureStore, looked_at: Sequence[Path]) -> Iterator[str]:
+def _remove_missing(store: FeatureStore, looked_at: Sequence[str | Path]) -> Iterator[str]:
     """Take out what is no longer where it was extracted from."""
     rows, _ = store.index()
     # The name of a file need not be text, and then no path can be made of how it is kept.
