@@ -7,7 +7,7 @@ import pytest
 from avel.cli.main import app
 from avel.data.annotations import VideoLabels
 from avel.data.ave.dataset import CATEGORIES
-from avel.data.ave.parquet import HubSample, check_hub, extract_hub, read_hub
+from avel.data.ave.parquet import HubSample, check_hub, extract_hub, read_hub, retrieval_split
 from avel.data.formats.table import read_video_labels
 from avel.errors import AnnotationsError
 
@@ -51,11 +51,24 @@ def hub(tmp_path):
 
 def test_rows_have_the_names_of_their_labels(hub):
     assert read_hub(hub) == [
-        HubSample("ghi", "Violin, fiddle", 0, "test"),
-        HubSample("abc-_1", "Church bell", 0, "train"),
-        HubSample("def", "Bark", 3, "train"),
-        HubSample("abc-_1", "Truck", 2, "train"),
+        HubSample("ghi", "Violin, fiddle", 0, "test", NAMES.index("Violin, fiddle")),
+        HubSample("abc-_1", "Church bell", 0, "train", NAMES.index("Church bell")),
+        HubSample("def", "Bark", 3, "train", NAMES.index("Bark")),
+        HubSample("abc-_1", "Truck", 2, "train", NAMES.index("Truck")),
     ]
+
+
+def test_retrieval_is_drawn_as_mteb_draws_it():
+    """With the seed 42, six things get the order 3, 1, 2, 4, 0, 5, and then five the order 3, 2, 0, 4, 1."""
+    counts = {7: ("Violin, fiddle", 5), 2: ("Bark", 6)}
+    rows = [
+        HubSample(f"{label}-{n}", name, 0, "test", label)
+        for label, (name, count) in counts.items()
+        for n in range(count)
+    ]
+    queries, candidates = retrieval_split([*rows, HubSample("other", "Bark", 0, "train", 2)])
+    assert [one.video for one in queries] == ["2-3", "2-1", "2-2", "2-4", "7-3", "7-2", "7-0", "7-4"]
+    assert [one.video for one in candidates] == ["2-0", "2-5", "7-1"]
 
 
 def test_the_report_says_what_the_copy_lacks(hub):

@@ -15,9 +15,10 @@ that AVE's own ``Annotations.txt`` is needed. pyarrow is needed to read it (``pi
 """
 
 import json
+import random
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ from avel.errors import AnnotationsError
 from avel.files import make_folder, write_bytes, write_text
 
 COLUMNS = ("label", "youtube_id", "start_seconds")
+QUERIES_OF_LABEL, RETRIEVAL_SEED = 4, 42
+"""MTEB's, of its retrieval tasks over AVE."""
+
 MAX_ROWS = 1_000_000
 MAX_VIDEO_BYTES = 1 << 30
 
@@ -48,12 +52,14 @@ class HubSample:
         category: event category.
         start_seconds: as the row has it.
         split: of the file that the row is in.
+        label: of the category, as the row has it.
     """
 
     video: str
     category: str
     start_seconds: int
     split: Split
+    label: int | str
 
 
 @dataclass(frozen=True)
@@ -123,8 +129,29 @@ def read_hub(folder: str | Path) -> list[HubSample]:
                         raise AnnotationsError(
                             f"{path}: {video!r} from {start!r} s is no video and start of AVE. Get the file again."
                         )
-                    samples.append(HubSample(video, name(label), start, split))
+                    samples.append(HubSample(video, name(label), start, split, label))
     return samples
+
+
+def retrieval_split(samples: Sequence[HubSample]) -> tuple[list[HubSample], list[HubSample]]:
+    """Queries and candidates of retrieval by category, as MTEB's AVEA2VRetrieval and AVEV2ARetrieval draw them.
+
+    Of the test rows of each label, in the order of the labels, `QUERIES_OF_LABEL` are drawn as queries; the others are
+    candidates, and those of the query's label are relevant. Both tasks have the same draw.
+
+    Args:
+        samples: of `read_hub`, whose order counts.
+    """
+    drawing = random.Random(RETRIEVAL_SEED)
+    test = [one for one in samples if one.split == "test"]
+    queries: list[HubSample] = []
+    candidates: list[HubSample] = []
+    for label in sorted({one.label for one in test}, key=lambda label: (isinstance(label, str), label)):
+        rows = [one for one in test if one.label == label]
+        drawing.shuffle(rows)
+        queries += rows[:QUERIES_OF_LABEL]
+        candidates += rows[QUERIES_OF_LABEL:]
+    return queries, candidates
 
 
 def check_hub(folder: str | Path) -> HubReport:
