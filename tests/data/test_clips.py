@@ -64,10 +64,25 @@ def test_a_clip_has_the_labels_of_its_part_of_the_video(spans, segments, split, 
 
 def test_when_one_class_is_not_enough():
     def count(*events):
-        return overlapping_segments(video("test", 10, *events).events, ("bark", "meow"), 10)
+        return overlapping_segments(video("test", 10, *events).events, 10)
 
     assert count((0, 3, "bark"), (2, 6, "meow")) == 1
     assert count((0, 3, "bark"), (3, 6, "meow")) == 0
     assert count((0, 2.5, "bark"), (2.5, 6, "meow")) == 0  # they meet within a segment
     assert count((0, 3, "bark"), (2.6, 6, "meow")) == 0  # the overlap is less than half a segment
     assert count((0, 3, "bark"), (1, 2, "bark")) == 0
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 40), st.floats(0.1, 30), st.sampled_from(["bark", "meow"])), max_size=6),
+    st.sampled_from(["train", "val"]),
+    st.sampled_from([0.1, 0.5, 1.0]),
+)
+def test_a_clip_has_the_events_that_reach_into_it_in_their_order(spans, split, seconds):
+    events = [(start, start + length, category) for start, length, category in spans]
+    videos = (video(split, 5), video(split, 31, *events), video(split, 9, *events[:1]))
+    clips = WindowedVideos(videos, ("bark", "meow"), 7, 3, seconds)
+    for row, (of, start) in enumerate(zip(clips.video_of, clips.starts, strict=True)):
+        begin, end = start * seconds, (start + 7) * seconds
+        inside = [e for e in videos[of].events if min(e.end_seconds, end) - max(e.start_seconds, begin) > 1e-6]
+        assert [e.category for e in clips.events_of(row)] == [e.category for e in inside]

@@ -242,6 +242,8 @@ def test_windows_are_joined_to_videos(write: Write, videos: Path, store: Path) -
         for event in video.events:
             last = round(event.end_seconds) - 1
             assert row[last] == data.categories.index(event.category)
+    shares = np.stack([(whole == category).sum(1) for category in range(2)], axis=1)
+    assert data.video_classes("test").tolist() == np.where(shares.any(1), shares.argmax(1), 2).tolist()
     assert len(data.by_video("test")) == 2
     assert sorted(np.concatenate(data.by_video("test")).tolist()) == list(range(len(labels)))
 

@@ -81,6 +81,7 @@ def watch_folders(
         items, _ = find_items(folders, output=output)
         paths = [item.path for item in items]
         settled, is_new = arrivals.look(paths, seconds=time.monotonic(), wall_seconds=time.time())
-        if is_new and not through([item for item in items if item.path in settled]):
+        grown = set(settled)
+        if is_new and not through([item for item in items if item.path in grown]):
             return
         wait(POLL_SECONDS)

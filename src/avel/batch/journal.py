@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal
@@ -112,16 +112,26 @@ class ResultJournal:
         return entry if entry is not None and entry.settings == settings else None
 
     def done(self, path: str, settings: str, name: str, files: Sequence[Path]) -> JournalEntry | None:
-        """The entry of a video that need not be done again; ``None`` if it has to be."""
+        """The entry of a video that need not be done again; ``None`` if it has to be.
+
+        A video that is known by its content alone, since it was moved or touched, is written down with its path and
+        times, so that its content is not read again the next time.
+        """
         if not all(file.exists() for file in files):
             return None
         before = self._latest.get(absolute_text(path))
         try:
-            unchanged = before is not None and before.sha256 and before.stamp == stamp(path)
-            sha256 = before.sha256 if before is not None and unchanged else content_digest(path)
+            now = stamp(path)
+            if before is not None and before.sha256 and before.stamp == now:
+                return self._done.get((before.sha256, settings, name))
+            entry = self._done.get((content_digest(path), settings, name))
+            if entry is None or stamp(path) != now:
+                return None
         except OSError:
             return None
-        return self._done.get((sha256, settings, name))
+        entry = replace(entry, video=absolute_text(path), stamp=now)
+        self.add(entry)
+        return entry
 
     def left_alone(self, path: str, settings: str, *, failed: bool = False) -> JournalEntry | None:
         """The entry of a video that is quarantined, or `failed` if those are meant too, and has not changed since."""

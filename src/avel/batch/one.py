@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from avel.batch.thumbnails import renew_thumbnail
 from avel.errors import AvelError, OutputError, unexpected
 from avel.events import Localization
 from avel.localization.localizer import LocalizationRun, Localizer
@@ -60,6 +61,7 @@ def localize_one(
             _read(run, destination, index, progress, warnings)
         result = run.result()
         paths = destination.save(result, index, warnings, is_whole=not run.stopped)
+        renew_thumbnail(destination, video, index)
     except AvelError as error:
         return VideoOutcome(video, "failed", str(error), warnings=tuple(warnings))
     except Exception as error:  # whatever a file does to a library, the others go on

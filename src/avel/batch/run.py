@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avel.batch.journal import ItemStatus, JournalEntry, ResultJournal, content_digest, settings_digest, stamp_if_there
+from avel.batch.thumbnails import thumbnail_path
 from avel.batch.videos import VideoItem
 from avel.data.corrections import read_corrections
 from avel.data.formats.table import RESULT_COLUMNS, result_rows
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 SUMMARY_FILE = "summary.csv"
 INDEX_FILE = "index.html"
-THUMBNAILS = ".avel-thumbnails"
 
 
 def default_settings() -> dict[str, Any]:
@@ -244,8 +244,8 @@ class VideoBatch:
         folder = self.destination.output
         videos = []
         for index, (item, entry) in enumerate(zip(self.items, self._entries(), strict=True)):
-            thumbnail = Path(THUMBNAILS) / f"{self.destination.names[index]}.jpg"
-            has_picture = (folder / thumbnail).is_file() or write_thumbnail(item.path, folder / thumbnail)
+            thumbnail = thumbnail_path(self.destination, index)
+            has_picture = thumbnail is not None and (thumbnail.is_file() or write_thumbnail(item.path, thumbnail))
             pages = [path.relative_to(folder) for path in self.destination.paths(index) if path.is_file()]
             is_done = entry is not None and entry.status == "done"
             videos.append(
@@ -253,7 +253,7 @@ class VideoBatch:
                     item.name + Path(item.path).suffix,
                     [event[0] for event in entry.events] if entry is not None and is_done else [],
                     min(pages, key=lambda path: path.suffix != ".html").as_posix() if pages else None,
-                    thumbnail.as_posix() if has_picture else None,
+                    thumbnail.relative_to(folder).as_posix() if thumbnail is not None and has_picture else None,
                     ""
                     if is_done
                     else "It was not reached."

@@ -433,8 +433,9 @@ def _localize(
             say("[red]Not all videos could be localized.[/red]")
         return code
     path, page = batch.write_summary(), batch.write_index()
+    reasons_before = {entry.reason for entry in batch.before.values()}
     for video, reason in summary.failures.items():
-        if batch.retry_failed and any(entry.reason == reason for entry in batch.before.values()):
+        if batch.retry_failed and reason in reasons_before:
             complain(f"{video}: left out, as before: {reason}")
     say(f"{escape(summary.text())} {escape(str(path))} lists all events, {escape(str(page))} shows all videos.")
     return max(code, 1 if summary.failures else 0)

@@ -10,6 +10,7 @@ with padding at its end::
                                 |---------|
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -143,14 +144,31 @@ class WindowedVideos:
 
     def events_of(self, row: int) -> tuple[Annotation, ...]:
         """What of the video's events is in a clip, in seconds from the clip's start."""
-        video, start = self._windows[row]
-        begin = int(start) * self.segment_seconds
+        begin = int(self.starts[row]) * self.segment_seconds
         end = begin + self.num_segments * self.segment_seconds
         return tuple(
             Annotation(e.video, max(e.start_seconds - begin, 0.0), min(e.end_seconds, end) - begin, e.category)
-            for e in self.videos[video].events
+            for e in self._events_near[row]
             if min(e.end_seconds, end) - max(e.start_seconds, begin) > _SHORTEST_SECONDS
         )
+
+    @cached_property
+    def _events_near(self) -> list[list[Annotation]]:
+        """For each clip the events of its video that reach into it, found in one pass over the events of each video."""
+        found: list[list[Annotation]] = [[] for _ in range(len(self))]
+        bounds = np.searchsorted(self.video_of, np.arange(len(self.videos) + 1)).tolist()
+        begins = (self.starts * self.segment_seconds).tolist()
+        ends = (self.starts * self.segment_seconds + self.num_segments * self.segment_seconds).tolist()
+        for video, low, high in zip(self.videos, bounds, bounds[1:], strict=False):
+            for event in video.events:
+                first = bisect_right(ends, event.start_seconds, low, high)
+                for row in range(first, bisect_left(begins, event.end_seconds, low, high)):
+                    found[row].append(event)
+        return found
+
+    @cached_property
+    def _class_of(self) -> dict[str, int]:
+        return {category: number for number, category in enumerate(self.categories)}
 
     def _starts(self, video: LabelledVideo) -> Sequence[int]:
         if video.split != "train" or video.num_segments <= self.num_segments:
@@ -159,25 +177,24 @@ class WindowedVideos:
         return [*range(0, last, self.hop_segments), last]
 
     def _main_class(self, row: int) -> int:
-        covered = label_maker.coverage(
-            self.events_of(row), self.categories, self.num_segments, self.segment_seconds
-        ).sum(0)
-        return int(covered.argmax()) if covered.any() else len(self.categories)
+        events = self.events_of(row)
+        here = label_maker.classes_in(events, self._class_of)
+        there = [self.categories[number] for number in here]
+        covered = label_maker.coverage(events, there, self.num_segments, self.segment_seconds).sum(0)
+        return here[int(covered.argmax())] if covered.any() else len(self.categories)
 
 
-def overlapping_segments(
-    events: Sequence[Annotation], categories: Sequence[str], num_segments: int, segment_seconds: float = 1.0
-) -> int:
+def overlapping_segments(events: Sequence[Annotation], num_segments: int, segment_seconds: float = 1.0) -> int:
     """Number of segments that one class cannot describe: at least half of it in each of two categories, at once.
 
     Two events that only meet within a segment share it out, and do not overlap.
 
     Args:
         events: of one video.
-        categories: event categories.
         num_segments: of the video.
         segment_seconds: length of a segment.
     """
+    categories = sorted({event.category for event in events})
     covered = label_maker.coverage(events, categories, num_segments, segment_seconds)
     enough = np.where(covered >= label_maker.MIN_COVERAGE, covered, 0.0)
     return int(((enough > 0).sum(1) > 1)[enough.sum(1) > 1 + 1e-6].sum())

@@ -12,7 +12,7 @@ Every function returns a new array.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -70,8 +70,24 @@ def coverage(
     starts = np.arange(num_segments) * segment_seconds
     for c, intervals in spans.items():
         for start, end in _union(intervals):
-            covered[:, c] += np.clip(np.minimum(end, starts + segment_seconds) - np.maximum(start, starts), 0, None)
+            # Only the segments around the event, since a long video has many of both; one more on each side, since
+            # the division rounds.
+            first, last = (int(min(t / segment_seconds, num_segments)) for t in (start, end))
+            near = starts[max(first - 1, 0) : last + 2]
+            covered[max(first - 1, 0) : last + 2, c] += np.clip(
+                np.minimum(end, near + segment_seconds) - np.maximum(start, near), 0, None
+            )
     return np.minimum(covered / segment_seconds, 1)
+
+
+def classes_in(events: Iterable[Annotation], class_of: Mapping[str, int]) -> list[int]:
+    """The classes that occur among some events, in order, of the many that there may be.
+
+    Args:
+        events: whose categories are looked up; those without a class are left out.
+        class_of: class of each event category.
+    """
+    return sorted({class_of[event.category] for event in events if event.category in class_of})
 
 
 def segment_labels(

@@ -5,6 +5,7 @@ iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011), whi
 the category with the fewest videos left goes first, and each of its videos goes to the split that lacks it most.
 """
 
+import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
@@ -49,8 +50,12 @@ def stratified_split(
             members[category].append(name)
     remaining = Counter(totals)
     chosen: dict[str, Split] = {}
+    rarest_first = [(count, category) for category, count in remaining.items()]
+    heapq.heapify(rarest_first)
     while left:
-        rarest = min((category for category in remaining if remaining[category]), key=lambda c: (remaining[c], c))
+        count, rarest = heapq.heappop(rarest_first)
+        if count != remaining[rarest]:
+            continue  # it has become rarer since, and stands there once more
         for name in members[rarest]:
             if name not in left:
                 continue
@@ -58,6 +63,7 @@ def stratified_split(
             wanted[split] -= 1
             for category in left.pop(name):
                 remaining[category] -= 1
+                heapq.heappush(rarest_first, (remaining[category], category))
                 wanted_of[category][split] -= 1
                 if split in lacking[category]:
                     lacking[category].remove(split)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avel.data.annotations import Annotation
-from avel.data.labels import MIN_COVERAGE, coverage
+from avel.data.labels import MIN_COVERAGE, classes_in, coverage
 from avel.events import segment_bounds
 from avel.files import replacing
 from avel.records import Record
@@ -97,6 +97,7 @@ def statistics(
     events_of: Counter[str] = Counter()
     seconds_of: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
+    class_of = {category: number for number, category in enumerate(categories)}
     for events, duration in videos:
         num_videos += 1
         empty += not events
@@ -109,8 +110,9 @@ def statistics(
         if duration is not None:
             count = len(segment_bounds(duration, segment_seconds))
             segments += count
-            shares = coverage(events, categories, count, segment_seconds)
-            covered += int((shares >= MIN_COVERAGE).any(1).sum()) if categories else 0
+            here = [categories[number] for number in classes_in(events, class_of)]
+            shares = coverage(events, here, count, segment_seconds)
+            covered += int((shares >= MIN_COVERAGE).any(1).sum())
     figures = [
         CategoryStatistics(name, of_category[name], events_of[name], float(seconds_of[name])) for name in categories
     ]

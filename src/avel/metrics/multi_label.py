@@ -117,7 +117,7 @@ def mean_average_precision(scores: npt.ArrayLike, true: npt.ArrayLike) -> float:
         ValueError: if shapes differ or a score is not a number.
     """
     s, t = _validated(scores, true, 2)
-    return _mean([average_precision(s[:, k], t[:, k]) for k in range(s.shape[1])])
+    return _mean([average_precision(of_one, is_true) for of_one, is_true in zip(*_by_category(s, t), strict=True)])
 
 
 def choose_thresholds(scores: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float, ...]:
@@ -134,7 +134,7 @@ def choose_thresholds(scores: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float
         ValueError: if shapes differ or a score is not a number.
     """
     s, t = _validated(scores, true, 2)
-    return tuple(_threshold(s[:, k], t[:, k]) for k in range(s.shape[1]))
+    return tuple(_threshold(of_one, is_true) for of_one, is_true in zip(*_by_category(s, t), strict=True))
 
 
 def measure_multi_label(
@@ -164,11 +164,12 @@ def measure_multi_label(
     v: Valid = np.ones(t.shape[:2], np.bool_) if valid is None else np.asarray(valid, np.bool_)
     if p.shape != t.shape or v.shape != t.shape[:2]:
         raise ValueError(f"present and valid must have shapes {t.shape} and {t.shape[:2]}, got {p.shape}, {v.shape}.")
-    flat_scores, said, real = s[v], p[v], t[v]  # (S, K)
+    said, real = p[v], t[v]  # (S, K)
+    scores_of, true_of = _by_category(s[v], real)
     hits, predicted, positives = (said & real).sum(0), said.sum(0), real.sum(0)
     categories = tuple(
         CategoryScores(
-            average_precision=average_precision(flat_scores[:, k], real[:, k]),
+            average_precision=average_precision(scores_of[k], true_of[k]),
             precision=ratio(int(hits[k]), int(predicted[k])),
             recall=ratio(int(hits[k]), int(positives[k])),
             f1=ratio(2 * int(hits[k]), int(predicted[k] + positives[k])),
@@ -188,6 +189,11 @@ def measure_multi_label(
         videos=len(t),
         segments=int(v.sum()),
     )
+
+
+def _by_category(scores: Scores, true: Present) -> tuple[Scores, Present]:
+    """(K, S) of (S, K), each category in one piece of memory: it is sorted."""
+    return np.ascontiguousarray(scores.T), np.ascontiguousarray(true.T)
 
 
 def _threshold(scores: Scores, true: Present) -> float:

@@ -234,7 +234,7 @@ class LocalizationData:
         class_of = {category: number for number, category in enumerate(self.categories)}
         for label, row in zip(labels, rows.tolist(), strict=True):
             events = self.dataset.events_of(row)
-            here = sorted({class_of[event.category] for event in events if event.category in class_of})
+            here = label_maker.classes_in(events, class_of)
             names = [self.categories[number] for number in here]
             size = (self.num_segments, self.record.segment_seconds)
             if multi_label:

@@ -49,15 +49,23 @@ class LabelledData(LocalizationData):
 
     def by_video(self, split: Split) -> list[Rows]:
         """For each video of a split, the numbers of its windows among the split's."""
-        of_video = self.windows.video_of[self.splits[split]]
-        return [np.flatnonzero(of_video == video) for video in dict.fromkeys(of_video.tolist())]
+        of_video = self.windows.video_of[self.splits[split]]  # in the order of videos
+        if not len(of_video):
+            return []
+        return np.split(np.arange(len(of_video)), np.flatnonzero(np.diff(of_video)) + 1)
 
     def video_classes(self, split: Split) -> Rows:
         """(N,) the event category that most segments of each video have; background where none has."""
         background = self.windows.num_categories
         classes = self.as_videos(split, self.examples(split).labels.argmax(-1), background)
-        counts = (classes[..., None] == np.arange(background)).sum(1)  # (N, C - 1)
-        return np.where(counts.any(1), counts.argmax(1), background)
+        rows = np.arange(len(classes))[:, None] * background
+        pairs, counts = np.unique((rows + classes)[classes != background], return_counts=True)
+        videos, categories = np.divmod(pairs, background)
+        order = np.lexsort((categories, -counts, videos))  # of each video the most frequent first
+        with_event, first = np.unique(videos[order], return_index=True)
+        main = np.full(len(classes), background)
+        main[with_event] = categories[order[first]]
+        return main
 
     def _places(self, split: Split) -> tuple[Rows, Rows]:
         """(M,) row and first column of each window, when those of a video lie side by side."""

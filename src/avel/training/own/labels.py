@@ -49,7 +49,7 @@ class VideoLabelling:
             if self.has_times and events:
                 last = max(event.end_seconds for event in events)
                 num_segments = len(segment_bounds(last, segment_seconds))
-                found = overlapping_segments(events, self.annotations.categories, num_segments, segment_seconds)
+                found = overlapping_segments(events, num_segments, segment_seconds)
             else:
                 found = int(len({event.category for event in events}) > 1)
             first = first or (video if found else "")
