@@ -104,11 +104,10 @@ export class LibraryView {
       this.#search.focus();
     }
     if (!this.#moments.shown || event.defaultPrevented || event.isComposing) return;
+    if (event.target instanceof HTMLSelectElement) return; // to which these keys mean something of their own
     if (event.key === "Escape") this.#leaveMoments();
-    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      const target = event.target instanceof Element ? event.target : null;
-      if (target?.matches("select") || !this.#moments.step(event.key === "ArrowDown" ? 1 : -1)) return;
-    } else return;
+    else if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    else if (!this.#moments.step(event.key === "ArrowDown" ? 1 : -1)) return;
     event.preventDefault();
   }
 
