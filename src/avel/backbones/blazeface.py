@@ -66,7 +66,7 @@ class BlazeFace:
             outputs=("regressors", "classificators"),
         )
         self.min_score = min_score
-        self.record = self._network.record | {"min_score": min_score, "max_overlap": MAX_OVERLAP}
+        self.record: dict[str, float] = self._network.record | {"min_score": min_score, "max_overlap": MAX_OVERLAP}
 
     def __call__(self, pictures: Sequence[Picture] | Picture) -> list[list[Face]]:
         """Faces of each picture, the surest first.

@@ -6,6 +6,8 @@ each rises (spectral flux; Boeck and Widmer, "Maximum Filter Vibrato Suppression
 vibrato filter is left out), or falls, between the tenth of a second before a moment and the one after it.
 """
 
+from typing import Any
+
 import numpy as np
 
 from avel.backbones.audio_windows import steps_in
@@ -25,14 +27,14 @@ class Edges(AudioBackbone):
 
     name = "edges"
     dims = 3
-    labels = ("rise", "fall", "level")
+    labels: tuple[str, ...] = ("rise", "fall", "level")
     sample_rate = 16000
-    context_seconds = _SIDE_SECONDS + 0.025
+    context_seconds: float = _SIDE_SECONDS + 0.025
 
     def __init__(self, *, hop_seconds: float = 0.1, segment_seconds: float = 1.0) -> None:
         self.steps: int = steps_in(segment_seconds, hop_seconds)
         self._log_mel = LogMel()
-        self.record = {"method": "spectral flux", "side_seconds": _SIDE_SECONDS, "steps": self.steps}
+        self.record: dict[str, Any] = {"method": "spectral flux", "side_seconds": _SIDE_SECONDS, "steps": self.steps}
 
     def __call__(self, waveforms: Floats) -> Floats:
         """(T, N) waveforms to (T, S, 3); see `AudioBackbone`."""

@@ -13,6 +13,7 @@ segments of real clips, for three quarters of the time.
 
 from functools import cache, partial
 from importlib import resources
+from typing import Any
 
 import numpy as np
 
@@ -61,19 +62,19 @@ class EfficientNetLite(VisualBackbone):
         if name not in _SCALES:
             raise ValueError(f"name must be one of {', '.join(_SCALES)}; got {name!r}.")
         self.name = name
-        self.labels = imagenet_classes()
+        self.labels: tuple[str, ...] = imagenet_classes()
         side = _SCALES[name][2]
         frames = (
             max(1, round(_FRAMES_PER_SECOND * segment_seconds)) if frames_per_segment is None else frames_per_segment
         )
-        self.pictures = PictureFormat(frames, side, side)
+        self.pictures: PictureFormat = PictureFormat(frames, side, side)
         self._network = from_frozen(
             network(name),
             name=name,
             digest=weights.digest(name),
             options=options or EngineOptions(),
         )
-        self.record = {**self._network.record, "layer": "softmax", "frames_per_segment": frames}
+        self.record: dict[str, Any] = {**self._network.record, "layer": "softmax", "frames_per_segment": frames}
 
     def __call__(self, pictures: Pictures) -> Floats:
         """See `VisualBackbone`: (T, F, H, W, 3) to (T, 1, 1000) probabilities."""

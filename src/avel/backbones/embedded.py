@@ -100,9 +100,9 @@ class Embedded(AudioBackbone):
             options=options or EngineOptions(),
         )
         if hop_seconds is not None:
-            self.steps = steps_in(segment_seconds, hop_seconds)
-            self.context_seconds = self._log_mel.samples(FRAMES) / 2 / self.sample_rate
-        self.record = {
+            self.steps: int = steps_in(segment_seconds, hop_seconds)
+            self.context_seconds: float = self._log_mel.samples(FRAMES) / 2 / self.sample_rate
+        self.record: dict[str, Any] = {
             **self._network.record,
             "training": description["training"],
             "output": output,

@@ -17,8 +17,10 @@ class Layer(nn.Module):
         self, inputs: int, outputs: int, kernel: int, normalized: bool, stride: int = 1, groups: int = 1
     ) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=not normalized)
-        self.normalization = nn.BatchNorm2d(outputs) if normalized else nn.Identity()
+        self.convolution: nn.Conv2d = nn.Conv2d(
+            inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=not normalized
+        )
+        self.normalization: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(outputs) if normalized else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
@@ -33,9 +35,9 @@ class Separable(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, normalized: bool, stride: int = 1) -> None:
         super().__init__()
-        self.each = Layer(inputs, inputs, 3, normalized, stride, groups=inputs)
-        self.across = Layer(inputs, outputs, 1, normalized)
-        self.residual = inputs == outputs and stride == 1
+        self.each: Layer = Layer(inputs, inputs, 3, normalized, stride, groups=inputs)
+        self.across: Layer = Layer(inputs, outputs, 1, normalized)
+        self.residual: bool = inputs == outputs and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
@@ -56,7 +58,7 @@ class TaggerNetwork(nn.Module):
     def __init__(self, classes: int, normalized: bool = False) -> None:
         super().__init__()
         n = normalized
-        self.body = nn.Sequential(
+        self.body: nn.Sequential = nn.Sequential(
             Layer(1, 24, 3, n, stride=2),  # (B, 24, 48, 32)
             Layer(24, 64, 3, n, stride=2),  # (B, 64, 24, 16)
             Separable(64, 160, n, stride=2),  # (B, 160, 12, 8)
@@ -69,7 +71,7 @@ class TaggerNetwork(nn.Module):
             Separable(384, 768, n, stride=2),  # (B, 768, 3, 2)
             Layer(768, self.embedding_dims, 1, n),
         )
-        self.head = nn.Linear(self.embedding_dims, classes)
+        self.head: nn.Linear = nn.Linear(self.embedding_dims, classes)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 96, 64) log-mel patches to (B, C) logits and (B, 1024) embeddings, which are not negative."""

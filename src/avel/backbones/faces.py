@@ -84,12 +84,12 @@ class Faces(VisualBackbone):
 
     name = "faces"
     dims = 2
-    labels = ("face", "talking face")
+    labels: tuple[str, ...] = ("face", "talking face")
     regions = 1
 
     def __init__(self, options: EngineOptions, *, segment_seconds: float = 1.0) -> None:
         count = min(max(round(PICTURES_PER_SECOND * segment_seconds), 1), MAX_PICTURES)
-        self.pictures = PictureFormat(frames_per_segment=count, longest_side=LONGEST_SIDE)
+        self.pictures: PictureFormat = PictureFormat(frames_per_segment=count, longest_side=LONGEST_SIDE)
         self._detector = BlazeFace(options, min_score=MIN_SCORE)
         self._mesh = from_file(
             weights.path(MESH_WEIGHTS),

@@ -50,10 +50,10 @@ class I3d(VisualBackbone):
     exclusive = True
 
     def __init__(self, options: EngineOptions | None = None, *, segment_seconds: float = 1.0) -> None:
-        self.labels = kinetics_classes()
+        self.labels: tuple[str, ...] = kinetics_classes()
         count = min(max(round(FRAMES * segment_seconds / WINDOW_SECONDS), 1), FRAMES)
-        self.pictures = PictureFormat(count, SIDE, SIDE)
-        self.window_segments = max(1, round(WINDOW_SECONDS / segment_seconds))
+        self.pictures: PictureFormat = PictureFormat(count, SIDE, SIDE)
+        self.window_segments: int = max(1, round(WINDOW_SECONDS / segment_seconds))
         self._network = from_frozen(
             NETWORK,
             name=self.name,

@@ -11,7 +11,7 @@ package's own preparation of pictures (RGB in [0, 1]) is not the one the network
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,13 +84,13 @@ class NanoDet(VisualBackbone):
     """
 
     name = "nanodet"
-    dims = len(CLASSES)
+    dims: int = len(CLASSES)
     regions = 1
-    labels = CLASSES
+    labels: tuple[str, ...] = CLASSES
 
     def __init__(self, options: EngineOptions | None = None, *, segment_seconds: float = 1.0) -> None:
         count = max(1, round(PICTURES_PER_SECOND * segment_seconds))
-        self.pictures = PictureFormat(count, longest_side=SIDE)
+        self.pictures: PictureFormat = PictureFormat(count, longest_side=SIDE)
         self._network = from_torch(
             _network,
             (SIDE, SIDE, 3),
@@ -98,7 +98,7 @@ class NanoDet(VisualBackbone):
             digest=weights.digest(WEIGHTS),
             options=options or EngineOptions(),
         )
-        self.record = {**self._network.record, "frames_per_segment": count}
+        self.record: dict[str, Any] = {**self._network.record, "frames_per_segment": count}
 
     def __call__(self, pictures: Pictures) -> Floats:
         """See `VisualBackbone`: (T, F, H, W, 3) to (T, 1, 80) scores."""

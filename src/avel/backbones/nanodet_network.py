@@ -38,12 +38,12 @@ class PartialStage(nn.Module):
 
     def __init__(self, inputs: int, width: int, blocks: int, stride: int) -> None:
         super().__init__()
-        self.first = LeakyConvolution(inputs, width, stride)
-        self.blocks = nn.ModuleList(
+        self.first: LeakyConvolution = LeakyConvolution(inputs, width, stride)
+        self.blocks: nn.ModuleList = nn.ModuleList(
             nn.ModuleList([LeakyConvolution(width, width // 2), LeakyConvolution(width // 2, width // 2)])
             for _ in range(blocks)
         )
-        self.last = LeakyConvolution(width, width)
+        self.last: LeakyConvolution = LeakyConvolution(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, 2 * width, H', W')."""
@@ -60,11 +60,13 @@ class NanoDetNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = LeakyConvolution(3, STAGES[0][0], 2)
+        self.stem: LeakyConvolution = LeakyConvolution(3, STAGES[0][0], 2)
         inputs = (STAGES[0][0], *(2 * width for width, _, _ in STAGES[:-1]))
-        self.stages = nn.ModuleList(PartialStage(i, *stage) for i, stage in zip(inputs, STAGES, strict=True))
-        self.laterals = nn.ModuleList(nn.Conv2d(2 * width, NECK, 1) for width, _, _ in STAGES[1:])
-        self.heads = nn.ModuleList(
+        self.stages: nn.ModuleList = nn.ModuleList(
+            PartialStage(i, *stage) for i, stage in zip(inputs, STAGES, strict=True)
+        )
+        self.laterals: nn.ModuleList = nn.ModuleList(nn.Conv2d(2 * width, NECK, 1) for width, _, _ in STAGES[1:])
+        self.heads: nn.ModuleList = nn.ModuleList(
             nn.ModuleList([LeakyConvolution(NECK, NECK), nn.Conv2d(NECK, CLASSES + 4 * DISTANCES, 1)]) for _ in STRIDES
         )
 

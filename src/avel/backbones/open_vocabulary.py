@@ -160,7 +160,7 @@ class OpenVocabulary:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         try:
             with self.path.open("rb") as file:
                 data = file.read(MAX_DESCRIPTION_BYTES + 1)
@@ -295,10 +295,10 @@ class OpenVocabularyPictures(VisualBackbone):
         of = vocabulary.description.pictures
         self.labels, self.dims = tuple(phrases), len(phrases)
         frames = max(1, round(PICTURES_PER_SECOND * segment_seconds))
-        self.pictures = PictureFormat(frames, of.side, of.side)
+        self.pictures: PictureFormat = PictureFormat(frames, of.side, of.side)
         self._shares = vocabulary.shares("pictures", phrases, others, options)
         self._network = vocabulary.tower("pictures", "pixel_values", partial(_pixels, of), options)
-        self.record = {**self._network.record, "scale": of.scale, "template": of.texts.template}
+        self.record: dict[str, Any] = {**self._network.record, "scale": of.scale, "template": of.texts.template}
 
     def __call__(self, pictures: Pictures) -> Floats:
         """See `VisualBackbone`: (T, F, H, W, 3) to (T, 1, P)."""
@@ -331,7 +331,7 @@ class OpenVocabularySounds(AudioBackbone):
         self.labels, self.dims = tuple(phrases), len(phrases)
         self._shares = vocabulary.shares("sounds", phrases, others, options)
         self._network = vocabulary.tower("sounds", "input_features", _features, options)
-        self.record = {**self._network.record, "scale": of.scale, "template": of.texts.template}
+        self.record: dict[str, Any] = {**self._network.record, "scale": of.scale, "template": of.texts.template}
 
     def __call__(self, waveforms: Floats) -> Floats:
         """See `AudioBackbone`: (T, N) at 48 kHz to (T, P)."""

@@ -10,6 +10,7 @@ of which lacks the last bin of its falling side. A patch is standardized by its 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ class SpeakerGender:
 
     def __init__(self, options: EngineOptions) -> None:
         self._network = from_frozen(NETWORK, name=WEIGHTS, digest=weights.digest(WEIGHTS), options=options)
-        self.record = self._network.record
+        self.record: dict[str, Any] = self._network.record
 
     def __call__(self, waveforms: Floats) -> Floats:
         """Mean log odds over the patches of each waveform.

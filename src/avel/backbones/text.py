@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class TextEmbedder:
         self._tokenizer.enable_padding(length=network.tokens, pad_id=network.padding)
         settings = f"{network.digest} {network.output} {network.tokens} {network.padding}"
         self._network = from_graph(partial(_graph, network), name=network.name, digest=settings, options=options)
-        self.record = {**self._network.record, "tokenizer": network.tokenizer_digest}
+        self.record: dict[str, Any] = {**self._network.record, "tokenizer": network.tokenizer_digest}
 
     def __call__(self, texts: Sequence[str]) -> Floats:
         """(N, D) embeddings of N texts."""

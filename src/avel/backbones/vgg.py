@@ -14,7 +14,7 @@ segments of 16 clips; cosine 0.9975 or more); on pictures with little in them, u
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,8 +55,8 @@ class Vgg19(VisualBackbone):
 
     dims = 512
     regions = 49
-    grid = (7, 7)
-    labels = None
+    grid: tuple[int, int] = (7, 7)
+    labels: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Vgg19(VisualBackbone):
         frames = (
             max(1, round(_FRAMES_PER_SECOND * segment_seconds)) if frames_per_segment is None else frames_per_segment
         )
-        self.pictures = PictureFormat(frames, _SIDE, _SIDE, scaling=scaling, moments=moments)
+        self.pictures: PictureFormat = PictureFormat(frames, _SIDE, _SIDE, scaling=scaling, moments=moments)
         self._network = from_torch(
             partial(_pool5, weights_name),
             (_SIDE, _SIDE, 3),
@@ -84,7 +84,7 @@ class Vgg19(VisualBackbone):
             options=options or EngineOptions(),
             calibration=_calibration(),
         )
-        self.record = {
+        self.record: dict[str, Any] = {
             **self._network.record,
             "name": self.name,
             "layer": "pool5",

@@ -25,7 +25,7 @@ class Pool5Network(nn.Module):
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
             layers.append(nn.MaxPool2d(2))
-        self.layers = nn.Sequential(*layers)
+        self.layers: nn.Sequential = nn.Sequential(*layers)
 
     def convolutions(self) -> list[nn.Conv2d]:
         """Every convolution in order, the one of the colours first."""

@@ -14,7 +14,7 @@ clips (``benchmarks/extraction.py``): it resampled with another filter (below 2 
 little for an option).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Vggish(AudioBackbone):
 
     sample_rate = 16000
     dims = 128
-    labels = None
+    labels: tuple[str, ...] | None = None
 
     def __init__(self, options: EngineOptions | None = None, *, last_relu: bool = True) -> None:
         self.name = "vggish" if last_relu else "vggish-no-relu"
@@ -66,7 +66,7 @@ class Vggish(AudioBackbone):
             options=options or EngineOptions(),
             dtype=np.float32,
         )
-        self.record = {
+        self.record: dict[str, Any] = {
             **self._network.record,
             "name": self.name,
             "last_relu": last_relu,

@@ -28,9 +28,9 @@ class VggishNetwork(nn.Module):
                 convolutions += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
             convolutions.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*convolutions)
+        self.features: nn.Sequential = nn.Sequential(*convolutions)
         places = frames // 2 ** len(BLOCKS) * (bands // 2 ** len(BLOCKS))
-        self.embeddings = nn.Sequential(
+        self.embeddings: nn.Sequential = nn.Sequential(
             *(nn.Linear(places * channels, HIDDEN), nn.ReLU()),
             *(nn.Linear(HIDDEN, HIDDEN), nn.ReLU()),
             nn.Linear(HIDDEN, EMBEDDING_DIMS),

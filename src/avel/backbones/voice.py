@@ -12,6 +12,8 @@ tagger's.
 The margins were chosen on the 20 voices of ``benchmarks/voices.py``, which says what they do on others' copies.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -62,12 +64,12 @@ class Voice(AudioBackbone):
 
     name = "voice"
     dims = 3
-    labels = None
+    labels: tuple[str, ...] | None = None
     sample_rate = 16000
 
     def __init__(self, options: EngineOptions | None = None) -> None:
         self._gender = SpeakerGender(options or EngineOptions())
-        self.record = {"method": "autocorrelation", "network": self._gender.record}
+        self.record: dict[str, Any] = {"method": "autocorrelation", "network": self._gender.record}
         self._frame = round(FRAME_SECONDS * self.sample_rate)
         self._hop = round(HOP_SECONDS * self.sample_rate)
         self._window = np.hanning(self._frame)

@@ -12,7 +12,7 @@ They differ by up to 4e-6, and scores by nothing (`tests/backbones/test_yamnet.p
 """
 
 import zipfile
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -54,9 +54,9 @@ class YamnetWindows(AudioBackbone):
         self._network = network
         self._reduce = np.max if output == "scores" else np.mean
         if hop_seconds is not None:
-            self.steps = steps_in(segment_seconds, hop_seconds)
-            self.context_seconds = _WINDOW / 2 / self.sample_rate
-        self.record = {
+            self.steps: int = steps_in(segment_seconds, hop_seconds)
+            self.context_seconds: float = _WINDOW / 2 / self.sample_rate
+        self.record: dict[str, Any] = {
             **network.record,
             "output": output,
             "window_seconds": _WINDOW / self.sample_rate,

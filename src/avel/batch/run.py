@@ -99,7 +99,7 @@ class VideoBatch:
 
     def __post_init__(self) -> None:
         folder = self.destination.output if self.destination.kind == "folder" else None
-        self.journal = None if folder is None else ResultJournal(folder)
+        self.journal: ResultJournal | None = None if folder is None else ResultJournal(folder)
         self._digest = settings_digest(self.settings, self.destination.signature) if self.journal else ""
 
     def plan(self) -> None:

@@ -55,7 +55,7 @@ class SafeConsole(Console):
         return super().render_str(printable(text, keep="\n"), **settings)
 
 
-errors = SafeConsole(stderr=True)
+errors: SafeConsole = SafeConsole(stderr=True)
 
 
 class Screen(logging.Handler):

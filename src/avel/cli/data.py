@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from avel.data.annotations import Annotation
     from avel.data.ave.check import CheckProgress
 
-app = typer.Typer(help="Check copies of published data sets, and tell the figures of labels.")
+app: typer.Typer = typer.Typer(help="Check copies of published data sets, and tell the figures of labels.")
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from avel.features.run import OutcomeProgress
     from avel.features.store import FeatureStore, StoreInfo
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Look into feature stores, check that they are intact, and convert them from and to the layout of the AVE "
     "data set."
 )

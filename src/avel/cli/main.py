@@ -24,7 +24,7 @@ from avel.cli.train import train
 from avel.cli.train_matching import train_matching
 from avel.version import __version__
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="avel",
     help="Audio-visual event localization: what can be both seen and heard in a video, and when.",
     no_args_is_help=True,

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from avel.cli.console import SafeConsole, print_json, say, usage_errors
 
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 CheckpointArgument = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint that avel train wrote, or the folder of the run.")

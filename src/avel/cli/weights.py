@@ -7,7 +7,7 @@ from rich.table import Column, Table
 
 from avel.cli.console import SCREEN, SafeConsole, usage_errors
 
-app = typer.Typer(help="The weight files of the pretrained networks: list them, fetch them, find them.")
+app: typer.Typer = typer.Typer(help="The weight files of the pretrained networks: list them, fetch them, find them.")
 
 
 @app.command("list")

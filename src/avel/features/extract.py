@@ -115,7 +115,7 @@ class Extraction:
             audio_track=audio_track,
             threads=threads,
         )
-        self.duration_seconds = 0.0
+        self.duration_seconds: float = 0.0
 
     def __enter__(self) -> Self:
         self._reader.__enter__()

@@ -75,14 +75,16 @@ class StoredFeatures:
     """
 
     def __init__(self, path: Path, key: str) -> None:
-        self.path, self.key = path, key
+        self.path: Path = path
+        self.key: str = key
+        self.record: dict[str, Any]
         self.record, self._tensors = _read_header(path)
-        self.shapes = {name: shape for name, (_, shape, _) in self._tensors.items()}
+        self.shapes: dict[str, tuple[int, ...]] = {name: shape for name, (_, shape, _) in self._tensors.items()}
         try:
-            self.source = SourceFile(**self.record["source"])
-            self.segment_seconds = float(self.record["recipe"]["segment_seconds"])
-            self.duration_seconds = float(self.record["duration_seconds"])
-            self.warnings = tuple(map(str, self.record["warnings"]))
+            self.source: SourceFile = SourceFile(**self.record["source"])
+            self.segment_seconds: float = float(self.record["recipe"]["segment_seconds"])
+            self.duration_seconds: float = float(self.record["duration_seconds"])
+            self.warnings: tuple[str, ...] = tuple(map(str, self.record["warnings"]))
             self._check()
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, f"its record does not fit ({error!r})") from error

@@ -28,7 +28,9 @@ class Journal:
     def __init__(self, file: Path, videos: Iterable[Path]) -> None:
         self._file = file
         again = {absolute_text(video) for video in videos}
-        self.quarantined = {video: outcome for video, outcome in _read_failures(file).items() if outcome.quarantined}
+        self.quarantined: dict[str, Outcome] = {
+            video: outcome for video, outcome in _read_failures(file).items() if outcome.quarantined
+        }
         others = [outcome for video, outcome in self.quarantined.items() if video not in again]
         with contextlib.suppress(OutputError):
             write_text(file, "".join(_line(outcome) for outcome in others))

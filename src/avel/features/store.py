@@ -144,9 +144,11 @@ class FeatureStore:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder: Path = Path(folder)
+        self.recipe: Recipe
+        self.backbones: dict[str, BackboneEntry]
         self.recipe, self.backbones = _read_store(self.folder)
-        self.digest = _store_digest(self.recipe, self.backbones)
+        self.digest: str = _store_digest(self.recipe, self.backbones)
 
     @classmethod
     def create(cls, folder: str | Path, recipe: Recipe, backbones: Mapping[str, BackboneEntry]) -> Self:

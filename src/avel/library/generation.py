@@ -97,9 +97,11 @@ class Generation:
     def __init__(self, folder: Path, taggers: Taggers) -> None:
         self.folder = folder
         contents = _read_contents(folder / VIDEOS_FILE)
-        self.made_of, self.space, self.segment_seconds = contents.made_of, contents.space, contents.segment_seconds
+        self.made_of: str = contents.made_of
+        self.space: str = contents.space
+        self.segment_seconds: float = contents.segment_seconds
         self.videos: Sequence[SearchedVideo] = contents.videos
-        self.count = sum(video.segments for video in self.videos)
+        self.count: int = sum(video.segments for video in self.videos)
         self._starts = np.array([video.first for video in self.videos], np.int64)
         if self._starts.tolist() != np.cumsum([0, *(video.segments for video in self.videos)])[:-1].tolist():
             raise LibraryError(f"{folder / VIDEOS_FILE}: its videos do not follow each other. Remove {folder}.")

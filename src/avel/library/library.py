@@ -36,7 +36,7 @@ from avel.library.generation import Generation, made_of, open_current, origin, w
 from avel.library.query import QueryReader
 from avel.library.results import SearchResult
 from avel.library.search import category_hits, meant, query_hits
-from avel.library.spaces import AGREEMENT, MODALITIES, EncoderSpace, Space, agreement_space
+from avel.library.spaces import AGREEMENT, MODALITIES, EncoderSpace, Space, Taggers, agreement_space
 from avel.library.taggers import library_recipe, taggers_of
 from avel.records import Record
 
@@ -105,7 +105,7 @@ class VideoLibrary:
     """
 
     def __init__(self, folder: str | Path, *, device: str = "auto", loader: Loader = load_backbones) -> None:
-        self.folder = Path(folder)
+        self.folder: Path = Path(folder)
         self._description = _read_description(self.folder)
         trained = _space_of(self.folder, self._description)
         if trained is not None:
@@ -115,8 +115,8 @@ class VideoLibrary:
                 f"{self.folder}: was begun, and stopped before its first video. Run the same `avel index` again."
             )
         self._store = FeatureStore(self.folder / FEATURES_FOLDER)
-        self.recipe = self._store.recipe
-        self.taggers = taggers_of(self.recipe)
+        self.recipe: Recipe = self._store.recipe
+        self.taggers: Taggers = taggers_of(self.recipe)
         self.space: Space = trained or agreement_space(self.taggers)
         self._queries = QueryReader(self._store, self.space, loader, device)
         self._generation: Generation | None = None

@@ -68,7 +68,7 @@ class SegmentLevel(AudioBackbone):
 
     name = "loudness"
     dims = 1
-    labels = None
+    labels: tuple[str, ...] | None = None
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate

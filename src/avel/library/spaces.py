@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -111,8 +111,8 @@ class AgreementSpace:
         self._weights = np.array(
             [FAMILY_WEIGHT if category.name in families else 1.0 for category in self._categories], np.float32
         )
-        self.dims = len(self._categories)
-        self.digest = digest_of({"axes": list(map(repr, self._categories)), "weights": self._weights.tolist()})
+        self.dims: int = len(self._categories)
+        self.digest: str = digest_of({"axes": list(map(repr, self._categories)), "weights": self._weights.tolist()})
 
     def vectors(self, modality: BackboneModality, features: ByNetwork) -> Floats:
         """See `Space`."""
@@ -144,9 +144,13 @@ class EncoderSpace:
         features = heads.said.get("features")
         try:
             assert isinstance(features, Mapping)
-            self.networks = {modality: tuple(map(str, features[modality])) for modality in MODALITIES}
-            self.recipe = Recipe.from_dict(features["recipe"])
-            self.network_records = {str(name): record for name, record in dict(features["networks"]).items()}
+            self.networks: dict[str, tuple[str, ...]] = {
+                modality: tuple(map(str, features[modality])) for modality in MODALITIES
+            }
+            self.recipe: Recipe = Recipe.from_dict(features["recipe"])
+            self.network_records: dict[str, Any] = {
+                str(name): record for name, record in dict(features["networks"]).items()
+            }
             said = dict(heads.said.get("calibration", {}))
             self._calibrations = {str(name): PlattScaling.from_dict(one) for name, one in said.items()}
         except (AssertionError, KeyError, TypeError, ValueError) as error:
@@ -156,8 +160,8 @@ class EncoderSpace:
             ) from error
         self._heads: dict[BackboneModality, EncoderHead] = {"audio": heads.audio, "visual": heads.visual}
         self.name = "dual-encoder"
-        self.dims = heads.dims
-        self.digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        self.dims: int = heads.dims
+        self.digest: str = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
     def vectors(self, modality: BackboneModality, features: ByNetwork) -> Floats:
         """See `Space`."""

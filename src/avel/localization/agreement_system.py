@@ -70,9 +70,9 @@ class AgreementSystem(System):
     """
 
     name = "agreement"
-    decoding = Decoding(keep=0.3)
+    decoding: Decoding = Decoding(keep=0.3)
     # Scores of a segment depend on its neighbours alone, which the overlap gives it: windows change nothing.
-    windows = Windows(64, 2)
+    windows: Windows = Windows(64, 2)
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class AgreementSystem(System):
         *,
         refine: bool = True,
     ) -> None:
-        self.categories = tuple(category.name for category in categories)
+        self.categories: tuple[str, ...] = tuple(category.name for category in categories)
         self._table = tuple(categories)
         self.segment_seconds = segment_seconds
         things = [
@@ -96,8 +96,8 @@ class AgreementSystem(System):
         self._tagger = tagger.name
         self._steps = tagger.steps or 1
         edges = [audio_backbone("edges", options, **steps)] if refine else []
-        self.backbones = Backbones([*things, *actions], [tagger, audio_backbone("voice", options), *edges])
-        self.synchrony = Backbones([Motion(segment_seconds)], [Onsets(segment_seconds)])
+        self.backbones: Backbones = Backbones([*things, *actions], [tagger, audio_backbone("voice", options), *edges])
+        self.synchrony: Backbones = Backbones([Motion(segment_seconds)], [Onsets(segment_seconds)])
         self.gates = {backbone.name: self._worth_looking for backbone in actions}
         smooth = round(SMOOTH_SECONDS * self._steps / segment_seconds) if refine else 1
         self._model = Agreement(
@@ -135,7 +135,7 @@ class AgreementSystem(System):
                 return audio_backbone(better, options, **steps)
             except WeightsError:
                 pass
-        self.notices = (
+        self.notices: tuple[str, ...] = (
             *self.notices,
             "YAMNet's weights are not available here, so the smaller embedded audio tagger listens. "
             "`avel weights fetch yamnet` says what to do; --audio-tagger embedded chooses it without this notice.",

@@ -20,7 +20,7 @@ from avel.localization.decoding import ARGMAX, SegmentScores, exclusive_scores, 
 from avel.localization.system import MODALITIES, System
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models import registry
-from avel.models.base import category_odds, shown_by
+from avel.models.base import LocalizationModel, category_odds, shown_by
 from avel.models.details import DETAILS, by_distance
 from avel.training import checkpoint
 from avel.training.features import FeatureRecord, differences
@@ -63,17 +63,20 @@ class CheckpointSystem(System):
     ) -> None:
         self.path = path
         self._wants_details = details
+        self.model: LocalizationModel
+        self.info: checkpoint.CheckpointInfo
         self.model, self.info = checkpoint.load(path)
-        self.name, self.categories = self.info.model, self.info.categories
-        self.segment_seconds = self.info.segment_seconds
-        self.windows = Windows.half_overlapping(self.info.num_segments)
+        self.name: str = self.info.model
+        self.categories: tuple[str, ...] = self.info.categories
+        self.segment_seconds: float = self.info.segment_seconds
+        self.windows: Windows = Windows.half_overlapping(self.info.num_segments)
         modalities = registry.modalities_of(self.info.model, self.info.options)
         recipe = recipe_of(path, self.info.features, modalities, precision)
         with needed_by(path):
-            self.backbones = loader(recipe, device, threads)
+            self.backbones: Backbones = loader(recipe, device, threads)
         check_networks(path, self.info.features, self.backbones, modalities)
         with path.open("rb") as file:
-            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            self.sha256: str = hashlib.file_digest(file, "sha256").hexdigest()
         self.grid, self.notices = self._what_it_shows()
 
     def _what_it_shows(self) -> tuple[tuple[int, int] | None, tuple[str, ...]]:

@@ -137,11 +137,12 @@ class Localizer:
                     "nothing to show ungated. Use one with spatial attention, trained on features of several regions, "
                     "such as those of vgg19."
                 )
-        self.decoding = decoding or self.system.decoding
+        self.decoding: Decoding = decoding or self.system.decoding
         self.audio_track = audio_track
         self.threads = threads
-        self.selection = selection or Selection()
-        self.ungated, self.details = ungated, details
+        self.selection: Selection = selection or Selection()
+        self.ungated: bool = ungated
+        self.details: bool = details
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -236,7 +237,8 @@ class LocalizationRun:
         ungated: bool = False,
         details: bool = False,
     ) -> None:
-        self._system, self._decoding, self.video = system, decoding, str(video)
+        self._system, self._decoding = system, decoding
+        self.video: str = str(video)
         self._ungated, self._wants_details = ungated, details
         self._selection = selection or Selection()
         beside = system.synchrony or Backbones([], [])
@@ -250,9 +252,9 @@ class LocalizationRun:
             threads=threads,
             gates=system.gates,
         )
-        self.declared_seconds = self._extraction.info.duration_seconds
-        self.num_segments = 0
-        self.stopped = False
+        self.declared_seconds: float | None = self._extraction.info.duration_seconds
+        self.num_segments: int = 0
+        self.stopped: bool = False
         self._is_over = False
         self._predictions: list[SegmentArrays] = []
         self._valid: dict[str, list[npt.NDArray[np.bool_]]] = {"audio": [], "visual": []}

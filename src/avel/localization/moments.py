@@ -105,7 +105,7 @@ class MomentFinder:
         features = features_of(said)
         if features is None:
             raise ModelError(f"{path}: does not say on which features it was trained. Train it again.")
-        self.segment_seconds = features.segment_seconds
+        self.segment_seconds: float = features.segment_seconds
         recipe = recipe_of(path, features, ("audio", "visual"), precision)
         with needed_by(path):
             self._backbones = loader(recipe, device, None)

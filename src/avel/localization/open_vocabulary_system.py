@@ -34,23 +34,23 @@ class OpenVocabularySystem(System):
     """
 
     name = "open-vocabulary"
-    decoding = Decoding(keep=0.3)
-    windows = Windows(64, 2)
+    decoding: Decoding = Decoding(keep=0.3)
+    windows: Windows = Windows(64, 2)
 
     def __init__(
         self, vocabulary: OpenVocabulary, phrases: Sequence[str], segment_seconds: float, options: EngineOptions
     ) -> None:
         self._path = vocabulary.path
-        self.categories = tuple(phrases)
+        self.categories: tuple[str, ...] = tuple(phrases)
         self.segment_seconds = segment_seconds
         names = {phrase.casefold() for phrase in phrases}
         others = [category.name for category in everyday_categories() if category.name.casefold() not in names]
         pictures = OpenVocabularyPictures(vocabulary, phrases, others, options, segment_seconds)
         sounds = OpenVocabularySounds(vocabulary, phrases, others, options)
-        self.backbones = Backbones([pictures], [sounds])
+        self.backbones: Backbones = Backbones([pictures], [sounds])
         table = [Category(phrase, (phrase,), (phrase,), THRESHOLD, THRESHOLD) for phrase in phrases]
         self._model = Agreement(table, visual_labels=phrases, audio_labels=phrases)
-        self.notices = (
+        self.notices: tuple[str] = (
             f"What the networks of {vocabulary.path} find was not measured by avel, nor was the threshold at which a "
             "phrase counts as heard or seen.",
         )

@@ -36,8 +36,8 @@ class Matcher(nn.Module):
         super().__init__()
         self.dims = dims
         self.options = options
-        self.embed_visual = embedding(dims.visual_dims, options)
-        self.embed_audio = embedding(dims.audio_dims, options)
+        self.embed_visual: nn.Sequential = embedding(dims.visual_dims, options)
+        self.embed_audio: nn.Sequential = embedding(dims.audio_dims, options)
 
     def distances(self, visual: Tensor, audio: Tensor) -> Tensor:
         """How badly each visual segment goes with each audio segment.

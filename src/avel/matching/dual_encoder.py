@@ -59,7 +59,7 @@ class DualEncoder(Matcher):
     def __init__(self, dims: Dims, options: MatcherOptions) -> None:
         super().__init__(dims, options)
         self._dropout = options.dropout if isinstance(options, DualEncoderOptions) else 0.0
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(_FIRST_TEMPERATURE)))
+        self.log_scale: nn.Parameter = nn.Parameter(torch.tensor(-math.log(_FIRST_TEMPERATURE)))
         self.visual_mean: Tensor
         self.visual_scale: Tensor
         self.audio_mean: Tensor

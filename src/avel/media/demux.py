@@ -85,15 +85,15 @@ class Demuxer:
         self, container: "InputContainer", video: "VideoStream | None", audio: "AudioStream | None", path: Any
     ) -> None:
         self.decoded: set[str] = set()
-        self.reached_seconds = 0.0
-        self.sound = Coverage()
-        self.has_sound = audio is not None
-        self.last_error = ""
+        self.reached_seconds: float = 0.0
+        self.sound: Coverage = Coverage()
+        self.has_sound: bool = audio is not None
+        self.last_error: str = ""
         self._path = path
         self._container = container
         self._streams: list[Any] = [stream for stream in (video, audio) if stream is not None]
         self._zero = self._start_of_timeline()
-        self.declared_seconds = declared_seconds(container, self._streams, self._zero or 0.0)
+        self.declared_seconds: float | None = declared_seconds(container, self._streams, self._zero or 0.0)
         self._read_errors = 0
         self._jumps = 0
         self._undated = 0
@@ -509,7 +509,7 @@ class FrameClock:
     """
 
     def __init__(self) -> None:
-        self.expected = 0.0
+        self.expected: float = 0.0
         self.is_early = False
         """Times may be too early, never too late: libav counts empty packets as sound when it works out the times of an
         Ogg page from its end."""

@@ -35,15 +35,17 @@ class PictureTrack:
         empty_spans: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.formats = formats
-        self.sizes = {name: picture_size(wanted, displayed) for name, wanted in formats.items()}
-        self.is_ended = not is_read
+        self.sizes: dict[str, tuple[int, int]] = {
+            name: picture_size(wanted, displayed) for name, wanted in formats.items()
+        }
+        self.is_ended: bool = not is_read
         self.is_read = is_read
-        self.first_seconds = math.inf
-        self.shown_until = 0.0
+        self.first_seconds: float = math.inf
+        self.shown_until: float = 0.0
         """Up to here it is settled which pictures are on screen."""
-        self.last_error = ""
+        self.last_error: str = ""
         self.segments: deque[_PictureSegment] = deque()
-        self.queued_bytes = 0
+        self.queued_bytes: int = 0
         self._first_index = 0
         self._segment_seconds = segment_seconds
         self._orientations = Orientations()

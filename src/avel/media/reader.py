@@ -106,7 +106,7 @@ class MediaReader:
             raise ValueError(f"threads must be 0 or more, got {threads}.")
         self.path = path
         self.segment_seconds = segment_seconds
-        self.formats = dict(pictures or {})
+        self.formats: dict[str, PictureFormat] = dict(pictures or {})
         self.sample_rate = sample_rate
         self.warnings = []
         self._limit = max_duration_seconds if max_duration_seconds is not None else math.inf

@@ -185,13 +185,13 @@ class PictureWriter:
     ) -> None:
         self.target = target
         self.draw = draw
-        self.scaler = Scaler((look.width, look.height))
-        self.orientations = Orientations()
+        self.scaler: Scaler = Scaler((look.width, look.height))
+        self.orientations: Orientations = Orientations()
         self.last_pts = -1
         self.last_frame: VideoFrame | None = None
-        self.frame_seconds = float(1 / look.rate)
+        self.frame_seconds: float = float(1 / look.rate)
         stream = target.add_stream(encoding.picture_codec, rate=look.rate, options=dict(encoding.options))
-        self.stream = cast("VideoStream", stream)
+        self.stream: VideoStream = cast("VideoStream", stream)
         self.stream.width, self.stream.height = look.width, look.height
         self.stream.pix_fmt = "yuv420p"
         context = self.stream.codec_context
@@ -242,7 +242,7 @@ class SoundWriter:
         self.samples = 0
         self._layout = "mono" if channels == 1 else "stereo"
         stream = target.add_stream(encoding.sound_codec, rate=SAMPLE_RATE, layout=self._layout)
-        self.stream = cast("AudioStream", stream)
+        self.stream: AudioStream = cast("AudioStream", stream)
         self.stream.bit_rate = SOUND_BIT_RATE * channels
 
     def add(self, samples: npt.NDArray[np.float32]) -> None:

@@ -168,10 +168,10 @@ class SoundTrack:
     """Decoded sound, cut into segments."""
 
     def __init__(self, segment_seconds: float, sample_rate: int | None, is_read: bool) -> None:
-        self.is_ended = not is_read
+        self.is_ended: bool = not is_read
         self.is_read = is_read
-        self.has_content = False
-        self.last_error = ""
+        self.has_content: bool = False
+        self.last_error: str = ""
         self._segment_seconds = segment_seconds
         self._rate = sample_rate or 0
         self._num_samples = round(segment_seconds * self._rate)

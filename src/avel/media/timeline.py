@@ -325,7 +325,7 @@ class Coverage:
     """
 
     def __init__(self) -> None:
-        self.end_seconds = -math.inf
+        self.end_seconds: float = -math.inf
         self._holes: list[tuple[float, float]] = []
 
     def add(self, start_seconds: float, duration_seconds: float) -> None:

@@ -142,7 +142,7 @@ class Agreement:
         action_labels: Sequence[str] = (),
         smooth_steps: int = 1,
     ) -> None:
-        self.categories = tuple(category.name for category in categories)
+        self.categories: tuple[str, ...] = tuple(category.name for category in categories)
         self.smooth_steps = smooth_steps
         self._heard, self._alike, self._required, self._unlike = (
             [class_indices(getattr(category, key), audio_labels, category.name) for category in categories]
@@ -156,8 +156,8 @@ class Agreement:
             if action_labels:
                 done[class_indices(category.actions, action_labels, category.name), i] = 1.0
         self.seen, self.done = seen, done
-        self.audible = [bool(heard or alike) for heard, alike in zip(self._heard, self._alike, strict=True)]
-        self.visible = [bool(column.any()) for column in np.concatenate([seen, done]).T]
+        self.audible: list[bool] = [bool(heard or alike) for heard, alike in zip(self._heard, self._alike, strict=True)]
+        self.visible: list[bool] = [bool(column.any()) for column in np.concatenate([seen, done]).T]
         chance = np.zeros(len(visual_labels)) if visual_chance is None else np.asarray(visual_chance)
         self._itself = (seen == 1).astype(np.float32)
         self._chance = np.asarray(chance @ seen, np.float32)  # (C - 1)

@@ -114,9 +114,9 @@ class AvTransformer(nn.Module):
         super().__init__()
         self.frames = frames
         self.with_audio = with_audio
-        self.scale = region_dims**-0.5 if scaled else 1.0
-        self.theta = _mlp(region_dims, region_dims)
-        self.phi = _mlp(region_dims, region_dims)
+        self.scale: float = region_dims**-0.5 if scaled else 1.0
+        self.theta: nn.Sequential = _mlp(region_dims, region_dims)
+        self.phi: nn.Sequential = _mlp(region_dims, region_dims)
 
     def forward(self, regions: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
         """(B, T, R, K) of (B, T, R, K) regions and (B, T, K) audio; ``valid`` (B, T)."""
@@ -153,7 +153,7 @@ class RegionLstm(nn.Module):
 
     def __init__(self, region_dims: int) -> None:
         super().__init__()
-        self.lstm = SegmentLSTM(region_dims, region_dims // 2)
+        self.lstm: SegmentLSTM = SegmentLSTM(region_dims, region_dims // 2)
 
     def forward(self, regions: Tensor, valid: Tensor) -> Tensor:
         """(B, T, R, K) to (B, T, R, K)."""
@@ -174,8 +174,8 @@ class VisualRepresentation(nn.Module):
     def __init__(self, dims: Dims, options: AvTransformerOptions) -> None:
         super().__init__()
         size = options.region_dims
-        self.embed = _mlp(dims.visual_dims, size)
-        self.transformer = None
+        self.embed: nn.Sequential = _mlp(dims.visual_dims, size)
+        self.transformer: AvTransformer | None = None
         self.over_time: RegionConv3d | RegionLstm | None = None
         if options.visual == "av-transformer":
             self.transformer = AvTransformer(size, options.frames, options.with_audio, options.scaled)
@@ -204,9 +204,9 @@ class RegionWeights(nn.Module):
 
     def __init__(self, audio_dims: int, options: AvTransformerOptions) -> None:
         super().__init__()
-        self.is_cosine = options.co_attention == "avol"
-        self.scale = options.region_dims**-0.5 if options.scaled and not self.is_cosine else 1.0
-        self.guide = None
+        self.is_cosine: bool = options.co_attention == "avol"
+        self.scale: float = options.region_dims**-0.5 if options.scaled and not self.is_cosine else 1.0
+        self.guide: AudioGuidedAttention | None = None
         if options.co_attention == "ag":
             self.guide = AudioGuidedAttention(
                 options.region_dims, audio_dims, options.attention_dims, options.attention_hidden_dims
@@ -232,8 +232,8 @@ class MlpClassifier(nn.Module):
     def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__()
         hidden_dims = 2 * options.lstm_dims
-        self.first = nn.Linear(dims.visual_dims + dims.audio_dims, hidden_dims)
-        self.head = mlp_head(hidden_dims, options.head_dims, dims.num_classes)
+        self.first: nn.Linear = nn.Linear(dims.visual_dims + dims.audio_dims, hidden_dims)
+        self.head: nn.Sequential = mlp_head(hidden_dims, options.head_dims, dims.num_classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
         """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
@@ -250,8 +250,8 @@ class LstmClassifier(nn.Module):
 
     def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__()
-        self.lstm = SegmentLSTM(dims.visual_dims + dims.audio_dims, options.lstm_dims)
-        self.head = mlp_head(2 * options.lstm_dims, options.head_dims, dims.num_classes)
+        self.lstm: SegmentLSTM = SegmentLSTM(dims.visual_dims + dims.audio_dims, options.lstm_dims)
+        self.head: nn.Sequential = mlp_head(2 * options.lstm_dims, options.head_dims, dims.num_classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
         """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
@@ -268,9 +268,9 @@ class TianClassifier(nn.Module):
 
     def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__()
-        self.audio_lstm = SegmentLSTM(dims.audio_dims, options.lstm_dims)
-        self.visual_lstm = SegmentLSTM(dims.visual_dims, options.lstm_dims)
-        self.head = mlp_head(4 * options.lstm_dims, options.head_dims, dims.num_classes)
+        self.audio_lstm: SegmentLSTM = SegmentLSTM(dims.audio_dims, options.lstm_dims)
+        self.visual_lstm: SegmentLSTM = SegmentLSTM(dims.visual_dims, options.lstm_dims)
+        self.head: nn.Sequential = mlp_head(4 * options.lstm_dims, options.head_dims, dims.num_classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
         """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
@@ -303,9 +303,9 @@ class InstanceAttention(TwoModalityInput):
         self.map_audio: nn.Module = nn.Identity()
         if dims.audio_dims != options.region_dims and (uses_audio or options.co_attention != "ag"):
             self.map_audio = nn.Linear(dims.audio_dims, options.region_dims)
-        self.represent = VisualRepresentation(dims, options)
-        self.weigh = RegionWeights(dims.audio_dims, options)
-        self.classifier = _CLASSIFIERS[options.classifier](dims, options)
+        self.represent: VisualRepresentation = VisualRepresentation(dims, options)
+        self.weigh: RegionWeights = RegionWeights(dims.audio_dims, options)
+        self.classifier: nn.Module = _CLASSIFIERS[options.classifier](dims, options)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C); ``spatial_attention`` (B, T, R) is shown."""

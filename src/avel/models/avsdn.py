@@ -38,12 +38,12 @@ class SequenceToSequence(nn.Module):
     def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__()
         both_directions = 2 * options.lstm_dims
-        self.audio_encoder = SegmentLSTM(dims.audio_dims, options.lstm_dims)
-        self.visual_encoder = SegmentLSTM(dims.visual_dims, options.lstm_dims)
-        self.fuse_hidden = DMRN(both_directions, both_directions, both_directions)
-        self.fuse_cell = DMRN(both_directions, both_directions, both_directions)
-        self.decoder = SegmentLSTM(dims.audio_dims + dims.visual_dims, options.lstm_dims)
-        self.head = mlp_head(both_directions, options.head_dims, dims.num_classes)
+        self.audio_encoder: SegmentLSTM = SegmentLSTM(dims.audio_dims, options.lstm_dims)
+        self.visual_encoder: SegmentLSTM = SegmentLSTM(dims.visual_dims, options.lstm_dims)
+        self.fuse_hidden: DMRN = DMRN(both_directions, both_directions, both_directions)
+        self.fuse_cell: DMRN = DMRN(both_directions, both_directions, both_directions)
+        self.decoder: SegmentLSTM = SegmentLSTM(dims.audio_dims + dims.visual_dims, options.lstm_dims)
+        self.head: nn.Sequential = mlp_head(both_directions, options.head_dims, dims.num_classes)
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> Tensor:
         """Logits (B, T, C) of (B, T, D_v) and (B, T, D_a)."""
@@ -74,7 +74,7 @@ class Avsdn(TwoModalityInput):
 
     def __init__(self, dims: Dims, options: LstmSizes) -> None:
         super().__init__(dims)
-        self.network = SequenceToSequence(dims, options)
+        self.network: SequenceToSequence = SequenceToSequence(dims, options)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""

@@ -114,7 +114,7 @@ class TwoModalityInput(LocalizationModel):
     def __init__(self, dims: Dims) -> None:
         super().__init__()
         self.dims = dims
-        self.spec = TaskSpec(tuple(str(number) for number in range(dims.num_categories)))
+        self.spec: TaskSpec = TaskSpec(tuple(str(number) for number in range(dims.num_categories)))
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor) -> ModelOutput:
         """Score every segment.

@@ -53,10 +53,10 @@ class Cam(TwoModalityInput):
     def __init__(self, dims: Dims, options: CamOptions) -> None:
         super().__init__(dims)
         # One linear layer over a region's features joined with the sound's, in two parts: the sound is in every region.
-        self.merge_visual = nn.Linear(dims.visual_dims, options.merged_dims)
-        self.merge_audio = nn.Linear(dims.audio_dims, options.merged_dims, bias=False)
-        self.convolution = RegionConv3d(options.merged_dims, options.merged_dims, dims.regions)
-        self.head = nn.Linear(options.merged_dims, dims.num_classes)
+        self.merge_visual: nn.Linear = nn.Linear(dims.visual_dims, options.merged_dims)
+        self.merge_audio: nn.Linear = nn.Linear(dims.audio_dims, options.merged_dims, bias=False)
+        self.convolution: RegionConv3d = RegionConv3d(options.merged_dims, options.merged_dims, dims.regions)
+        self.head: nn.Linear = nn.Linear(options.merged_dims, dims.num_classes)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C); ``spatial_attention`` (B, T, R) is the map of each segment's strongest event category.

@@ -110,8 +110,8 @@ class CosineAttention(nn.Module):
     def __init__(self, visual_dims: int, audio_dims: int, common_dims: int, temperature: float) -> None:
         super().__init__()
         self.temperature = temperature
-        self.project_visual = nn.Linear(visual_dims, common_dims)
-        self.project_audio = nn.Linear(audio_dims, common_dims)
+        self.project_visual: nn.Linear = nn.Linear(visual_dims, common_dims)
+        self.project_audio: nn.Linear = nn.Linear(audio_dims, common_dims)
         for layer in (self.project_visual, self.project_audio):
             nn.init.xavier_uniform_(layer.weight)
 
@@ -148,11 +148,11 @@ class SelfAttention(nn.Module):
 
     def __init__(self, feature_dims: int, global_context: bool) -> None:
         super().__init__()
-        self.query = nn.Linear(feature_dims, feature_dims, bias=False)  # W_Q
-        self.key = nn.Linear(feature_dims, feature_dims, bias=False)  # W_K
-        self.value = nn.Linear(feature_dims, feature_dims, bias=False)  # W_V
-        self.query_context = ContextGate(feature_dims) if global_context else None
-        self.key_context = ContextGate(feature_dims) if global_context else None
+        self.query: nn.Linear = nn.Linear(feature_dims, feature_dims, bias=False)  # W_Q
+        self.key: nn.Linear = nn.Linear(feature_dims, feature_dims, bias=False)  # W_K
+        self.value: nn.Linear = nn.Linear(feature_dims, feature_dims, bias=False)  # W_V
+        self.query_context: ContextGate | None = ContextGate(feature_dims) if global_context else None
+        self.key_context: ContextGate | None = ContextGate(feature_dims) if global_context else None
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, D), zero where padding, to (B, T, D) and the weights (B, T, T), whose rows have the sum 1."""
@@ -170,9 +170,9 @@ class ContextGate(nn.Module):
 
     def __init__(self, feature_dims: int) -> None:
         super().__init__()
-        self.context = nn.Linear(feature_dims, feature_dims, bias=False)  # U
-        self.gate_own = nn.Linear(feature_dims, 1, bias=False)  # v_H
-        self.gate_context = nn.Linear(feature_dims, 1, bias=False)  # v_C
+        self.context: nn.Linear = nn.Linear(feature_dims, feature_dims, bias=False)  # U
+        self.gate_own: nn.Linear = nn.Linear(feature_dims, 1, bias=False)  # v_H
+        self.gate_context: nn.Linear = nn.Linear(feature_dims, 1, bias=False)  # v_C
 
     def forward(self, own: Tensor, mean: Tensor) -> Tensor:
         """(B, T, D) and (B, 1, D) to (B, T, D)."""
@@ -196,9 +196,11 @@ class SentinelLSTM(nn.Module):
     def __init__(self, input_dims: int, hidden_dims: int, bidirectional: bool, sentinel: bool) -> None:
         super().__init__()
         directions = 2 if bidirectional else 1
-        self.out_dims = directions * hidden_dims
-        self.cells = nn.ModuleList(nn.LSTMCell(input_dims, hidden_dims) for _ in range(directions))
-        self.sentinels = nn.ModuleList(Sentinel(input_dims, hidden_dims) for _ in range(directions if sentinel else 0))
+        self.out_dims: int = directions * hidden_dims
+        self.cells: nn.ModuleList = nn.ModuleList(nn.LSTMCell(input_dims, hidden_dims) for _ in range(directions))
+        self.sentinels: nn.ModuleList = nn.ModuleList(
+            Sentinel(input_dims, hidden_dims) for _ in range(directions if sentinel else 0)
+        )
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, T, D) to the hidden states and the sentinels, (B, T, out_dims) each; padding is as if it were not there.
@@ -222,8 +224,8 @@ class Sentinel(nn.Module):
 
     def __init__(self, input_dims: int, hidden_dims: int) -> None:
         super().__init__()
-        self.from_input = nn.Linear(input_dims, hidden_dims)  # W_x
-        self.from_hidden = nn.Linear(hidden_dims, hidden_dims, bias=False)  # W_h
+        self.from_input: nn.Linear = nn.Linear(input_dims, hidden_dims)  # W_x
+        self.from_hidden: nn.Linear = nn.Linear(hidden_dims, hidden_dims, bias=False)  # W_h
 
     def forward(self, x: Tensor, hidden_before: Tensor, memory: Tensor) -> Tensor:
         """(B, T, D), (B, T, H) and (B, T, H) to (B, T, H)."""
@@ -246,11 +248,11 @@ class CoAttention(nn.Module):
 
     def __init__(self, own_dims: int, other_dims: int, hidden_dims: int, sentinel: bool) -> None:
         super().__init__()
-        self.from_other = nn.Linear(other_dims, hidden_dims, bias=False)  # W_a
-        self.from_hidden = nn.Linear(own_dims, hidden_dims, bias=False)  # W_g
-        self.from_sentinel = nn.Linear(own_dims, hidden_dims, bias=False) if sentinel else None  # W_s
-        self.score = nn.Linear(hidden_dims, 1, bias=False)  # w_h
-        self.project = nn.Linear(other_dims, own_dims)  # P
+        self.from_other: nn.Linear = nn.Linear(other_dims, hidden_dims, bias=False)  # W_a
+        self.from_hidden: nn.Linear = nn.Linear(own_dims, hidden_dims, bias=False)  # W_g
+        self.from_sentinel: nn.Linear | None = nn.Linear(own_dims, hidden_dims, bias=False) if sentinel else None  # W_s
+        self.score: nn.Linear = nn.Linear(hidden_dims, 1, bias=False)  # w_h
+        self.project: nn.Linear = nn.Linear(other_dims, own_dims)  # P
 
     def forward(
         self, hidden: Tensor, sentinel: Tensor | None, other: Tensor, valid: Tensor
@@ -290,24 +292,24 @@ class Cman(TwoModalityInput):
         sizes = {"visual": dims.visual_dims} if options.visual else {}
         sizes |= {"audio": dims.audio_dims} if options.audio else {}
         sentinel = options.co_attention and options.sentinel
-        self.spatial_attention = None
+        self.spatial_attention: CosineAttention | None = None
         if options.spatial_attention:
             self.spatial_attention = CosineAttention(
                 dims.visual_dims, dims.audio_dims, options.attention_dims, options.temperature
             )
-        self.self_attention = nn.ModuleDict()
+        self.self_attention: nn.ModuleDict = nn.ModuleDict()
         if options.self_attention:
             self.self_attention.update(
                 {name: SelfAttention(size, options.global_context) for name, size in sizes.items()}
             )
-        self.lstm = nn.ModuleDict(
+        self.lstm: nn.ModuleDict = nn.ModuleDict(
             {
                 name: SentinelLSTM(size, options.lstm_dims, options.bidirectional, sentinel)
                 for name, size in sizes.items()
             }
         )
         own_dims = options.lstm_dims * (2 if options.bidirectional else 1)
-        self.co_attention = nn.ModuleDict()
+        self.co_attention: nn.ModuleDict = nn.ModuleDict()
         if options.co_attention:
             self.co_attention.update(
                 {
@@ -315,7 +317,7 @@ class Cman(TwoModalityInput):
                     for name in sizes
                 }
             )
-        self.head = mlp_head(len(sizes) * own_dims, options.head_dims, dims.num_classes)
+        self.head: nn.Sequential = mlp_head(len(sizes) * own_dims, options.head_dims, dims.num_classes)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C).

@@ -81,8 +81,8 @@ class Memory(nn.Module):
 
     def __init__(self, input_dims: int, options: CmranOptions) -> None:
         super().__init__()
-        self.project = nn.Linear(input_dims, options.model_dims)
-        self.blocks = nn.ModuleList(_block(options) for _ in range(options.layers))
+        self.project: nn.Linear = nn.Linear(input_dims, options.model_dims)
+        self.blocks: nn.ModuleList = nn.ModuleList(_block(options) for _ in range(options.layers))
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, input_dims) to (B, T, D)."""
@@ -97,8 +97,8 @@ class CrossModalRelation(nn.Module):
 
     def __init__(self, input_dims: int, options: CmranOptions) -> None:
         super().__init__()
-        self.project = nn.Linear(input_dims, options.model_dims)
-        self.block = _block(options)
+        self.project: nn.Linear = nn.Linear(input_dims, options.model_dims)
+        self.block: AttentionBlock = _block(options)
 
     def forward(self, x: Tensor, memory: Tensor, valid: Tensor) -> Tensor:
         """(B, T, input_dims) and the other's (B, T, D) to (B, T, D)."""
@@ -126,17 +126,17 @@ class Cmran(TwoModalityInput):
         super().__init__(dims)
         self.form = options.form
         size = options.model_dims
-        self.fit_visual = nn.Sequential(
+        self.fit_visual: nn.Sequential = nn.Sequential(
             nn.Linear(dims.visual_dims, dims.visual_dims), nn.ReLU(), nn.Dropout(options.visual_dropout)
         )
-        self.attention = SpatialChannelAttention(dims.visual_dims, dims.audio_dims, options)
-        self.visual_memory = Memory(dims.visual_dims, options)
-        self.audio_memory = Memory(dims.audio_dims, options)
-        self.visual_relation = CrossModalRelation(dims.visual_dims, options)
-        self.audio_relation = CrossModalRelation(dims.audio_dims, options)
-        self.interaction = AttentionBlock(size, options.interaction_heads, 0, options.dropout)
-        self.relevance = nn.Linear(size, 1)
-        self.category = nn.Linear(size, dims.num_classes if options.form == "weak" else dims.num_categories)
+        self.attention: SpatialChannelAttention = SpatialChannelAttention(dims.visual_dims, dims.audio_dims, options)
+        self.visual_memory: Memory = Memory(dims.visual_dims, options)
+        self.audio_memory: Memory = Memory(dims.audio_dims, options)
+        self.visual_relation: CrossModalRelation = CrossModalRelation(dims.visual_dims, options)
+        self.audio_relation: CrossModalRelation = CrossModalRelation(dims.audio_dims, options)
+        self.interaction: AttentionBlock = AttentionBlock(size, options.interaction_heads, 0, options.dropout)
+        self.relevance: nn.Linear = nn.Linear(size, 1)
+        self.category: nn.Linear = nn.Linear(size, dims.num_classes if options.form == "weak" else dims.num_categories)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""

@@ -95,11 +95,11 @@ class Dam(TwoModalityInput):
         super().__init__(dims)
         self.event_region = options.event_region
         size = options.event_dims
-        self.attention = AudioGuidedAttention.of(dims, options)
-        self.local_visual = _local(dims.visual_dims, size)
-        self.local_audio = _local(dims.audio_dims, size)
+        self.attention: AudioGuidedAttention = AudioGuidedAttention.of(dims, options)
+        self.local_visual: nn.Sequential = _local(dims.visual_dims, size)
+        self.local_audio: nn.Sequential = _local(dims.audio_dims, size)
         self.visual_event, self.audio_event = EventFeature(size), EventFeature(size)
-        self.category = nn.Linear(2 * size, dims.num_categories)
+        self.category: nn.Linear = nn.Linear(2 * size, dims.num_categories)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""

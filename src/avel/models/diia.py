@@ -93,8 +93,8 @@ class IntraAttention(nn.Module):
         size = options.model_dims
         self.gates = options.gates
         if options.gates != "none":
-            self.visual_gate = nn.Linear(size, size, bias=False)  # W_V
-            self.audio_gate = nn.Linear(size, size, bias=False)  # W_A
+            self.visual_gate: nn.Linear = nn.Linear(size, size, bias=False)  # W_V
+            self.audio_gate: nn.Linear = nn.Linear(size, size, bias=False)  # W_A
         self.visual, self.audio = _block(options), _block(options)
 
     def forward(self, v: Tensor, a: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -154,14 +154,14 @@ class Diia(TwoModalityInput):
             self.pooling = SpatialChannelAttention(dims.visual_dims, dims.audio_dims, options)
         elif options.pooling == "spatial":
             self.pooling = AudioGuidedAttention(dims.visual_dims, dims.audio_dims)
-        self.project_visual = nn.Linear(dims.visual_dims, size)
-        self.project_audio = nn.Linear(dims.audio_dims, size)
+        self.project_visual: nn.Linear = nn.Linear(dims.visual_dims, size)
+        self.project_audio: nn.Linear = nn.Linear(dims.audio_dims, size)
         kinds = {"intra": IntraAttention, "inter": InterAttention}
         names = options.order.split("-") * options.depth
-        self.attentions = nn.ModuleList(kinds[name](options) for name in names)
-        self.merge_visual = nn.Linear(size, size)  # W^v_inter
-        self.merge_audio = nn.Linear(size, size)  # W^a_inter
-        self.head = nn.Sequential(
+        self.attentions: nn.ModuleList = nn.ModuleList(kinds[name](options) for name in names)
+        self.merge_visual: nn.Linear = nn.Linear(size, size)  # W^v_inter
+        self.merge_audio: nn.Linear = nn.Linear(size, size)  # W^a_inter
+        self.head: nn.Sequential = nn.Sequential(
             nn.Linear(size, options.head_dims), nn.ReLU(), nn.Linear(options.head_dims, dims.num_classes)
         )
 

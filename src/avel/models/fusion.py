@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from avel.models.base import LocalizationModel, TwoModalityInput
 from avel.models.entry import Entry
-from avel.models.layers import linear, mean_probabilities, without_padding
+from avel.models.layers import SegmentLSTM, linear, mean_probabilities, without_padding
 from avel.models.options import Dims, Layers, Options, Size
 from avel.models.tian2018 import TIAN, AttentionOptions, TianOptions, VisualPooling, head_of, lstm_over
 
@@ -141,7 +141,7 @@ class Concat(Fusion):
 
     def __init__(self, audio_dims: int, visual_dims: int) -> None:
         super().__init__()
-        self.out_dims = audio_dims + visual_dims
+        self.out_dims: int = audio_dims + visual_dims
 
     def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, None]:
         """See `Fusion`."""
@@ -206,7 +206,7 @@ class Bilinear(_Projected):
     def __init__(self, audio_dims: int, visual_dims: int, factor_dims: int, gate: FusedModality | None = None) -> None:
         super().__init__(audio_dims, visual_dims, factor_dims)
         self.gate = gate
-        self.out_dims = factor_dims**2
+        self.out_dims: int = factor_dims**2
 
     def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Fusion`; the gate is the mean of the sigmoid."""
@@ -227,7 +227,7 @@ class GMU(_Projected):
 
     def __init__(self, audio_dims: int, visual_dims: int, out_dims: int) -> None:
         super().__init__(audio_dims, visual_dims, out_dims)
-        self.gate = nn.Linear(visual_dims + audio_dims, out_dims)
+        self.gate: nn.Linear = nn.Linear(visual_dims + audio_dims, out_dims)
 
     def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
         """See `Fusion`; the gate is the mean of z, the share of the visual."""
@@ -255,9 +255,9 @@ class MRN(Fusion):
         self.out_dims = out_dims
         start, other = (audio_dims, visual_dims) if residual == "audio" else (visual_dims, audio_dims)
         inputs = [start] + [out_dims] * (blocks - 1)
-        self.shortcuts = nn.ModuleList(nn.Linear(size, out_dims) for size in inputs)  # W'
-        self.updates = nn.ModuleList(nn.Linear(size, out_dims) for size in inputs)  # W_q
-        self.others = nn.ModuleList(
+        self.shortcuts: nn.ModuleList = nn.ModuleList(nn.Linear(size, out_dims) for size in inputs)  # W'
+        self.updates: nn.ModuleList = nn.ModuleList(nn.Linear(size, out_dims) for size in inputs)  # W_q
+        self.others: nn.ModuleList = nn.ModuleList(
             nn.Sequential(nn.Linear(other, out_dims), nn.Tanh(), nn.Linear(out_dims, out_dims)) for _ in inputs
         )  # W_2 tanh(W_1 .)
 
@@ -286,11 +286,11 @@ class DMRN(Fusion):
     def __init__(self, audio_dims: int, visual_dims: int, hidden_dims: int, blocks: int = 1) -> None:
         super().__init__()
         same = audio_dims == visual_dims
-        self.out_dims = audio_dims if same else hidden_dims
-        self.to_audio = nn.Identity() if same else nn.Linear(audio_dims, hidden_dims)
-        self.to_visual = nn.Identity() if same else nn.Linear(visual_dims, hidden_dims)
-        self.transform_audio = nn.ModuleList(self._transform(hidden_dims) for _ in range(blocks))  # U_a
-        self.transform_visual = nn.ModuleList(self._transform(hidden_dims) for _ in range(blocks))  # U_v
+        self.out_dims: int = audio_dims if same else hidden_dims
+        self.to_audio: nn.Identity | nn.Linear = nn.Identity() if same else nn.Linear(audio_dims, hidden_dims)
+        self.to_visual: nn.Identity | nn.Linear = nn.Identity() if same else nn.Linear(visual_dims, hidden_dims)
+        self.transform_audio: nn.ModuleList = nn.ModuleList(self._transform(hidden_dims) for _ in range(blocks))  # U_a
+        self.transform_visual: nn.ModuleList = nn.ModuleList(self._transform(hidden_dims) for _ in range(blocks))  # U_v
 
     def _transform(self, hidden_dims: int) -> nn.Sequential:
         return nn.Sequential(nn.Linear(self.out_dims, hidden_dims), nn.Tanh(), nn.Linear(hidden_dims, self.out_dims))
@@ -328,12 +328,12 @@ class AudioVisual(TwoModalityInput):
     ) -> None:
         super().__init__(dims)
         self.position = position
-        self.pooling = VisualPooling(dims, options if isinstance(options, AttentionOptions) else None)
+        self.pooling: VisualPooling = VisualPooling(dims, options if isinstance(options, AttentionOptions) else None)
         classes = dims.num_classes
         if position == "early":
-            self.fusions = nn.ModuleList([make_fusion(dims.audio_dims, dims.visual_dims)])
-            self.lstm = lstm_over(self._fused_dims, options)
-            self.heads = nn.ModuleList([head_of(self.lstm.out_dims, classes, options)])
+            self.fusions: nn.ModuleList = nn.ModuleList([make_fusion(dims.audio_dims, dims.visual_dims)])
+            self.lstm: SegmentLSTM = lstm_over(self._fused_dims, options)
+            self.heads: nn.ModuleList = nn.ModuleList([head_of(self.lstm.out_dims, classes, options)])
             return
         self.audio_lstm, self.visual_lstm = lstm_over(dims.audio_dims, options), lstm_over(dims.visual_dims, options)
         temporal = self.audio_lstm.out_dims

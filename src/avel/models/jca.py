@@ -110,8 +110,8 @@ class LstmLayer(nn.Module):
 
     def __init__(self, input_dims: int, hidden_dims: int, learns_start: bool) -> None:
         super().__init__()
-        self.lstm = SegmentLSTM(input_dims, hidden_dims)
-        self.start = _first_states(2, 2, hidden_dims) if learns_start else None
+        self.lstm: SegmentLSTM = SegmentLSTM(input_dims, hidden_dims)
+        self.start: nn.Parameter | None = _first_states(2, 2, hidden_dims) if learns_start else None
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, D) to (B, T, 2 H); padding is as if it were not there."""
@@ -127,8 +127,8 @@ class GruLayer(nn.Module):
     def __init__(self, input_dims: int, hidden_dims: int, learns_start: bool) -> None:
         super().__init__()
         self.hidden_dims = hidden_dims
-        self.cells = nn.ModuleList(nn.GRUCell(input_dims, hidden_dims) for _ in range(2))
-        self.start = _first_states(2, hidden_dims) if learns_start else None
+        self.cells: nn.ModuleList = nn.ModuleList(nn.GRUCell(input_dims, hidden_dims) for _ in range(2))
+        self.start: nn.Parameter | None = _first_states(2, hidden_dims) if learns_start else None
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """As `LstmLayer`."""
@@ -155,16 +155,16 @@ class Representation(nn.Module):
 
     def __init__(self, input_dims: int, options: JcaOptions, recurrence: Recurrence | None, dropout: float) -> None:
         super().__init__()
-        self.normalize = options.normalize
-        self.joins_input = recurrence is not None and options.residual_embedding
-        self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList()
+        self.normalize: bool = options.normalize
+        self.joins_input: bool = recurrence is not None and options.residual_embedding
+        self.dropout: nn.Dropout = nn.Dropout(dropout)
+        self.layers: nn.ModuleList = nn.ModuleList()
         out_dims = input_dims
         if recurrence is not None:
             for _ in range(options.recurrent_layers):
                 self.layers.append(_LAYERS[recurrence](out_dims, options.lstm_dims, options.variant == "code"))
                 out_dims = 2 * options.lstm_dims
-        self.map = nn.Linear(out_dims + (input_dims if self.joins_input else 0), options.feature_dims)
+        self.map: nn.Linear = nn.Linear(out_dims + (input_dims if self.joins_input else 0), options.feature_dims)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, D) to (B, T, 2 H), zero where padding."""
@@ -191,11 +191,11 @@ class PaperAttention(nn.Module):
     def __init__(self, feature_dims: int, guide_dims: int, options: JcaOptions) -> None:
         super().__init__()
         window, maps = options.window_segments, options.map_dims
-        self.affinity = nn.Linear(window, window, bias=False)  # W_j^T
-        self.own = nn.Linear(window, maps, bias=False)  # W_a
-        self.from_affinity = nn.Linear(guide_dims, maps, bias=False)  # W_c
-        self.spread = nn.Linear(maps, window, bias=False)  # W_h^T
-        self.dropout = nn.Dropout(options.dropout)
+        self.affinity: nn.Linear = nn.Linear(window, window, bias=False)  # W_j^T
+        self.own: nn.Linear = nn.Linear(window, maps, bias=False)  # W_a
+        self.from_affinity: nn.Linear = nn.Linear(guide_dims, maps, bias=False)  # W_c
+        self.spread: nn.Linear = nn.Linear(maps, window, bias=False)  # W_h^T
+        self.dropout: nn.Dropout = nn.Dropout(options.dropout)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """(B, T, d_a) and (B, T, d), both zero where padding, with T no more than N, to (B, T, d_a)."""
@@ -220,10 +220,10 @@ class CodeAttention(nn.Module):
 
     def __init__(self, feature_dims: int, guide_dims: int, options: JcaOptions) -> None:
         super().__init__()
-        self.key = nn.Linear(options.window_segments, options.window_segments)  # W_k
-        self.value = nn.Linear(feature_dims, feature_dims)  # W_v
-        self.out = nn.Linear(guide_dims, feature_dims)  # W_o
-        self.dropout = nn.Dropout(options.dropout)
+        self.key: nn.Linear = nn.Linear(options.window_segments, options.window_segments)  # W_k
+        self.value: nn.Linear = nn.Linear(feature_dims, feature_dims)  # W_v
+        self.out: nn.Linear = nn.Linear(guide_dims, feature_dims)  # W_o
+        self.dropout: nn.Dropout = nn.Dropout(options.dropout)
 
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """(B, T, d_a) and (B, T, d), both zero where padding, with T no more than N, to (B, T, d_a)."""
@@ -249,11 +249,11 @@ class JointCoAttention(nn.Module):
         concatenates = options.guide == "joint" and options.fusion == "concatenation"
         guide_dims = 2 * features if concatenates else features
         attention = PaperAttention if options.variant == "paper" else CodeAttention
-        self.audio = attention(features, guide_dims, options)
-        self.visual = attention(features, guide_dims, options)
+        self.audio: CodeAttention | PaperAttention = attention(features, guide_dims, options)
+        self.visual: CodeAttention | PaperAttention = attention(features, guide_dims, options)
         # The authors' code maps the joint representation once for both modalities.
         mapped = 0 if options.variant == "paper" else 1 if options.guide == "joint" else 2
-        self.map_guides = nn.ModuleList(nn.Linear(guide_dims, guide_dims) for _ in range(mapped))
+        self.map_guides: nn.ModuleList = nn.ModuleList(nn.Linear(guide_dims, guide_dims) for _ in range(mapped))
 
     def forward(self, audio: Tensor, visual: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Audio and visual features (B, T, d_a), zero where padding, and the same anew."""
@@ -289,14 +289,20 @@ class Jca(TwoModalityInput):
         self.normalize, self.window_segments = options.normalize, options.window_segments
         features = options.feature_dims
         unimodal = options.recurrence if options.unimodal_recurrence else None
-        self.audio_representation = Representation(dims.audio_dims, options, unimodal, options.recurrent_dropout)
-        self.attention = AudioGuidedAttention.of(dims, options, features)
-        self.map_attended = nn.Linear(dims.visual_dims, features)
-        self.visual_representation = Representation(features, options, unimodal, options.recurrent_dropout)
-        self.recursions = nn.ModuleList(JointCoAttention(options) for _ in range(options.recursions))
+        self.audio_representation: Representation = Representation(
+            dims.audio_dims, options, unimodal, options.recurrent_dropout
+        )
+        self.attention: AudioGuidedAttention = AudioGuidedAttention.of(dims, options, features)
+        self.map_attended: nn.Linear = nn.Linear(dims.visual_dims, features)
+        self.visual_representation: Representation = Representation(
+            features, options, unimodal, options.recurrent_dropout
+        )
+        self.recursions: nn.ModuleList = nn.ModuleList(JointCoAttention(options) for _ in range(options.recursions))
         joint: Recurrence | None = "lstm" if options.joint_recurrence else None
-        self.joint_representation = Representation(2 * features, options, joint, 0.0)  # without dropout, as in the code
-        self.head = nn.Sequential(
+        self.joint_representation: Representation = Representation(
+            2 * features, options, joint, 0.0
+        )  # without dropout, as in the code
+        self.head: nn.Sequential = nn.Sequential(
             nn.Linear(features, options.head_dims),
             nn.ReLU(),
             nn.Dropout(options.dropout),

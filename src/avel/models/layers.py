@@ -113,8 +113,8 @@ class SegmentLSTM(nn.Module):
 
     def __init__(self, input_dims: int, hidden_dims: int, *, bidirectional: bool = True) -> None:
         super().__init__()
-        self.out_dims = (2 if bidirectional else 1) * hidden_dims
-        self.lstm = nn.LSTM(input_dims, hidden_dims, batch_first=True, bidirectional=bidirectional)
+        self.out_dims: int = (2 if bidirectional else 1) * hidden_dims
+        self.lstm: nn.LSTM = nn.LSTM(input_dims, hidden_dims, batch_first=True, bidirectional=bidirectional)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, D) to (B, T, N H), zero where padding; padding may lie anywhere, and is as if it were not there."""
@@ -261,11 +261,11 @@ class AudioGuidedAttention(nn.Module):
                 f"got attention_hidden_dims={hidden_dims}. Give {regions}, or use the paper's form."
             )
         self.form = form
-        self.project_visual = nn.Linear(visual_dims, common_dims)  # U_v
-        self.project_audio = nn.Linear(audio_dims, common_dims)  # U_a
-        self.hidden_visual = nn.Linear(common_dims, hidden_dims, bias=False)  # W_v
-        self.hidden_audio = nn.Linear(common_dims, hidden_dims, bias=False)  # W_a
-        self.score = nn.Linear(hidden_dims, 1, bias=False)  # W_f
+        self.project_visual: nn.Linear = nn.Linear(visual_dims, common_dims)  # U_v
+        self.project_audio: nn.Linear = nn.Linear(audio_dims, common_dims)  # U_a
+        self.hidden_visual: nn.Linear = nn.Linear(common_dims, hidden_dims, bias=False)  # W_v
+        self.hidden_audio: nn.Linear = nn.Linear(common_dims, hidden_dims, bias=False)  # W_a
+        self.score: nn.Linear = nn.Linear(hidden_dims, 1, bias=False)  # W_f
         for layer in (self.project_visual, self.project_audio, self.hidden_visual, self.hidden_audio, self.score):
             nn.init.xavier_uniform_(layer.weight)
 
@@ -334,13 +334,13 @@ class SpatialChannelAttention(nn.Module):
     def __init__(self, visual_dims: int, audio_dims: int, options: SpatialChannelOptions) -> None:
         super().__init__()
         self.channel_gate = options.channel_gate
-        self.channel_visual = nn.Linear(visual_dims, options.channel_dims)  # U_v
-        self.channel_audio = nn.Linear(audio_dims, options.channel_dims)  # U_a
-        self.squeeze = nn.Linear(options.channel_dims, options.bottleneck_dims)  # W_1
-        self.excite = nn.Linear(options.bottleneck_dims, visual_dims)  # W_2
-        self.spatial_visual = nn.Linear(visual_dims, options.spatial_dims)  # U'_v
-        self.spatial_audio = nn.Linear(audio_dims, options.spatial_dims)  # U'_a
-        self.spatial_score = nn.Linear(options.spatial_dims, 1)  # w_s
+        self.channel_visual: nn.Linear = nn.Linear(visual_dims, options.channel_dims)  # U_v
+        self.channel_audio: nn.Linear = nn.Linear(audio_dims, options.channel_dims)  # U_a
+        self.squeeze: nn.Linear = nn.Linear(options.channel_dims, options.bottleneck_dims)  # W_1
+        self.excite: nn.Linear = nn.Linear(options.bottleneck_dims, visual_dims)  # W_2
+        self.spatial_visual: nn.Linear = nn.Linear(visual_dims, options.spatial_dims)  # U'_v
+        self.spatial_audio: nn.Linear = nn.Linear(audio_dims, options.spatial_dims)  # U'_a
+        self.spatial_score: nn.Linear = nn.Linear(options.spatial_dims, 1)  # w_s
 
     def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Pool the regions that go with the sound.
@@ -376,15 +376,15 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, dims: int, heads: int, feedforward_dims: int, dropout: float) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(dims, heads, dropout=dropout, batch_first=True)
-        self.attention_norm = nn.LayerNorm(dims)
-        self.dropout = nn.Dropout(dropout)
-        self.feedforward = None
+        self.attention: nn.MultiheadAttention = nn.MultiheadAttention(dims, heads, dropout=dropout, batch_first=True)
+        self.attention_norm: nn.LayerNorm = nn.LayerNorm(dims)
+        self.dropout: nn.Dropout = nn.Dropout(dropout)
+        self.feedforward: nn.Sequential | None = None
         if feedforward_dims:
             self.feedforward = nn.Sequential(
                 nn.Linear(dims, feedforward_dims), nn.ReLU(), nn.Dropout(dropout), nn.Linear(feedforward_dims, dims)
             )
-            self.feedforward_norm = nn.LayerNorm(dims)
+            self.feedforward_norm: nn.LayerNorm = nn.LayerNorm(dims)
 
     def forward(
         self, x: Tensor, keys: Tensor, values: Tensor, valid: Tensor, *, query: Tensor | None = None, show: bool = False
@@ -440,10 +440,10 @@ class RegionConv3d(nn.Module):
 
     def __init__(self, input_dims: int, output_dims: int, regions: int) -> None:
         super().__init__()
-        self.side = math.isqrt(regions)
+        self.side: int = math.isqrt(regions)
         if self.side**2 != regions:
             raise ValueError(f"a 3D convolution needs regions on a square grid, such as 49; got {regions}.")
-        self.convolution = nn.Conv3d(input_dims, output_dims, kernel_size=3, padding=1)
+        self.convolution: nn.Conv3d = nn.Conv3d(input_dims, output_dims, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, R, D) to (B, T, R, D')."""

@@ -38,7 +38,7 @@ class LinearHead(TwoModalityInput):
 
     def __init__(self, dims: Dims, options: LinearOptions) -> None:
         super().__init__(dims)
-        self.head = nn.Linear(dims.visual_dims + dims.audio_dims, dims.num_classes)
+        self.head: nn.Linear = nn.Linear(dims.visual_dims + dims.audio_dims, dims.num_classes)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""

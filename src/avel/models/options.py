@@ -38,7 +38,7 @@ class Checked(BaseModel):
             is allowed.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, strict=True, extra="forbid", protected_namespaces=())
 
     called: ClassVar[str]
     """What a value is called in messages."""

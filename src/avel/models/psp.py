@@ -79,14 +79,14 @@ class PositiveSamplePropagation(nn.Module):
     def __init__(self, dims: int, options: PspOptions) -> None:
         super().__init__()
         self.form = options.form
-        self.threshold = options.threshold
+        self.threshold: Share = options.threshold
         self.visual_value, self.visual_pair, self.audio_pair, self.audio_value = (
             nn.Linear(dims, dims, bias=False) for _ in range(4)
         )
         if options.form == "supervised":
             self.visual_out, self.audio_out = (nn.Linear(dims, dims, bias=False) for _ in range(2))
-        self.dropout = nn.Dropout(options.dropout)
-        self.norm = nn.LayerNorm(dims, eps=1e-6)
+        self.dropout: nn.Dropout = nn.Dropout(options.dropout)
+        self.norm: nn.LayerNorm = nn.LayerNorm(dims, eps=1e-6)
         glorot(self)
 
     def forward(self, v: Tensor, a: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,23 +148,25 @@ class Psp(TwoModalityInput):
     def __init__(self, dims: Dims, options: PspOptions) -> None:
         super().__init__(dims)
         self.form = options.form
-        self.similarity_weight = options.similarity_weight
+        self.similarity_weight: float = options.similarity_weight
         size = options.embedding_dims
         is_weak = options.form == "weak"
         heard_dims = dims.audio_dims if is_weak else size
-        self.embed_audio = nn.Identity() if is_weak else _embedding(dims.audio_dims, size)
-        self.embed_visual = nn.Linear(dims.visual_dims, size) if is_weak else _embedding(dims.visual_dims, size)
-        self.attention = AudioGuidedAttention.of(dims, options, heard_dims)
-        self.audio_lstm = SegmentLSTM(heard_dims, options.lstm_dims)
-        self.visual_lstm = SegmentLSTM(size, options.lstm_dims)
-        self.propagation = PositiveSamplePropagation(2 * options.lstm_dims, options)
-        self.head = nn.Sequential(
+        self.embed_audio: nn.Identity | nn.Sequential = nn.Identity() if is_weak else _embedding(dims.audio_dims, size)
+        self.embed_visual: nn.Linear | nn.Sequential = (
+            nn.Linear(dims.visual_dims, size) if is_weak else _embedding(dims.visual_dims, size)
+        )
+        self.attention: AudioGuidedAttention = AudioGuidedAttention.of(dims, options, heard_dims)
+        self.audio_lstm: SegmentLSTM = SegmentLSTM(heard_dims, options.lstm_dims)
+        self.visual_lstm: SegmentLSTM = SegmentLSTM(size, options.lstm_dims)
+        self.propagation: PositiveSamplePropagation = PositiveSamplePropagation(2 * options.lstm_dims, options)
+        self.head: nn.Sequential = nn.Sequential(
             nn.Linear(2 * options.lstm_dims, options.head_dims, bias=False),
             nn.ReLU(),
             nn.Linear(options.head_dims, dims.num_classes, bias=False),
         )
         glorot(self.head)
-        self.weighting = nn.Linear(dims.num_classes, 1, bias=False) if is_weak else None
+        self.weighting: nn.Linear | None = nn.Linear(dims.num_classes, 1, bias=False) if is_weak else None
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""

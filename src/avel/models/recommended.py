@@ -82,8 +82,8 @@ class ProductAttention(nn.Module):
 
     def __init__(self, visual_dims: int, audio_dims: int, common_dims: int) -> None:
         super().__init__()
-        self.query = nn.Linear(audio_dims, common_dims)
-        self.key = nn.Linear(visual_dims, common_dims, bias=False)
+        self.query: nn.Linear = nn.Linear(audio_dims, common_dims)
+        self.key: nn.Linear = nn.Linear(visual_dims, common_dims, bias=False)
 
     def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
         """(..., R, D_v) and (..., D_a) to (..., D_v), and weights (..., R), 0 or more, whose sum is 1."""
@@ -107,21 +107,21 @@ class Recommended(TwoModalityInput):
     def __init__(self, dims: Dims, options: RecommendedOptions) -> None:
         super().__init__(dims)
         size = options.model_dims
-        self.input_dropout = nn.Dropout(options.input_dropout)
+        self.input_dropout: nn.Dropout = nn.Dropout(options.input_dropout)
         self.normalize_visual, self.normalize_audio = nn.LayerNorm(dims.visual_dims), nn.LayerNorm(dims.audio_dims)
-        self.attention = None
+        self.attention: ProductAttention | None = None
         if options.pooling == "attention":
             self.attention = ProductAttention(dims.visual_dims, dims.audio_dims, options.attention_dims)
-        self.map_visual = nn.Linear(dims.visual_dims * (1 if self.attention is None else 2), size)
-        self.map_audio = nn.Linear(dims.audio_dims, size)
-        self.join = nn.Linear(3 * size, size)
-        self.neighbours = nn.Conv1d(size, size, 3, padding=1, groups=size)
-        self.blocks = nn.ModuleList(
+        self.map_visual: nn.Linear = nn.Linear(dims.visual_dims * (1 if self.attention is None else 2), size)
+        self.map_audio: nn.Linear = nn.Linear(dims.audio_dims, size)
+        self.join: nn.Linear = nn.Linear(3 * size, size)
+        self.neighbours: nn.Conv1d = nn.Conv1d(size, size, 3, padding=1, groups=size)
+        self.blocks: nn.ModuleList = nn.ModuleList(
             AttentionBlock(size, options.heads, options.feedforward_dims, options.dropout)
             for _ in range(options.layers)
         )
-        self.dropout = nn.Dropout(options.dropout)
-        self.head = nn.Linear(size, dims.num_classes)
+        self.dropout: nn.Dropout = nn.Dropout(options.dropout)
+        self.head: nn.Linear = nn.Linear(size, dims.num_classes)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C); ``spatial_attention`` (B, T, R) is shown."""

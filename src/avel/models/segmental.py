@@ -93,13 +93,15 @@ class EdTcn(TwoModalityInput):
         self.features = options.features
         sizes = [options.first_dims + i * options.more_dims for i in range(options.layers)]
         inputs = [_segment_dims(dims, options.features), *sizes]
-        self.encoder = nn.ModuleList(self._convolution(a, b, options) for a, b in zip(inputs[:-1], sizes, strict=True))
+        self.encoder: nn.ModuleList = nn.ModuleList(
+            self._convolution(a, b, options) for a, b in zip(inputs[:-1], sizes, strict=True)
+        )
         decoded = sizes[::-1]
-        self.decoder = nn.ModuleList(
+        self.decoder: nn.ModuleList = nn.ModuleList(
             self._convolution(a, b, options) for a, b in zip([sizes[-1], *decoded[:-1]], decoded, strict=True)
         )
-        self.dropout = nn.Dropout1d(options.dropout)
-        self.head = nn.Linear(decoded[-1], dims.num_classes)
+        self.dropout: nn.Dropout1d = nn.Dropout1d(options.dropout)
+        self.head: nn.Linear = nn.Linear(decoded[-1], dims.num_classes)
 
     @staticmethod
     def _convolution(inputs: int, outputs: int, options: EdTcnOptions) -> nn.Conv1d:
@@ -158,12 +160,12 @@ class Ssn(TwoModalityInput):
     def __init__(self, dims: Dims, options: SsnOptions) -> None:
         super().__init__(dims)
         self.features = options.features
-        self.max_segments = options.max_segments
+        self.max_segments: int = options.max_segments
         size = _segment_dims(dims, options.features)
-        self.dropout = nn.Dropout(options.dropout)
-        self.activity = nn.Linear(3 * size, dims.num_classes)
-        self.completeness = nn.Linear(5 * size, dims.num_categories)
-        self.background = nn.Parameter(torch.tensor(-1.0))
+        self.dropout: nn.Dropout = nn.Dropout(options.dropout)
+        self.activity: nn.Linear = nn.Linear(3 * size, dims.num_classes)
+        self.completeness: nn.Linear = nn.Linear(5 * size, dims.num_categories)
+        self.background: nn.Parameter = nn.Parameter(torch.tensor(-1.0))
         for layer in (self.activity, self.completeness):
             nn.init.normal_(layer.weight, std=0.001)  # as in its authors' code
             nn.init.zeros_(layer.bias)

@@ -89,7 +89,9 @@ class VisualPooling(nn.Module):
 
     def __init__(self, dims: Dims, options: AttentionOptions | None) -> None:
         super().__init__()
-        self.attention = None if options is None else AudioGuidedAttention.of(dims, options)
+        self.attention: AudioGuidedAttention | None = (
+            None if options is None else AudioGuidedAttention.of(dims, options)
+        )
 
     def forward(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Pool; the attention's weights go into ``shown``."""
@@ -110,8 +112,8 @@ class AudioOnly(TwoModalityInput):
 
     def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__(dims)
-        self.lstm = lstm_over(dims.audio_dims, options)
-        self.head = head_of(self.lstm.out_dims, dims.num_classes, options)
+        self.lstm: SegmentLSTM = lstm_over(dims.audio_dims, options)
+        self.head: nn.Module = head_of(self.lstm.out_dims, dims.num_classes, options)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""
@@ -128,9 +130,9 @@ class VisualOnly(TwoModalityInput):
 
     def __init__(self, dims: Dims, options: TianOptions) -> None:
         super().__init__(dims)
-        self.pooling = VisualPooling(dims, options if isinstance(options, AttentionOptions) else None)
-        self.lstm = lstm_over(dims.visual_dims, options)
-        self.head = head_of(self.lstm.out_dims, dims.num_classes, options)
+        self.pooling: VisualPooling = VisualPooling(dims, options if isinstance(options, AttentionOptions) else None)
+        self.lstm: SegmentLSTM = lstm_over(dims.visual_dims, options)
+        self.head: nn.Module = head_of(self.lstm.out_dims, dims.num_classes, options)
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C)."""

@@ -54,11 +54,11 @@ class Destination:
             if name not in FORMATS:
                 raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
         self.kind: Kind = _kind(output, formats)
-        self.output = Path(output) if output is not None and self.kind in ("file", "folder") else None
+        self.output: Path | None = Path(output) if output is not None and self.kind in ("file", "folder") else None
         by_suffix = format_of(self.output) if self.output is not None and self.kind == "file" else None
         if by_suffix is not None and (len(names) > 1 or list(formats) not in ([], [by_suffix])):
             raise ValueError(f"{output} is one file; for several videos or formats give a folder.")
-        self.formats = list(formats) or [by_suffix or "json"]
+        self.formats: list[str] = list(formats) or [by_suffix or "json"]
         if self.kind == "text" and (len(self.formats) > 1 or self.formats[0] not in TEXT_FORMATS):
             raise ValueError(
                 f"Standard output takes one of {', '.join(TEXT_FORMATS)}; give a folder with -o for others."
@@ -70,8 +70,8 @@ class Destination:
         if options.truth is not None and not any(FORMATS[name].shows_truth for name in self.formats):
             raise ValueError("--truth is of pictures and pages. Add --format png or --format html.")
         self.options = options
-        self.videos = list(videos) or list(names)
-        self.names = unique_names(names)
+        self.videos: list[str] = list(videos) or list(names)
+        self.names: list[str] = unique_names(names)
 
     @property
     def signature(self) -> tuple[str, ...]:

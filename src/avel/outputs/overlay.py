@@ -33,13 +33,13 @@ class Overlay:
         self.result = result
         self.width, self.height = size
         text = max(round(min(self.height, self.width * 0.75) * 0.045), 10)
-        self.pad = max(text // 2, 3)
-        self.bar = max(round(self.height * 0.014), 4)
-        self.line = round(text * 1.75)
+        self.pad: int = max(text // 2, 3)
+        self.bar: int = max(round(self.height * 0.014), 4)
+        self.line: int = round(text * 1.75)
         self._bold = _font("DejaVuSans-Bold.ttf", text)
         self._plain = _font("DejaVuSans.ttf", round(text * 0.82))
         room = int(self.height * 0.6 - self.bar - 2 * self.pad) // self.line
-        self.names = max(min(MAX_NAMES, room), 1)
+        self.names: int = max(min(MAX_NAMES, room), 1)
         self._bar = self._timeline()
         self._moments = sorted({moment for e in result.events for moment in (e.start_seconds, e.end_seconds)})
         self._between = 0  # the labels change where an event starts or ends, and are kept in between

@@ -133,7 +133,7 @@ class Sheet:
     def __init__(self, result: Localization, height: float) -> None:
         self.result = result
         self.height = height
-        self.figure = Figure(figsize=(_WIDTH, height), dpi=DPI, facecolor="white")
+        self.figure: Figure = Figure(figsize=(_WIDTH, height), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.figure)
         self.top = _MARGIN
 

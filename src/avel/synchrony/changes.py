@@ -40,13 +40,13 @@ class Motion(VisualBackbone):
     """
 
     name = "motion"
-    labels = None
+    labels: tuple[str, ...] | None = None
     regions = ROWS * COLUMNS
-    grid = (ROWS, COLUMNS)
+    grid: tuple[int, int] = (ROWS, COLUMNS)
 
     def __init__(self, segment_seconds: float = 1.0) -> None:
-        self.dims = moments(segment_seconds)
-        self.pictures = PictureFormat(frames_per_segment=self.dims, width=SIDE, height=SIDE)
+        self.dims: int = moments(segment_seconds)
+        self.pictures: PictureFormat = PictureFormat(frames_per_segment=self.dims, width=SIDE, height=SIDE)
         self.record: dict[str, Any] = {"method": "block differences", "side": SIDE, "grid": [ROWS, COLUMNS]}
 
     def __call__(self, pictures: Pictures) -> Floats:
@@ -73,12 +73,12 @@ class Onsets(AudioBackbone):
     """
 
     name = "onsets"
-    labels = None
+    labels: tuple[str, ...] | None = None
     sample_rate = 16000
 
     def __init__(self, segment_seconds: float = 1.0) -> None:
         self._moments = moments(segment_seconds)
-        self.dims = 2 * self._moments
+        self.dims: int = 2 * self._moments
         self.record: dict[str, Any] = {"method": "log-mel loudness and spectral flux"}
         self._log_mel = LogMel(bands=40, lowest_hz=80.0, highest_hz=7600.0)
 

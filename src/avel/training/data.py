@@ -19,6 +19,7 @@ from avel.data.clips import LabelledClips, Rows
 from avel.errors import FeaturesError
 from avel.models.options import Dims
 from avel.training.examples import Batch, DenseLabels, Examples
+from avel.training.features import FeatureRecord
 from avel.training.held import HeldClips
 from avel.training.settings import BOTH, MISMATCHED, NO_BACKGROUNDS, NOISY
 from avel.training.sources import FeatureSource, StoreSource, check_fits, clips_without_event
@@ -57,17 +58,17 @@ class LocalizationData:
             rows: (number of annotations,) the clip of each annotation among those of the source; -1 without features.
             noisy: clips without event that come with the data set.
         """
-        self.name = source.name
+        self.name: str = source.name
         self.dataset = dataset
-        self.record = source.record
-        self.num_segments = source.num_segments
+        self.record: FeatureRecord = source.record
+        self.num_segments: int = source.num_segments
         self._parts = [HeldClips(source)]
         self._rows = rows
         self._noisy = noisy
         self._backgrounds: dict[str, Rows] = {}
         self.splits: dict[Split, Rows] = {split: order[rows[order] >= 0] for split, order in dataset.splits.items()}
         left_out = {split: len(order) - len(self.splits[split]) for split, order in dataset.splits.items()}
-        self.warnings = tuple(
+        self.warnings: tuple[str, ...] = tuple(
             f"{count} of {len(dataset.splits[split])} clips of split {split} have no features and are left out"
             for split, count in left_out.items()
             if count

@@ -22,7 +22,7 @@ MAX_HELD_BYTES = 2 << 30
 
 _ROWS_AT_ONCE = 64
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class HeldClips:

@@ -45,7 +45,7 @@ class AveSource:
     """Files in AVE's layout: the main ones, or those of the clips without event."""
 
     def __init__(self, arrays: AveArrays, record: FeatureRecord, ending: str = "") -> None:
-        self.name = str(arrays.folder)
+        self.name: str = str(arrays.folder)
         self.record = record
         self._files: dict[str, AveArray | None] = {}
         for modality in ("visual", "audio"):
@@ -102,7 +102,7 @@ class StoreSource:
         record: FeatureRecord,
         starts: Sequence[int] | None = None,
     ) -> None:
-        self.name = str(store.folder)
+        self.name: str = str(store.folder)
         self.record = record
         self.num_segments = num_segments
         self._keys = keys

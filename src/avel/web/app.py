@@ -33,7 +33,7 @@ from avel.outputs.timeline import tells_modalities
 from avel.version import __version__
 from avel.web import views
 from avel.web.jobs import JobError
-from avel.web.library import ORDERS, STATES, NoResultError, UnknownVideoError, media_path
+from avel.web.library import ORDERS, STATES, Library, NoResultError, UnknownVideoError, media_path
 from avel.web.search import MAX_FOUND
 from avel.web.security import Access, Guard
 from avel.web.services import Services
@@ -90,7 +90,7 @@ class Endpoints:
 
     def __init__(self, services: Services, token: str) -> None:
         self.services = services
-        self.library = services.library
+        self.library: Library = services.library
         self.token = token
 
     def routes(self) -> list[Route | Mount]:

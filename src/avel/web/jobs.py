@@ -38,7 +38,7 @@ class JobQueue:
         self, library: Library, settings: Mapping[str, Any], say: Callable[[str], None] = lambda text: None
     ) -> None:
         self.library = library
-        self.settings = dict(settings)
+        self.settings: dict[str, Any] = dict(settings)
         self.say = say
         self._worker = Worker()
         self._lock = threading.Lock()

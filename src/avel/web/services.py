@@ -52,18 +52,18 @@ class Services:
         pool: WorkerPool | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.settings = {**default_settings(), **(settings or {})}
+        self.settings: dict[str, Any] = {**default_settings(), **(settings or {})}
         self._table = _table(self.settings)
-        self.news = News()
-        self.library = Library(collection, lambda summary: self.news.tell("video", summary))
-        self.search = None if searched is None else PageSearch(searched, self.library)
-        self.uploads = Uploads(limits or UploadLimits())
+        self.news: News = News()
+        self.library: Library = Library(collection, lambda summary: self.news.tell("video", summary))
+        self.search: PageSearch | None = None if searched is None else PageSearch(searched, self.library)
+        self.uploads: Uploads = Uploads(limits or UploadLimits())
         self._own_pool = WorkerPool(READERS) if pool is None else None
-        self.pool = pool or self._own_pool or WorkerPool(READERS)
-        self.exporter = Worker()
+        self.pool: WorkerPool = pool or self._own_pool or WorkerPool(READERS)
+        self.exporter: Worker = Worker()
         self._ids: dict[Path, str] = {}
-        self.media = MediaFiles(cache, self.pool, self._copy_changed, private=self.uploads.folder)
-        self.jobs = JobQueue(self.library, self.settings, say)
+        self.media: MediaFiles = MediaFiles(cache, self.pool, self._copy_changed, private=self.uploads.folder)
+        self.jobs: JobQueue = JobQueue(self.library, self.settings, say)
         self._is_closed = threading.Event()
         self.reader: threading.Thread | None = None
 

@@ -75,7 +75,7 @@ class Uploads:
         self._place = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._in_use = FileLock(self._place / LOCK_FILE)
         self._in_use.acquire()
-        self.folder = self._place / "uploads"
+        self.folder: Path = self._place / "uploads"
         self.folder.mkdir()
         self._lock = threading.Lock()
         self._count = 0

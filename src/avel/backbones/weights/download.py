@@ -35,7 +35,7 @@ class Checksum:
 
     def __init__(self, entry: WeightFile) -> None:
         self.algorithm, self.expected = entry.digest.split(":")
-        self.expected_bytes = entry.size_bytes
+        self.expected_bytes: int = entry.size_bytes
         self.hash = hashlib.new(self.algorithm, usedforsecurity=False)
         self.bytes = 0
 

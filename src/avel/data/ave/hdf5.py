@@ -84,15 +84,15 @@ class AveArray:
         Raises:
             FeaturesError: if the file is missing, is not HDF5, or does not hold such an array.
         """
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._key = key
         self._ndim = (ndim,) if isinstance(ndim, int) else tuple(ndim)
         self._open_dataset: h5py.Dataset | None = None
         self._process = 0
         dataset = self._dataset()
-        self.dtype = dataset.dtype
+        self.dtype: Any = dataset.dtype
         self._stored_shape = tuple(int(size) for size in dataset.shape)
-        self.shape = _with_flat_regions(self._stored_shape)
+        self.shape: tuple[int, ...] = _with_flat_regions(self._stored_shape)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -188,7 +188,7 @@ class AveArrays:
 
     def __init__(self, folder: str | Path, *, key: str = DATA_KEY) -> None:
         """Name a folder and the key under which its files hold their arrays."""
-        self.folder = Path(folder)
+        self.folder: Path = Path(folder)
         self._key = key
         self._opened: dict[str, AveArray] = {}
 

@@ -80,7 +80,7 @@ class LabelFile:
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self.path = path
         self.options = options
-        self.durations = dict(options.durations)
+        self.durations: dict[str, float] = dict(options.durations)
         self.where = ""
         self._events: list[Annotation] = []
         self._splits: dict[str, Split | None] = {}

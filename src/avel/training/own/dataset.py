@@ -29,10 +29,10 @@ class LabelledData(LocalizationData):
         super().__init__(source, dataset, np.arange(len(dataset)))
         self.name = name
         self.has_times = has_times
-        self.warnings = tuple(warnings)
+        self.warnings: tuple[str, ...] = tuple(warnings)
         self.windows = dataset
         videos = Counter(video.split for video in dataset.videos)
-        self.notes = {
+        self.notes: dict[str, Any] = {
             "videos": {split: videos[split] for split in SPLITS},
             "training_events": training_events(dataset.videos, dataset.categories),
             "labels_have_times": has_times,
