@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -31,6 +32,28 @@ def test_a_console_obeys_its_own_styles_alone():
     SafeConsole(file=out, force_terminal=True, color_system="standard").print("[red]a[/red]\x1b[2Jb", highlight=False)
     assert "\x1b[31ma" in out.getvalue()
     assert r"\x1b[2Jb" in out.getvalue()
+
+
+def commands(command, path=()):
+    """All commands below one, and itself, with their names."""
+    yield path, command
+    for name, one in getattr(command, "commands", {}).items():
+        yield from commands(one, (*path, name))
+
+
+def test_help_is_whole_and_of_one_form():
+    found = dict(commands(typer.main.get_command(app)))
+    assert {("localize",), ("features", "export")} <= found.keys()
+    for path, command in found.items():
+        shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80"}).stdout
+        if hasattr(command, "commands"):
+            listed = shown.split("Commands:")[1]
+            assert len(listed.split("\n  ")) == len(command.commands) + 1, f"{path}: a line that is broken"
+            assert "..." not in listed, f"{path}: a line that is cut off"
+        usage = " ".join(shown.split("\n\n")[0].split())
+        assert not set(usage.split("[OPTIONS]")[-1]) & set("abcdefghijklmnopqrstuvwxyz"), usage
+        assert "[[" not in usage, usage
+        assert "...]..." not in usage, usage
 
 
 @pytest.mark.parametrize("command", ["localize", "extract", "train", "evaluate", "reproduce"])

@@ -25,7 +25,7 @@ def categories(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TABLE|FILE|WORDS]",
+            metavar="TABLE|FILE|WORDS",
             help="A table to list, everyday or ave, or a TOML file; or English words, separated by commas, of which a "
             "TOML file is written to standard output. [default: list the tables, and what else words may mean]",
         ),

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from avel.data.annotations import Annotation
     from avel.data.ave.check import CheckProgress
 
-app: typer.Typer = typer.Typer(help="Check copies of published data sets, and tell the figures of labels.")
+app: typer.Typer = typer.Typer(
+    help="Check copies of published data sets, and tell the figures of labels.",
+    short_help="Check copies of data sets, tell the figures of labels.",
+)
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -25,7 +28,7 @@ PictureOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(short_help="Check a copy of the AVE data set.")
 def ave(
     folder: Annotated[
         Path,
@@ -94,7 +97,7 @@ def _hub(folder: Path, extract: Path | None, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="Tell the figures of your own labels.")
 def labels(
     path: Annotated[
         Path, typer.Argument(metavar="LABELS", help="A label file in any format that avel train reads, or a folder.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DataArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[DATA]",
+        metavar="DATA",
         help="The data: a folder in AVE's layout, or a feature store of AVE's videos. With --videos they are labels of "
         "your own: a file of one of the label formats, such as CSV, ELAN, Audacity or Label Studio, or a folder of "
         "such files.",

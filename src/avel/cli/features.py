@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 app: typer.Typer = typer.Typer(
     help="Look into feature stores, check that they are intact, and convert them from and to the layout of the AVE "
-    "data set."
+    "data set.",
+    short_help="Look into feature stores, check and convert them.",
 )
 
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="The folder of a feature store.")]
@@ -46,7 +47,7 @@ def extract(
     videos: Annotated[
         list[str],
         typer.Argument(
-            metavar="VIDEO|DIR|LIST...",
+            metavar="VIDEO|DIR|LIST",
             help="The videos: video files, folders that are searched for video files at any depth, and text files "
             "(.txt) with the path of one video in each line.",
         ),
@@ -182,7 +183,7 @@ def extract(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="Show what a store holds, how it was made, and what failed.")
 def info(
     store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
@@ -198,7 +199,7 @@ def info(
         _print_info(opened, found, failures)
 
 
-@app.command()
+@app.command(short_help="Report the files of a store that are damaged.")
 def verify(
     store: Store,
     sources: Annotated[
@@ -228,11 +229,14 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command("export")
+@app.command("export", short_help="Write a store as HDF5 files in the layout of AVE.")
 def export_command(
     store: Store,
     folder: Annotated[
-        Path, typer.Argument(help="The folder to write visual_feature.h5, audio_feature.h5 and the other files to.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="The folder to write visual_feature.h5, audio_feature.h5 and the other files to."
+        ),
     ],
     annotations: Annotations = None,
     segments: Annotated[
@@ -283,9 +287,12 @@ def export_command(
         print(path)
 
 
-@app.command("import")
+@app.command("import", short_help="Make a store of HDF5 files in the layout of AVE.")
 def import_command(
-    folder: Annotated[Path, typer.Argument(help="The folder that holds visual_feature.h5, audio_feature.h5, or both.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="The folder that holds visual_feature.h5, audio_feature.h5, or both."),
+    ],
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The folder of the new feature store.")],
     annotations: ImportedAnnotations = None,
     visual: Annotated[

@@ -29,7 +29,7 @@ def index(
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="VIDEO|DIR|LIST...",
+            metavar="VIDEO|DIR|LIST",
             help="The videos: video files, folders that are searched for video files at any depth, and text files "
             "(.txt) with the path of one video in each line.",
         ),

@@ -57,7 +57,7 @@ def localize(
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="VIDEO|DIR|LIST...",
+            metavar="VIDEO|DIR|LIST",
             help="Video files; folders, of which all videos are taken; text files (.txt) with a path a line; quoted "
             "patterns such as 'videos/**/*.mp4'; - reads one video from standard input.",
         ),

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from avel.cli.console import SafeConsole, print_json, say, usage_errors
 
-app: typer.Typer = typer.Typer()
+app: typer.Typer = typer.Typer(short_help="List models; describe, export and import trained ones.")
 
 CheckpointArgument = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint that avel train wrote, or the folder of the run.")
@@ -39,7 +39,7 @@ def models(
     SafeConsole().print(table)
 
 
-@app.command("card")
+@app.command("card", short_help="Print what a trained model is, and how good.")
 def models_card(
     checkpoint: CheckpointArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
@@ -55,7 +55,7 @@ def models_card(
         print(found.to_markdown())
 
 
-@app.command("export")
+@app.command("export", short_help="Write a trained model as ONNX or OpenVINO IR.")
 def models_export(
     checkpoint: CheckpointArgument,
     output: Annotated[
@@ -91,7 +91,7 @@ def models_export(
     )
 
 
-@app.command("import")
+@app.command("import", short_help="Make a checkpoint of published weights.")
 def models_import(
     weights: Annotated[
         Path,

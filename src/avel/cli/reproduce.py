@@ -35,8 +35,9 @@ def reproduce(
     paper: Annotated[
         str,
         typer.Argument(
+            metavar="PAPER",
             help="The paper: tian2018, xuan2020, lin2020, duan2021 or liang2024; recommended for avel's own model, or "
-            "all for the methods of all papers in one table."
+            "all for the methods of all papers in one table.",
         ),
     ],
     data: Annotated[Path, typer.Option("--data", help="A folder in AVE's layout, or a feature store of AVE's videos.")],

@@ -12,7 +12,7 @@ def serve(
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="VIDEO|DIR|RESULTS...",
+            metavar="VIDEO|DIR|RESULTS",
             help="Video files, a folder of videos, a text file (.txt) with a path a line; or a folder of results of "
             "avel localize, or one of its JSON files. Without any, videos are uploaded in the page.",
         ),

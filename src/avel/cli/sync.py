@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def sync(
-    videos: Annotated[list[str], typer.Argument(help="Video files.", show_default=False)],
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO", help="Video files.", show_default=False)],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line instead of text, for a program to read.")
     ] = False,

@@ -19,7 +19,7 @@ def train_matching(
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="VIDEO|DIR|LIST...",
+            metavar="VIDEO|DIR|LIST",
             help="The footage, which needs no labels: video files, folders, and text files (.txt) with the path of one "
             "video in each line.",
         ),

@@ -7,10 +7,13 @@ from rich.table import Column, Table
 
 from avel.cli.console import SCREEN, SafeConsole, usage_errors
 
-app: typer.Typer = typer.Typer(help="The weight files of the pretrained networks: list them, fetch them, find them.")
+app: typer.Typer = typer.Typer(
+    help="List, fetch and find the weight files of the pretrained networks.",
+    short_help="List, fetch and find the networks' weight files.",
+)
 
 
-@app.command("list")
+@app.command("list", short_help="List the weight files, and which are on this machine.")
 def weights_list() -> None:
     """List the weight files with their sizes and licences, and say which are on this machine."""
     from avel.backbones import weights
@@ -26,7 +29,9 @@ def weights_list() -> None:
 def weights_fetch(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names as avel weights list shows them. [default: those that avel localize needs]"),
+        typer.Argument(
+            metavar="NAME", help="Names as avel weights list shows them. [default: those that avel localize needs]"
+        ),
     ] = None,
 ) -> None:
     """Download weight files into the cache."""
@@ -37,8 +42,10 @@ def weights_fetch(
             print(f"{name}: {path}")
 
 
-@app.command("path")
-def weights_path(name: Annotated[str, typer.Argument(help="A name as avel weights list shows it.")]) -> None:
+@app.command("path", short_help="Print where a weight file is, once it is there.")
+def weights_path(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name as avel weights list shows it.")],
+) -> None:
     """Print where a weight file is; it is downloaded first if it is not on this machine."""
     from avel.backbones import weights
 
