@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from tiny_library import clip_of, make_library
@@ -105,6 +106,9 @@ def test_footage_is_learned_from_and_told(run_command, clips, tmp_path, monkeypa
     from avel.features.run import extract_many
 
     extract_many(clips, tmp_path / "store", RECIPE, loader=load)
-    told = run_command(app, "train-matching", "--store", tmp_path / "store", "-o", tmp_path / "run", "--epochs", 2)
+    told = run_command(
+        app, "train-matching", "--store", tmp_path / "store", "-o", tmp_path / "run", "--epochs", 2, "-v"
+    )
+    assert re.findall(r"^epoch (\d)/2: loss \d", told.stderr, flags=re.M) == ["1", "2"]
     assert "matcher.safetensors: epoch" in told.stdout
     assert "pictures from the sound (A2V)  recall" in told.stdout

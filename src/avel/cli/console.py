@@ -138,17 +138,19 @@ class ProgressLines:
 
     Args:
         what: they are, such as ``videos looked at``.
+        instead_of_bar: on terminals a bar shows it.
     """
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, what: str, *, instead_of_bar: bool = True) -> None:
+        self.what: str = what
+        self.instead_of_bar: bool = instead_of_bar
         self._told = time.monotonic()
 
     def __call__(self, through: int, total: int) -> None:
         """Say so, unless it was said less than `SECONDS_BETWEEN_LINES` ago."""
         if time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
             self._told = time.monotonic()
-            say(f"{through} of {total} {self.what}", instead_of_bar=True, through=through, total=total)
+            say(f"{through} of {total} {self.what}", instead_of_bar=self.instead_of_bar, through=through, total=total)
 
 
 SECONDS_BETWEEN_LINES = 10.0

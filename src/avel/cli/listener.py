@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from rich.markup import escape
 
-from avel.cli.console import SCREEN, errors, say, warn
+from avel.cli.console import SCREEN, ProgressLines, detail, errors, say, warn
 from avel.cli.features import extraction_progress
 from avel.evaluation.train_on import Listener
 from avel.features.run import OutcomeProgress
@@ -16,6 +16,9 @@ from avel.training.state import Epoch
 
 class ConsoleListener(Listener):
     """Lines as things happen, and on a terminal bars."""
+
+    def __init__(self) -> None:
+        self._epochs = ProgressLines("epochs", instead_of_bar=False)
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -28,6 +31,11 @@ class ConsoleListener(Listener):
     def extracting(self) -> AbstractContextManager[OutcomeProgress | None]:
         """Videos that fail, and on a terminal a bar."""
         return extraction_progress()
+
+    def matching(self, epoch: int, epochs: int, loss: float) -> None:
+        """A line every so often, and with ``--verbose`` for each epoch."""
+        detail(f"epoch {epoch}/{epochs}: loss {loss:.4f}", epoch=epoch, epochs=epochs, loss=loss)
+        self._epochs(epoch, epochs)
 
     def training(self, epochs: int) -> AbstractContextManager[EpochProgress | None]:
         """A line an epoch, and on a terminal a bar instead."""

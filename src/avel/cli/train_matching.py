@@ -58,6 +58,7 @@ def train_matching(
     Of every six videos one chooses the epoch and one is measured on; neither is learned from.
     """
     with usage_errors():
+        from avel.cli.listener import ConsoleListener
         from avel.features.recipe import preset as named
         from avel.features.run import extract_many
         from avel.features.store import FeatureStore
@@ -79,7 +80,7 @@ def train_matching(
                 with extraction_progress() as progress:
                     summary = extract_many(videos, place, recipe, device=device, progress=progress)
                 say(f"features: {summary.done} extracted, {summary.skipped} there, {len(summary.failures)} failed")
-            run = train_on_store(settings, FeatureStore(place), output)
+            run = train_on_store(settings, FeatureStore(place), output, ConsoleListener().matching)
     print(printable("\n".join(_lines(run)), keep="\n"))
 
 

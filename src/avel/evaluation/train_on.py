@@ -98,6 +98,9 @@ class Listener:
         """Around the extraction of features."""
         return nullcontext()
 
+    def matching(self, epoch: int, epochs: int, loss: float) -> None:
+        """After each epoch of a matcher, with its mean loss."""
+
     def training(self, epochs: int) -> AbstractContextManager[EpochProgress | None]:
         """Around so many epochs."""
         return nullcontext()
@@ -201,7 +204,7 @@ def train_matcher_on(
             data: LocalizationData = _own_data(source, output, None, None, None, listener)[1]
         else:
             data = open_ave(source, listener)
-        return train_matcher(settings, data, output)
+        return train_matcher(settings, data, output, listener.matching)
 
 
 def evaluate_matcher_on(

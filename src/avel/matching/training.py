@@ -1,6 +1,5 @@
 """Train the matchers on pairs of segments (Tian et al., ECCV 2018, Section 5; their code's settings)."""
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -29,7 +28,12 @@ MATCHERS: dict[str, type[Matcher]] = {"avdln": Avdln, "dcca": Dcca, "dual-encode
 _WEIGHT_DECAY = 0.05
 """Of the dual encoder."""
 
-_log = logging.getLogger(__name__)
+MatchingProgress = Callable[[int, int, float], None]
+"""Called after each epoch with its number, how many there are, and its mean loss."""
+
+
+def tell_nothing(epoch: int, epochs: int, loss: float) -> None:
+    """A `MatchingProgress` for those who need none."""
 
 
 @dataclass(frozen=True)
@@ -248,13 +252,19 @@ def _exchanged(here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor], genera
     return Pairs(visual[0], visual[1], audio[0], audio[1], torch.zeros(len(here[0])))
 
 
-def train(clips: Clips, settings: MatchingSettings | None = None, validation: Clips | None = None) -> TrainedMatcher:
+def train(
+    clips: Clips,
+    settings: MatchingSettings | None = None,
+    validation: Clips | None = None,
+    progress: MatchingProgress = tell_nothing,
+) -> TrainedMatcher:
     """Train a matcher.
 
     Args:
         clips: to learn from. The authors train on all, also where the event fills the clip.
         settings: see there.
         validation: clips that choose the epoch, by the mean of A2V and V2A, the earlier of equal ones.
+        progress: is told of each epoch.
 
     Raises:
         ValueError: if the clips cannot give what the settings ask for.
@@ -282,12 +292,16 @@ def train(clips: Clips, settings: MatchingSettings | None = None, validation: Cl
         lambda: _batch_losses(matcher, clips, in_event, settings, generator),
         judge if validation is not None else None,
         after,
+        progress,
     )
     return TrainedMatcher(matcher.eval(), best_epoch, losses, tuple(accuracies))
 
 
 def train_on_footage(
-    footage: Footage, settings: MatchingSettings, judge: Callable[[DualEncoder], float]
+    footage: Footage,
+    settings: MatchingSettings,
+    judge: Callable[[DualEncoder], float],
+    progress: MatchingProgress = tell_nothing,
 ) -> tuple[DualEncoder, int, tuple[float, ...]]:
     """Train a dual encoder on clips without labels.
 
@@ -295,6 +309,7 @@ def train_on_footage(
         footage: to learn from.
         settings: see there.
         judge: how good it is on other footage, which chooses the epoch; the greater the better.
+        progress: is told of each epoch.
 
     Returns:
         The encoder of the best epoch in eval mode, which epoch that is, and the mean loss of each.
@@ -308,7 +323,11 @@ def train_on_footage(
     matcher.fit_scales(footage.visual[footage.valid], footage.audio[footage.valid])
     generator = torch.Generator().manual_seed(settings.seed)
     losses, best_epoch = _fit(
-        matcher, settings, lambda: _contrast(matcher, footage, settings, generator), lambda: judge(matcher)
+        matcher,
+        settings,
+        lambda: _contrast(matcher, footage, settings, generator),
+        lambda: judge(matcher),
+        progress=progress,
     )
     return matcher.eval(), best_epoch, losses
 
@@ -325,6 +344,7 @@ def _fit(
     batch_losses: Callable[[], Iterator[Tensor]],
     judge: Callable[[], float] | None,
     after: Callable[[int], None] = lambda epoch: None,
+    progress: MatchingProgress = tell_nothing,
 ) -> tuple[tuple[float, ...], int]:
     """Train; gives the mean loss of each epoch and which is kept: the best of the judge, the earlier of equal ones.
 
@@ -334,6 +354,7 @@ def _fit(
         batch_losses: of an epoch.
         judge: called in eval mode after each epoch; the last epoch is kept when ``None``.
         after: called with the number of each epoch before it is judged.
+        progress: is told of each epoch.
     """
     is_dual = isinstance(matcher, DualEncoder)
     decay = _WEIGHT_DECAY if is_dual else 0.0
@@ -355,11 +376,11 @@ def _fit(
                 total, batches = total + float(loss.detach()), batches + 1
             losses.append(total / batches)
             after(epoch)
+            progress(epoch, settings.passes, losses[-1])
             if judge is None:
                 continue
             matcher.eval()
             value = judge()
-            _log.info("epoch %d: loss %.4f, validation %.4f", epoch, losses[-1], value)
             if value > best:
                 best_state, best_epoch = {k: v.clone() for k, v in matcher.state_dict().items()}, epoch
                 best = value

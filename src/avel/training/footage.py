@@ -29,7 +29,7 @@ from avel.matching import weights
 from avel.matching.calibration import PlattScaling, fit_calibration
 from avel.matching.contrast import APART_SEGMENTS, Footage
 from avel.matching.dual_encoder import DualEncoder
-from avel.matching.training import MatchingSettings, train_on_footage
+from avel.matching.training import MatchingProgress, MatchingSettings, tell_nothing, train_on_footage
 from avel.metrics.retrieval import Retrieval, retrieval
 from avel.training.matchers import MATCHER_FILE, RESULT_FILE
 from avel.training.run_folder import SETTINGS_FILE
@@ -66,13 +66,16 @@ class FootageRun:
     exact: dict[str, Retrieval]
 
 
-def train_on_store(settings: MatchingSettings, store: FeatureStore, folder: Path) -> FootageRun:
+def train_on_store(
+    settings: MatchingSettings, store: FeatureStore, folder: Path, progress: MatchingProgress = tell_nothing
+) -> FootageRun:
     """Train a dual encoder on all videos of a store, and write its run.
 
     Args:
         settings: how.
         store: features of both modalities.
         folder: of the run.
+        progress: is told of each epoch.
 
     Raises:
         FeaturesError: if the store lacks a modality, or holds too few videos in which both can be read.
@@ -91,7 +94,7 @@ def train_on_store(settings: MatchingSettings, store: FeatureStore, folder: Path
             f"{FEWEST_VIDEOS} are needed, so that some can be kept apart. Give more footage."
         )
     encoder, epoch, losses = train_on_footage(
-        footage["train"], settings, lambda one: _mean_ndcg(_measured(one, footage["val"], by_clip=True))
+        footage["train"], settings, lambda one: _mean_ndcg(_measured(one, footage["val"], by_clip=True)), progress
     )
     test = {by: _measured(encoder, footage["test"], by_clip=by == "clip") for by in ("clip", "moment")}
     calibrations = calibrate(encoder, footage["val"])

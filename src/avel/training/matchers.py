@@ -29,7 +29,15 @@ from avel.files import write_text
 from avel.matching import weights
 from avel.matching.data import load_clips
 from avel.matching.localization import MatchingAccuracy, evaluate
-from avel.matching.training import MATCHERS, Clips, MatchingSettings, TrainedMatcher, train
+from avel.matching.training import (
+    MATCHERS,
+    Clips,
+    MatchingProgress,
+    MatchingSettings,
+    TrainedMatcher,
+    tell_nothing,
+    train,
+)
 from avel.training.data import LocalizationData
 from avel.training.features import FeatureRecord, check_same
 from avel.training.run_folder import SETTINGS_FILE
@@ -101,13 +109,16 @@ def clips_of(data: LocalizationData, split: Split) -> Clips:
     return Clips(visual, audio, spans)
 
 
-def train_matcher(settings: MatchingSettings, data: LocalizationData, folder: Path) -> MatcherRun:
+def train_matcher(
+    settings: MatchingSettings, data: LocalizationData, folder: Path, progress: MatchingProgress = tell_nothing
+) -> MatcherRun:
     """Train a matcher and write its run.
 
     Args:
         settings: how.
         data: on what; the validation split chooses the epoch.
         folder: of the run.
+        progress: is told of each epoch.
 
     Raises:
         AvelError: if features or splits are missing, or the folder cannot be written.
@@ -115,7 +126,7 @@ def train_matcher(settings: MatchingSettings, data: LocalizationData, folder: Pa
     """
     has = {split: bool(len(data.splits.get(split, ()))) for split in ("train", "val", "test")}
     validation = clips_of(data, "val") if has["val"] else None
-    trained = train(clips_of(data, "train"), settings, validation)
+    trained = train(clips_of(data, "train"), settings, validation, progress)
     test = None
     if has["test"]:
         clips = clips_of(data, "test")
