@@ -79,6 +79,11 @@ def test_json_lines_are_for_the_log_file_or_else_for_standard_error(say, tmp_pat
         assert all("time" in entry for entry in read)
 
 
+def test_a_loss_that_is_no_number_is_null_in_json():
+    record = logging.makeLogRecord({"msg": "epoch 1", "fields": {"loss": float("nan"), "epoch": 1}})
+    assert json.loads(logs.JsonLines().format(record)).items() >= {"loss": None, "epoch": 1}.items()
+
+
 def test_where_a_bar_is_shown_its_lines_go_to_the_log_file_alone(say, tmp_path, monkeypatch):
     monkeypatch.setattr(type(console.errors), "is_terminal", True)
     path = tmp_path / "run.log"

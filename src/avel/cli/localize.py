@@ -529,7 +529,7 @@ class _Work:
             complain(outcome.reason)
             return
         events = len(outcome.result.events)
-        detail(f"{item.shown}: {events} events", video=item.shown, events=events)
+        detail(f"{item.shown}: {events} {'event' if events == 1 else 'events'}", video=item.shown, events=events)
         with standard_output():
             for path in outcome.paths:
                 print(printable(str(path)))

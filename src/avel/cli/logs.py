@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import logging
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -120,11 +121,11 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **{name: _finite(value) for name, value in getattr(record, "fields", {}).items()},
         }
         if record.exc_info is not None:
             content["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(content)
+        return json.dumps(content, allow_nan=False)
 
 
 class LogFile(logging.FileHandler):
@@ -151,6 +152,11 @@ class LogFile(logging.FileHandler):
         """Close it; what could not be written has been told by then."""
         with contextlib.suppress(OSError):
             super().close()
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity, and nothing that is no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _time(record: logging.LogRecord) -> str:
