@@ -3,7 +3,8 @@
 Each row is timed at three sizes, each three times as large as the one before, and its exponent is the slope of a line
 through the logarithms: 1 is linear. Each time is the smallest of three. Data are made up, with seed 0: files of a few
 bytes for videos, features of one region and four dimensions, events of random categories and times. An exponent above
-1.1 is written as too large, and makes the script end with exit code 1.
+1.1 is written as too large, and makes the script end with exit code 1. Then how much memory training holds for each
+video of a store.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from avel.batch.journal import JournalEntry, content_digest, settings_digest, st
 from avel.batch.run import VideoBatch, default_settings
 from avel.batch.thumbnails import THUMBNAILS
 from avel.batch.videos import VideoItem, find_items
-from avel.data.annotations import Annotation
+from avel.data.annotations import SPLITS, Annotation
 from avel.data.clips import LabelledVideo, WindowedVideos
 from avel.data.formats import read_annotations
 from avel.data.labels import segment_labels
@@ -48,7 +50,6 @@ LARGEST_EXPONENT = 1.1
 REPEATS = 3
 FACTOR = 3
 SECONDS = 10
-REGIONS, DIMS = 1, 4
 
 Action = Callable[[], object]
 Case = Callable[[int, Path], Iterator[Action]]
@@ -209,33 +210,49 @@ def windows_of_a_long_video(count: int, folder: Path) -> Iterator[Action]:
 # Training and evaluation --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Shape:
+    """Of the features of a segment."""
+
+    regions: int
+    visual_dims: int
+    audio_dims: int
+
+
+TINY = Shape(1, 4, 4)
+KINDS = {"preset `fast`, 1 region": Shape(1, 1000, 1024), "preset `default`, 49 regions": Shape(49, 512, 1024)}
+
+
+@dataclass(frozen=True)
 class Stream:
     """Features of a video of `SECONDS` segments."""
 
+    shape: Shape
     duration_seconds = float(SECONDS)
     warnings = ()
 
     def __iter__(self) -> Iterator[FeatureBatch]:
         valid = np.ones(SECONDS, np.bool_)
-        visual, audio = np.zeros((SECONDS, REGIONS, DIMS), np.float32), np.zeros((SECONDS, DIMS), np.float32)
+        visual = np.zeros((SECONDS, self.shape.regions, self.shape.visual_dims), np.float32)
+        audio = np.zeros((SECONDS, self.shape.audio_dims), np.float32)
         yield FeatureBatch({"pictures": visual}, {"sounds": audio}, valid, valid)
 
 
-def labelled_store(count: int, folder: Path, categories: int) -> tuple[Path, Path, Path]:
+def labelled_store(count: int, folder: Path, categories: int, shape: Shape = TINY) -> tuple[Path, Path, Path]:
     """Labels, videos and a store with their features."""
     videos = folder / "videos"
     videos.mkdir()
     recipe = Recipe(visual=("pictures",), audio=("sounds",))
     networks = {
-        "pictures": BackboneEntry("visual", (REGIONS, DIMS), {"name": "pictures"}),
-        "sounds": BackboneEntry("audio", (DIMS,), {"name": "sounds"}),
+        "pictures": BackboneEntry("visual", (shape.regions, shape.visual_dims), {"name": "pictures"}),
+        "sounds": BackboneEntry("audio", (shape.audio_dims,), {"name": "sounds"}),
     }
     store = FeatureStore.create(folder / "store", recipe, networks)
     rows = ["video,start_seconds,end_seconds,category"]
     for i in range(count):
         video = videos / f"{i:06}.mp4"
         video.write_bytes(str(i).encode())
-        store.write(video.stem, SourceFile.of(video), Stream(), backbones={})
+        store.write(video.stem, SourceFile.of(video), Stream(shape), backbones={})
         rows += [f"{video.name},{k},{k + 2},category {(i + 7 * k) % categories}" for k in (0, 5)]
     store.index()
     labels = folder / "labels.csv"
@@ -347,6 +364,28 @@ def cpu_seconds(action: Action) -> float:
     return time.process_time() - start
 
 
+def bytes_held_a_video(shape: Shape) -> float:
+    """Memory that training on a store takes for each video more, of 20 categories."""
+    held = []
+    counts = (50, 200)
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            labels, videos, store = labelled_store(count, Path(folder), 20, shape)
+            settings = TrainingSettings(device="cpu")
+            gc.collect()
+            tracemalloc.start()
+            data = open_labelled(read_labels(labels, videos, store=store), store, settings)
+            examples = [data.examples(split) for split in SPLITS]
+            for some in examples:
+                for _ in data.batches(some, np.array_split(np.arange(len(some.labels)), 1 + len(some.labels) // 16)):
+                    pass
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+            tracemalloc.stop()
+            del data, examples
+    return (held[1] - held[0]) / (counts[1] - counts[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="only rows with this in their names")
@@ -363,8 +402,10 @@ def main() -> None:
             }
             too_large = "  TOO LARGE" if found.exponent > LARGEST_EXPONENT else ""
             print(f"{found.exponent:5.2f}  {name} {found.sizes}: {rows[name]['cpu_seconds']}{too_large}", flush=True)
+    memory = {kind: {"bytes_a_video": round(bytes_held_a_video(shape))} for kind, shape in KINDS.items()}
+    print(f"held by training: {memory}")
     if not args.no_save and not args.only:
-        save(__file__, {"load_average": round(os.getloadavg()[1], 1), "rows": rows})
+        save(__file__, {"load_average": round(os.getloadavg()[1], 1), "rows": rows, "training_memory": memory})
     if any(row["exponent"] > LARGEST_EXPONENT for row in rows.values()):
         sys.exit(1)
 

@@ -283,6 +283,68 @@ def cost() -> str:
     )
 
 
+def throughput() -> str:
+    """What a folder of videos costs in one process and with two workers, from the benchmark's result file."""
+    result = _benchmark("library_throughput.json")
+    head = ("run", "clips an hour", "CPU seconds a clip", "cores it used", "used by others", "largest memory")
+    return _table(
+        head,
+        (
+            (
+                name,
+                f"{run['clips_per_hour']:,}",
+                f"{run['cpu_seconds'] / run['clips']:.2f}",
+                f"{run['cores_used']:.2f}",
+                f"{run['cores_used_by_others']:.2f}",
+                f"{run['peak_memory_mb']} MB",
+            )
+            for name, run in result["runs"].items()
+        ),
+    )
+
+
+def overnight() -> str:
+    """How long 100,000 clips of 10 s would take, computed from the CPU time that such a clip was measured to add."""
+    cpu_seconds = _benchmark("library_throughput.json")["ten_seconds"]["cpu_seconds_a_clip"]
+    core_hours = 100_000 * cpu_seconds / 3600
+    machines = (1, 2, 4, 10)
+    return _table(
+        (
+            f"{cpu_seconds:.2f} CPU seconds a clip",
+            *(f"{count} machine{'s' if count > 1 else ''}" for count in machines),
+        ),
+        (
+            (f"of {cores} cores", *(f"{core_hours / cores / count:.1f} h" for count in machines))
+            for cores in (2, 8, 16, 64)
+        ),
+    )
+
+
+def growth() -> str:
+    """How CPU time grows, from the benchmark's result file."""
+    return _table(
+        ("what, and with what it grows", "sizes", "CPU seconds", "exponent"),
+        (
+            (
+                name,
+                ", ".join(f"{size:,}" for size in row["sizes"]),
+                ", ".join(f"{seconds:.3f}" for seconds in row["cpu_seconds"]),
+                f"{row['exponent']:.2f}",
+            )
+            for name, row in _benchmark("growth.json")["rows"].items()
+        ),
+    )
+
+
+def training_memory() -> str:
+    """What training holds of each video, from the benchmark's result file."""
+    found = _benchmark("growth.json")["training_memory"]
+    return _table(
+        ("features of a video of 10 s", "held by `avel train`"),
+        ((name, f"{row['bytes_a_video'] / 1e3:.1f} kB a video") for name, row in found.items()),
+    )
+
+
 def _judged(figures: Mapping[str, Any]) -> int:
     return int(figures["right"]) + int(figures["false"])
 
@@ -412,6 +474,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "cost": cost,
     "phrases": phrases,
     "speed": speed,
+    "throughput": throughput,
+    "overnight": overnight,
+    "growth": growth,
+    "training_memory": training_memory,
     "composed": composed,
     "composed_longer": composed_longer,
     "composed_fusions": composed_fusions,
