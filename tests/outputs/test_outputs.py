@@ -217,3 +217,8 @@ def test_options_have_bounds():
         WriteOptions(frames_per_second=0)
     with pytest.raises(ValueError, match="pad_seconds must be 0 or more, got -1"):
         WriteOptions(pad_seconds=-1)
+
+
+def test_an_output_without_a_name_is_not_the_current_folder():
+    with pytest.raises(ValueError, match="The name of the output is empty"):
+        Destination(["a"], "")

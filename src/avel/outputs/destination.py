@@ -39,7 +39,8 @@ class Destination:
         options: how.
 
     Raises:
-        ValueError: if a format is unknown or does not fit where it is to go, or an option is of no format asked for.
+        ValueError: if a format is unknown or does not fit where it is to go, an option is of no format asked for, or
+            the output has no name.
     """
 
     def __init__(
@@ -167,6 +168,8 @@ class Destination:
 
 
 def _kind(output: str | Path | None, formats: Sequence[str]) -> Kind:
+    if output == "":
+        raise ValueError("The name of the output is empty, as of a variable that is not set. Name a file or a folder.")
     if output is None:
         return "text" if formats else "table"
     if str(output) == STDOUT:
