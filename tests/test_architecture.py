@@ -15,7 +15,7 @@ import avel
 
 SOURCE = Path(avel.__file__).parent
 
-GROUND = {"errors", "version", "files", "runtimes", "records", "documents", "events"}
+GROUND = {"errors", "version", "files", "runtimes", "records", "documents", "templates", "events"}
 """What anything may use; it uses nothing but itself."""
 
 LAYERS = (

@@ -13,6 +13,7 @@ from avel.errors import AnnotationsError
 from avel.events import Localization
 from avel.files import write_text
 from avel.metrics.detection import DetectionMetrics, TimedEvent, measure_events, presence_by_video
+from avel.templates import page_templates
 
 MAX_BYTES = 256 << 20
 
@@ -157,15 +158,7 @@ def write_events(found: EventEvaluation, output: Path) -> None:
 
 def page_of_events(found: EventEvaluation) -> str:
     """The metrics, and the time lines of the worst videos, as one HTML page that needs nothing else."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avel.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("avel.evaluation")
     return environment.get_template("events.html.j2").render(
         found=found,
         name=Path(found.predictions).name or found.predictions,

@@ -10,6 +10,7 @@ from avel.events import BACKGROUND
 from avel.files import make_folder, write_text
 from avel.metrics.multi_label import MultiLabelMetrics
 from avel.metrics.segments import Metrics
+from avel.templates import page_templates
 
 if TYPE_CHECKING:
     from avel.evaluation.evaluate import Evaluation
@@ -137,15 +138,7 @@ _WRITERS = {".html": write_html, ".json": write_json}
 
 def page(evaluation: "Evaluation") -> str:
     """The evaluation as HTML text: metrics beside the trivial answers, a bar a category, the confusion matrix."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avel.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("avel.evaluation")
     metrics = evaluation.metrics
     content = _confusion(metrics, evaluation) if isinstance(metrics, Metrics) else _categories(metrics, evaluation)
     return environment.get_template("evaluation.html.j2").render(

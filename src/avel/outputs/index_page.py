@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
 from PIL import Image
 
 from avel.errors import MediaError
 from avel.files import replacing
 from avel.media.reader import MediaReader
 from avel.media.types import PictureFormat
+from avel.templates import page_templates
 
 THUMBNAIL_SIDE = 240
 THUMBNAIL_SECONDS = 2.0
@@ -41,13 +41,7 @@ class IndexedVideo:
 
 def index_page(videos: Sequence[IndexedVideo]) -> str:
     """The page as HTML text; names are text in it, never markup."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avel.outputs"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("avel.outputs")
     environment.filters["address"] = quote
     counts = Counter(category for video in videos for category in set(video.categories))
     categories = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]

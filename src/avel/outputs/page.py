@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 from PIL import Image
 
@@ -16,6 +15,7 @@ from avel.data.annotations import Annotation
 from avel.events import Event, Localization, by_start
 from avel.outputs import heat, timeline
 from avel.outputs.evidence import Evidence, Frame, Sight
+from avel.templates import page_templates
 
 MAX_TABLE_ROWS = 500
 PLAYABLE_SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".ogv", ".mkv"}
@@ -44,13 +44,7 @@ def page(
         truth: the true events, where they are known; they are shown below those that were found.
     """
     decimals = timeline.clock_decimals(result)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avel.outputs"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("avel.outputs")
 
     def percent(seconds: float) -> str:
         return f"{100 * min(max(seconds / result.duration_seconds, 0), 1):.4g}"

@@ -5,7 +5,6 @@ import io
 import json
 from pathlib import Path
 
-import jinja2
 from PIL import Image
 
 from avel.errors import MediaError
@@ -15,6 +14,7 @@ from avel.media.container import choose_tracks, open_media
 from avel.outputs.frames import frames_at, key_frames, letterboxed
 from avel.outputs.page import link_to
 from avel.outputs.timeline import clock
+from avel.templates import page_templates
 
 SUFFIXES = (".json", ".html")
 
@@ -70,13 +70,7 @@ def page_of(found: SearchResult, folder: Path, *, far: bool = False) -> tuple[st
         folder: where the page will be; it plays the videos where they are.
         far: show hits that are not close, too.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avel.outputs"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("avel.outputs")
     environment.filters["clock"] = lambda seconds: clock(seconds, _DECIMALS)
     hits = found.hits if far else found.close
     warnings: list[str] = []

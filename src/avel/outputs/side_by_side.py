@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +16,7 @@ from avel.outputs.comparison import ComparedModel, Comparison, Run, colours
 from avel.outputs.evidence import Evidence, gather
 from avel.outputs.page import data_uri, waveform_path
 from avel.outputs.picture import FIXED_HEIGHT, PLOT, Sheet, save
+from avel.templates import page_templates
 
 RIGHT_COLOR, WRONG_COLOR = timeline.BOTH_COLOR, "#c1121f"
 
@@ -94,13 +94,7 @@ def page_of_comparison(comparison: Comparison, evidence: Evidence | None = None)
         evidence: as for `plot_comparison`.
     """
     evidence = _evidence(comparison) if evidence is None else evidence
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avel.outputs"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("avel.outputs")
     duration = comparison.duration_seconds
     environment.filters["percent"] = lambda seconds: f"{100 * min(max(seconds / duration, 0), 1):.4g}"
     return environment.get_template("comparison.html.j2").render(
