@@ -69,6 +69,31 @@ def as_os_error(error: Exception) -> OSError:
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
 
 
+@contextmanager
+def sole_writer(lock_file: Path, busy: AvelError) -> Iterator[None]:
+    """Be the only process that writes where a lock file is; who holds the lock already may take it again.
+
+    Args:
+        lock_file: in a folder that is there.
+        busy: raised if another process holds the lock.
+
+    Raises:
+        AvelError: ``busy``.
+        OSError: if the file cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(lock_file, timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise busy from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder where there is none, and see whether a file can be written in it.
 

@@ -17,7 +17,7 @@ What is recorded is whole at every moment; what is searched is made anew when it
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,7 +31,7 @@ from avel.features.recipe import Recipe
 from avel.features.run import OutcomeProgress, Summary, extract_many
 from avel.features.source import absolute_text
 from avel.features.store import FeatureStore
-from avel.files import write_bytes, write_text, writing
+from avel.files import sole_writer, write_bytes, write_text, writing
 from avel.library.generation import Generation, made_of, open_current, origin, write_generation
 from avel.library.query import QueryReader
 from avel.library.results import SearchResult
@@ -382,22 +382,14 @@ def _up_to_date(
 
 @contextmanager
 def _written_by_one(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    with writing(folder, raises=LibraryError):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / _LOCK_FILE, timeout=0, is_singleton=True)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise _BusyError(
-                f"{folder}: another process is writing this library. Wait until it has ended; it can be searched "
-                "meanwhile."
-            ) from error
-    try:
+    busy = _BusyError(
+        f"{folder}: another process is writing this library. Wait until it has ended; it can be searched meanwhile."
+    )
+    with ExitStack() as held:
+        with writing(folder, raises=LibraryError):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(sole_writer(folder / _LOCK_FILE, busy))
         yield
-    finally:
-        lock.release()
 
 
 def _read_description(folder: Path) -> _Description:

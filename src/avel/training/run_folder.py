@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from avel.errors import SettingsError
-from avel.files import make_folder
+from avel.files import make_folder, sole_writer
 from avel.training.settings import TrainingSettings, from_mapping, read_yaml
 from avel.training.state import Epoch
 
@@ -61,20 +61,12 @@ def locked(folder: Path) -> Iterator[None]:
         SettingsError: if another training holds it.
         OutputError: as `make_folder`.
     """
-    from filelock import FileLock, Timeout
-
     make_folder(folder)
-    lock = FileLock(folder / LOCK_FILE, timeout=0, is_singleton=True)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise SettingsError(
-            f"{folder}: another training is writing in this folder. Wait until it has ended, or give another folder."
-        ) from error
-    try:
+    busy = SettingsError(
+        f"{folder}: another training is writing in this folder. Wait until it has ended, or give another folder."
+    )
+    with sole_writer(folder / LOCK_FILE, busy):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
