@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from avel.cli.console import print_json, printable, say, usage_errors, warn
+from avel.cli.console import Device, print_json, printable, say, usage_errors, warn
 
 
 def compare(
@@ -45,7 +45,7 @@ def compare(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line for each model.")] = False,
-    device: Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Show what several models find in a video side by side, with right and wrong segments marked.
 

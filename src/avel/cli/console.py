@@ -8,8 +8,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
@@ -26,6 +27,10 @@ UNPRINTABLE = frozenset(
         *range(0xD800, 0xE000),  # bytes of a file name that are no text
     ]
 )
+
+
+Device = Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")]
+"""The option ``--device`` of commands that only use networks."""
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import SafeConsole, print_json, printable, say, usage_errors, warn
+from avel.cli.console import Device, SafeConsole, print_json, printable, say, usage_errors, warn
 from avel.cli.features import extraction_progress
 from avel.features.choices import EngineName
 
@@ -153,7 +153,7 @@ def search(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    device: Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Find moments in a library of videos by a sound, a picture, a video, a category or words.
 

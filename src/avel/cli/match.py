@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from avel.cli.console import print_json, printable, say, usage_errors, warn
+from avel.cli.console import Device, print_json, printable, say, usage_errors, warn
 
 if TYPE_CHECKING:
     from avel.matching.localization import MatchingAccuracy
@@ -49,7 +49,7 @@ def match(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
-    device: Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Find the moment of a video at which a sound is seen, or at which pictures are heard.
 

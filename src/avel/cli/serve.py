@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from avel.cli.console import fail, say, usage_errors
+from avel.cli.console import Device, fail, say, usage_errors
 
 
 def serve(
@@ -61,7 +61,7 @@ def serve(
     precision: Annotated[
         str | None, typer.Option(help="How the networks compute: float32, float16 or int8. [default: float16]")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where the networks run: cpu, cuda, torch-cpu or auto.")] = "auto",
+    device: Device = "auto",
     audio_tagger: Annotated[
         str | None,
         typer.Option(help="The network that listens: yamnet, yamnet-onnx, embedded or auto. [default: auto]"),

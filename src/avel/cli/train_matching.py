@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avel.cli.console import printable, say, usage_errors
+from avel.cli.console import Device, printable, say, usage_errors
 from avel.cli.features import extraction_progress, recipe_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def train_matching(
     ] = "infonce",
     epochs: Annotated[int, typer.Option(min=1, help="How many times the training goes through the footage.")] = 40,
     seed: Annotated[int, typer.Option(help="The seed of all random numbers.")] = 0,
-    device: Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Learn which pictures and sounds go together from any footage, for avel index --model and avel match.
 
