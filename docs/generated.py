@@ -445,7 +445,7 @@ def training_settings() -> str:
 
 def details() -> str:
     """What models know beside their scores, and which of them know it with their own options."""
-    shapes = {"curve": "(T,)", "map": "(T, rows, columns)", "between": "(T, 2 L - 1)"}
+    shapes = {"curve": "(T,)", "map": "(T, rows, columns)", "between": "(T, 2 L - 1)", "categories": "(T, C - 1)"}
     dims = Dims(visual_dims=8, regions=49, audio_dims=8)
     knowing = {model: shown_by(registry.build(model, dims), dims) for model in registry.available_models()}
     rows = []

@@ -363,3 +363,20 @@ def test_details_are_the_models_own_and_are_joined_over_windows(clip, short, tmp
         "visual_gates": (24,),
     }
     np.testing.assert_allclose(long["temporal_attention"].sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_videos_category_is_a_detail_of_the_models_that_decide_by_it(clip, short, tmp_path):
+    sizes = {"event_dims": 4, "attention_dims": 4, "attention_hidden_dims": 4}
+    path = write_checkpoint(tmp_path / "a.safetensors", "dam", **sizes)
+    result = avel.localize(short, model=path, loader=load_grid, details=True)
+    probabilities = result.details["video_category"]
+    assert probabilities.shape == (len(result.segments), len(result.model["categories"]))
+    np.testing.assert_array_equal(probabilities, probabilities[:1].repeat(len(probabilities), axis=0))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    # A segment that is relevant has the likeliest category, and any other none.
+    best = result.model["categories"][int(probabilities[0].argmax())]
+    relevant = result.details["event_relevance"] > 0.5
+    assert [s.category for s in result.segments] == [best if yes else "background" for yes in relevant]
+    long = avel.localize(clip, model=path, loader=load_grid, details=True).details["video_category"]
+    np.testing.assert_allclose(long.sum(axis=1), 1, atol=1e-5)
+    assert not np.allclose(long[0], long[-1])  # other windows

@@ -113,7 +113,7 @@ def test_cmran_is_its_formulas(form, dims, batch):
     for b in range(2):
         relevance, categories = slow_cmran(model, visual[b].tolist(), audio[b].tolist())
         torch.testing.assert_close(output.shown["event_relevance"][b], torch.tensor(relevance), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(output.shown["category_logits"][b], torch.tensor(categories), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(output.shown["video_category"][b], torch.tensor(categories), atol=1e-5, rtol=1e-4)
 
 
 def test_what_a_segment_attends_to_is_shown_once_for_both_modalities(dims, batch):
@@ -187,7 +187,7 @@ def test_segment_labels_train_relevance_and_category(dims, batch):
     found = model.loss(output, target, inputs[2], Supervised().loss)
     shown = output.shown
     torch.testing.assert_close(
-        found, relevance_loss(shown["event_relevance"], shown["category_logits"], target, inputs[2])
+        found, relevance_loss(shown["event_relevance"], shown["video_category"], target, inputs[2])
     )
 
 
@@ -196,12 +196,12 @@ def test_video_labels_train_the_largest_of_the_relevant_logits(dims, batch):
     visual, audio, valid = batch(2, 3)
     valid[1, 2] = False
     output = model(visual, audio, valid)
-    assert output.shown["category_logits"].shape == (2, dims.num_classes)
+    assert output.shown["video_category"].shape == (2, dims.num_classes)
     losses = []
     for b, label in enumerate((1, 3)):
         count = int(valid[b].sum())
         relevance = output.shown["event_relevance"][b, :count].tolist()
-        raw = output.shown["category_logits"][b].tolist()
+        raw = output.shown["video_category"][b].tolist()
         pooled = [max(plain.sigmoid(x) * y for x in relevance) for y in raw]
         losses.append(-math.log(plain.softmax(pooled)[label]))
     target = functional.one_hot(torch.tensor([1, 3]), 4).float()

@@ -7,7 +7,7 @@ from avel.models.details import DETAILS, between_segments, by_distance
 from avel.models.options import Dims
 
 DIMS = Dims(visual_dims=6, regions=4, audio_dims=5, num_categories=3)
-OF_TRAINING = {"category_logits", "audio_features", "visual_features"}
+OF_TRAINING = {"audio_features", "visual_features"}
 
 
 @pytest.mark.parametrize("model", sorted(registry.MODELS))
@@ -17,11 +17,11 @@ def test_what_a_model_shows_has_a_name_and_is_in_its_range(model):
     with torch.inference_mode():
         shown = built(torch.rand(1, 3, 4, 6), torch.rand(1, 3, 5), torch.tensor([[True, True, False]])).shown
     assert set(shown) <= set(DETAILS) | OF_TRAINING
-    shapes = {"curve": (1, 3), "map": (1, 3, 4), "between": (1, 3, 3)}
+    shapes = {"curve": (1, 3), "map": (1, 3, 4), "between": (1, 3, 3), "categories": (1, 3)}
     for name in set(shown) & set(DETAILS):
         detail = DETAILS[name]
         assert shown[name].shape == shapes[detail.kind], name
-        values = torch.sigmoid(shown[name]) if name == "event_relevance" else shown[name]
+        values = torch.sigmoid(shown[name]) if detail.is_logit else shown[name]
         assert detail.low - 1e-6 <= values.min(), name
         assert values.max() <= detail.high + 1e-6, name
 

@@ -47,7 +47,7 @@ NO_SPATIAL_ATTENTION = {"linear", "a", "v", "a+v", "ed-tcn", "ssn", "avsdn"}
 GATES = {"gated": {"gates"}, "gated-bilinear": {"gates"}, "gmu": {"gates"}}
 GATES |= {"cman": {"gates", "visual_gates", "audio_gates"}, "diia": {"visual_gates", "audio_gates"}}
 TEMPORAL_ATTENTION = {"cman", "dam", "cmran", "psp", "diia"}
-MORE = {"cmran": {"event_relevance", "category_logits"}, "psp": {"similarity"}}
+MORE = {"cmran": {"event_relevance", "video_category"}, "psp": {"similarity"}}
 MORE["dam"] = MORE["cmran"] | {"visual_features", "audio_features"}
 
 
@@ -128,7 +128,7 @@ def test_shapes(name, options, videos, segments, dims, batch):
         "visual_gates": (videos, segments),
         "audio_gates": (videos, segments),
         "event_relevance": (videos, segments),
-        "category_logits": (videos, dims.num_categories + (options.get("form") == "weak")),
+        "video_category": (videos, dims.num_categories + (options.get("form") == "weak")),
         "similarity": (videos, segments),
         "visual_features": (videos, segments, SMALL["event_dims"]),
         "audio_features": (videos, segments, SMALL["event_dims"]),
@@ -164,7 +164,7 @@ def test_padding_reaches_nothing(name, options, dims, batch):
         alone = model(visual[part], audio[part], valid[part])
         torch.testing.assert_close(output.logits[part], alone.logits)
         for key, value in alone.shown.items():
-            found = output.shown[key][part[0] if key == "category_logits" else part]
+            found = output.shown[key][part[0] if key == "video_category" else part]
             if key == "temporal_attention":
                 assert (found[..., length:] == 0).all()
                 found = found[..., :length]

@@ -94,9 +94,11 @@ def with_details(result):
     count = len(result.segments)
     return replace(
         result,
+        model={**result.model, "categories": ["Bark", "Bell"]},
         details={
             "gates": np.linspace(0, 1, count, dtype=np.float32),
             "temporal_attention": np.tile(np.float32([0.25, 0.5, 0.25]), (count, 1)),
+            "video_category": np.tile(np.float32([0.1, 0.7, 0.2]), (count, 1)),
             "of a newer avel": np.zeros(count, np.float32),
         },
     )
@@ -106,6 +108,8 @@ def test_details_are_rows_of_the_picture(make, grey):
     plain, detailed = plot(make(), grey), plot(with_details(make()), grey)
     words = {text.get_text() for text in detailed.texts}
     assert "share of visual\n0 to 1" in words
+    of_categories = [word for word in words if word.startswith("video's category")]
+    assert set(of_categories) == {"video's category: Bell\n0 to 1", "video's category:\nbackground\n0 to 1"}
     arrays = [axes.images[0].get_array() for axes in detailed.axes if axes.images]
     (matrix,) = [array for array in arrays if array.shape == (10, 10)]
     # Twice an equal share of a window of two segments would be full.

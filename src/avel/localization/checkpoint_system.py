@@ -21,7 +21,7 @@ from avel.localization.system import MODALITIES, System
 from avel.localization.windows import SegmentArrays, Windows
 from avel.models import registry
 from avel.models.base import LocalizationModel, category_odds, shown_by
-from avel.models.details import DETAILS, by_distance
+from avel.models.details import DETAILS, Detail, by_distance
 from avel.training import checkpoint
 from avel.training.features import FeatureRecord, differences
 
@@ -114,7 +114,7 @@ class CheckpointSystem(System):
             if "spatial_attention" in output.shown:
                 predictions["attention"] = output.shown["spatial_attention"]
             found = {name: tensor[0].float().numpy() for name, tensor in predictions.items()}
-            return found | (self._details(output.shown) if self._wants_details else {})
+            return found | (self._details(output.shown, len(valid)) if self._wants_details else {})
 
     def scores(self, predictions: SegmentArrays) -> SegmentScores:
         """See `System`."""
@@ -133,14 +133,12 @@ class CheckpointSystem(System):
             found = {"spatial_attention": predictions["attention"].reshape(-1, *shape), **found}
         return found
 
-    def _details(self, shown: Mapping[str, torch.Tensor]) -> dict[str, npt.NDArray[np.float32]]:
+    def _details(self, shown: Mapping[str, torch.Tensor], length: int) -> dict[str, npt.NDArray[np.float32]]:
         """Of a window, but for where it looks, in a form that may be averaged where windows overlap."""
         found = {}
         for name in DETAILS:
             if name in shown and name != "spatial_attention":
-                tensor = torch.sigmoid(shown[name]) if name == "event_relevance" else shown[name]
-                rows = tensor[0].float().numpy()
-                found[_DETAIL + name] = by_distance(rows) if DETAILS[name].kind == "between" else rows
+                found[_DETAIL + name] = _detail_rows(DETAILS[name], shown[name][0].float(), length)
         return found
 
     def description(self) -> dict[str, Any]:
@@ -153,6 +151,16 @@ class CheckpointSystem(System):
         if self.info.multi_label:
             said["thresholds"] = dict(zip(self.categories, self.info.thresholds, strict=True))
         return said
+
+
+def _detail_rows(detail: Detail, shown: torch.Tensor, length: int) -> npt.NDArray[np.float32]:
+    """What a model shows of one window as rows of its segments."""
+    if detail.is_logit:
+        shown = torch.softmax(shown, dim=-1) if detail.kind == "categories" else torch.sigmoid(shown)
+    rows: npt.NDArray[np.float32] = shown.numpy()
+    if detail.kind == "categories":
+        return np.tile(rows, (length, 1))
+    return by_distance(rows) if detail.kind == "between" else rows
 
 
 def recipe_of(path: Path, features: FeatureRecord, modalities: Sequence[str], precision: str | None) -> Recipe:

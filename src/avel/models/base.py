@@ -46,8 +46,9 @@ class ModelOutput:
         shown: what the model can show besides, by name; what the names mean is in `avel.models.details.DETAILS`:
             ``spatial_attention`` (B, T, R), ``temporal_attention`` (B, T, T), ``gates``, ``audio_gates`` and
             ``visual_gates`` (B, T) in [0, 1], ``event_relevance`` (B, T) logits of there being any event,
-            ``similarity`` (B, T) in [-1, 1]. What only its loss needs besides: ``category_logits`` (B, C - 1) of the
-            video, ``audio_features`` and ``visual_features`` (B, T, D).
+            ``similarity`` (B, T) in [-1, 1], ``video_category`` (B, C - 1) logits of what the video is about, or
+            (B, C) with background. What only its loss needs besides: ``audio_features`` and ``visual_features``
+            (B, T, D).
     """
 
     logits: Tensor

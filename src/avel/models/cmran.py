@@ -115,7 +115,7 @@ class Cmran(TwoModalityInput):
     """CMRAN, see the head of this module.
 
     Shows ``spatial_attention``, ``temporal_attention`` (of the last attention, over both modalities of a segment
-    together), ``event_relevance`` and ``category_logits``.
+    together), ``event_relevance`` and ``video_category``.
 
     Args:
         dims: sizes of the input.
@@ -149,12 +149,12 @@ class Cmran(TwoModalityInput):
         shown["temporal_attention"] = without_padding(attended.float().unflatten(-1, (2, -1)).sum(dim=-2), valid)
         relevance = without_padding(self.relevance(x)[..., 0].float(), valid)
         categories = self.category(max_over_time(x, valid)).float()
-        shown["event_relevance"], shown["category_logits"] = relevance, categories
+        shown["event_relevance"], shown["video_category"] = relevance, categories
         return decision_logits(categories, relevance, self.dims.num_categories)
 
     def loss(self, output: ModelOutput, target: Tensor, valid: Tensor, task_loss: TaskLoss) -> Tensor:
         """Of relevance and category where segments have labels; of videos, the task's loss of relevant logits."""
-        relevance, categories = output.shown["event_relevance"], output.shown["category_logits"]
+        relevance, categories = output.shown["event_relevance"], output.shown["video_category"]
         if self.spec.target == "segments":
             return relevance_loss(relevance, categories, target, valid)
         if self.form == "weak":

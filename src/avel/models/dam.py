@@ -84,7 +84,7 @@ class Dam(TwoModalityInput):
     """DAM, see the head of this module.
 
     Shows ``spatial_attention``, ``temporal_attention`` (mean of both modalities), ``event_relevance``,
-    ``category_logits``, and ``visual_features`` and ``audio_features`` (B, T, D), which are matched.
+    ``video_category``, and ``visual_features`` and ``audio_features`` (B, T, D), which are matched.
 
     Args:
         dims: sizes of the input.
@@ -113,7 +113,7 @@ class Dam(TwoModalityInput):
             relevance, categories, attention = self.look(v, a, is_relevant)
         shown["temporal_attention"] = without_padding(attention, valid)
         shown["event_relevance"] = without_padding(relevance, valid)
-        shown["category_logits"] = categories
+        shown["video_category"] = categories
         return decision_logits(categories, relevance, self.dims.num_categories)
 
     def look(self, v: Tensor, a: Tensor, log_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:

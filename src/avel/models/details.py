@@ -23,18 +23,22 @@ class Detail:
 
     Attributes:
         kind: ``curve``: (T,), a number a segment; ``map``: (T, rows, columns), shares of the picture's parts, whose sum
-            is 1; ``between``: (T, 2 L - 1), weights of other segments by their distance, see the head of this module.
+            is 1; ``between``: (T, 2 L - 1), weights of other segments by their distance, see the head of this module;
+            ``categories``: (T, K), probabilities of the event categories and, where there is one more, of background,
+            whose sum is 1.
         title: on pictures.
         meaning: in a sentence, with the paper's word for it.
         low: the least that a number can be.
         high: the greatest.
+        is_logit: whether models show it as a logit, whose probability the detail is.
     """
 
-    kind: Literal["curve", "map", "between"]
+    kind: Literal["curve", "map", "between", "categories"]
     title: str
     meaning: str
     low: float = 0.0
     high: float = 1.0
+    is_logit: bool = False
 
 
 DETAILS: Mapping[str, Detail] = {
@@ -64,7 +68,17 @@ DETAILS: Mapping[str, Detail] = {
         "the same of the visual branch; of DIIA, of the gate that the sound puts on the pictures",
     ),
     "event_relevance": Detail(
-        "curve", "event relevance", "how likely a segment holds any event, of CMRAN and DAM; they decide from 0.5 on"
+        "curve",
+        "event relevance",
+        "how likely a segment holds any event, of CMRAN and DAM; they decide from 0.5 on",
+        is_logit=True,
+    ),
+    "video_category": Detail(
+        "categories",
+        "video's category",
+        "of which event category the video is, the other half of what CMRAN and DAM decide by; in a long video, of "
+        "the windows that a segment is in",
+        is_logit=True,
     ),
     "similarity": Detail(
         "curve", "similarity", "cosine of what is seen and heard in a segment after PSP's propagation", low=-1.0

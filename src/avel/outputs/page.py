@@ -80,7 +80,7 @@ def page(
         has_truth=truth is not None,
         lanes_left_out=len({e.category for e in events} | {e.category for e in truth or ()}) - len(lanes),
         curves=[
-            {"detail": curve.detail, "path": _area(curve.edges, curve.shares, result.duration_seconds)}
+            {"curve": curve, "path": _area(curve.edges, curve.shares, result.duration_seconds)}
             for curve in timeline.detail_curves(result)
         ],
         between=None if between is None else {"detail": between[0], "source": _between(between[1])},

@@ -301,7 +301,8 @@ class Sheet:
     def curve(self, curve: timeline.DetailCurve) -> None:
         """A detail of one number a segment."""
         detail = curve.detail
-        axes = self.axes(_SCORES, f"{detail.title}\n{detail.low:g} to {detail.high:g}")
+        title = "\n".join(textwrap.wrap(curve.title, 24, max_lines=2, placeholder="…"))
+        axes = self.axes(_SCORES, f"{title}\n{detail.low:g} to {detail.high:g}")
         axes.set_ylim(detail.low - 0.04 * (detail.high - detail.low), detail.high + 0.04 * (detail.high - detail.low))
         axes.axhline((detail.low + detail.high) / 2, color=_FAINT, linewidth=0.6, linestyle=(0, (1, 3)))
         axes.stairs(curve.values, curve.edges, baseline=None, color=_INK, linewidth=1.2)

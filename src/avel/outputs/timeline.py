@@ -6,7 +6,7 @@ events also by their filling.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +37,8 @@ MAX_SCORE_ROWS = 8
 NOTABLE_SCORE = 0.2
 """A category without an event is shown where one of its scores is at least this."""
 _FEWEST_SCORE_ROWS = 3
+MAX_DETAIL_CATEGORIES = 3
+"""How many categories of a detail are shown, of those that reach `NOTABLE_SCORE`."""
 
 _RESOLUTION = 2000
 """Gaps and events shorter than this part of the timeline are not drawn on their own."""
@@ -119,11 +121,13 @@ class DetailCurve:
 
     Attributes:
         detail: what it is.
+        title: of what the numbers are, in pictures.
         edges: (N + 1,) seconds.
         values: (N,), the mean of a column's segments.
     """
 
     detail: Detail
+    title: str
     edges: npt.NDArray[np.float64]
     values: Columns
 
@@ -135,14 +139,29 @@ class DetailCurve:
 
 
 def detail_curves(result: Localization) -> list[DetailCurve]:
-    """The details of a result that are one number a segment."""
+    """The details of a result that are one number a segment; of one for each category, the likeliest categories."""
     firsts, edges = _columns_of(result.segments)
     counts = np.diff([*firsts, len(result.segments)])
     return [
-        DetailCurve(DETAILS[name], edges, np.asarray(np.add.reduceat(rows, firsts) / counts, np.float32))
-        for name, rows in result.details.items()
-        if name in DETAILS and DETAILS[name].kind == "curve" and rows.ndim == 1
+        DetailCurve(detail, title, edges, np.asarray(np.add.reduceat(rows, firsts) / counts, np.float32))
+        for detail, title, rows in _numbers(result)
     ]
+
+
+def _numbers(result: Localization) -> Iterator[tuple[Detail, str, Columns]]:
+    """Details of one number a segment, each with its title."""
+    for name, rows in result.details.items():
+        detail = DETAILS.get(name)
+        if detail is not None and detail.kind == "curve" and rows.ndim == 1:
+            yield detail, detail.title, rows
+        elif detail is not None and detail.kind == "categories" and rows.ndim == 2:
+            names = [*result.model.get("categories", ()), BACKGROUND]
+            if not 0 <= len(names) - rows.shape[1] <= 1:
+                continue
+            peaks = rows.max(axis=0)
+            for c in np.argsort(-peaks, kind="stable")[:MAX_DETAIL_CATEGORIES]:
+                if peaks[c] >= NOTABLE_SCORE:
+                    yield detail, f"{detail.title}: {names[c]}", rows[:, c]
 
 
 def detail_between(result: Localization) -> tuple[Detail, Columns] | None:
