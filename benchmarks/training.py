@@ -41,7 +41,7 @@ class PlainLoop:
     """Float32 from beginning to end, nothing prepared ahead."""
 
     def __init__(self, data: LocalizationData, examples: Examples, settings: TrainingSettings) -> None:
-        self.settings, self.labels = settings, torch.from_numpy(examples.labels)
+        self.settings, self.labels = settings, torch.from_numpy(examples.labels.dense()).float()
         with AveArrays.open(data.name) as arrays:
             self.visual = torch.from_numpy(arrays.visual.read(examples.visual_rows))
             self.audio = torch.from_numpy(arrays.audio.read(examples.audio_rows))

@@ -146,7 +146,7 @@ def test_weak_multi_label_target_has_every_category_of_the_video() -> None:
 
 def test_balanced_weights_by_hand(logits: torch.Tensor) -> None:
     task = Supervised()
-    balanced = task.balanced(task.target(LABELS, EVERY), VALID)
+    balanced = task.balanced([(task.target(LABELS, EVERY), VALID)])
     # Valid are 5 + 3 + 1 segments: 2 of class 0, 3 of class 1, none of class 2, 4 of background.
     assert balanced.weights == pytest.approx((9 / (3 * 2), 9 / (3 * 3), 1.0, 9 / (3 * 4)))
     plain = functional.cross_entropy(logits[VALID], LABELS[VALID], reduction="none")
@@ -157,7 +157,7 @@ def test_balanced_weights_by_hand(logits: torch.Tensor) -> None:
 
 def test_balanced_weights_in_multi_label_are_those_of_presence(logits: torch.Tensor) -> None:
     task = Supervised(multi_label=True)
-    balanced = task.balanced(TWO, EVERY)
+    balanced = task.balanced([(TWO[:1], EVERY[:1]), (TWO[1:], EVERY[1:])])
     assert balanced.weights == pytest.approx((4.0, 1.5, 1.0))
     rows, target = (logits[..., :-1] - logits[..., -1:]).flatten(0, 1), TWO[..., :-1].flatten(0, 1)
     by_hand = -(
@@ -166,12 +166,12 @@ def test_balanced_weights_in_multi_label_are_those_of_presence(logits: torch.Ten
     torch.testing.assert_close(balanced.loss(ModelOutput(logits), TWO, EVERY), by_hand.mean())
     many = torch.zeros(1, 1000, C)
     many[..., -1], many[0, 0] = 1, torch.tensor([1.0, 0, 0, 0])
-    assert task.balanced(many, torch.ones(1, 1000, dtype=torch.bool)).weights[0] == 100
+    assert task.balanced([(many, torch.ones(1, 1000, dtype=torch.bool))]).weights[0] == 100
 
 
 def test_balanced_weights_of_videos() -> None:
     task = Weak()
-    balanced = task.balanced(task.target(LABELS, EVERY), VALID)
+    balanced = task.balanced([(task.target(LABELS, EVERY), VALID)])
     assert balanced.weights == pytest.approx((1.0, 1.0, 1.0, 1.0))
 
 

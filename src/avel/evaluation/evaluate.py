@@ -122,7 +122,7 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
 
 
 def _right(task: Task, found: LabelledLogits) -> tuple[int, ...]:
-    right = (task.decide(found.logits) == found.labels.argmax(-1)) & found.valid
+    right = (task.decide(found.logits).numpy() == found.labels.first_classes) & found.valid.numpy()
     return tuple(right.sum(1).tolist())
 
 
@@ -131,9 +131,9 @@ def _one_each(
 ) -> tuple[Metrics, Mapping[str, Metrics]]:
     """Where classes exclude each other."""
     count, seconds = data.dataset.num_classes, data.record.segment_seconds
-    predicted, true = task.decide(found.logits).numpy(), found.labels.argmax(-1).numpy()
+    predicted, true = task.decide(found.logits).numpy(), found.labels.first_classes
     if not data.has_times:
-        of_training = data.examples("train").labels[:, 0].argmax(-1)
+        of_training = data.examples("train").labels.first_classes[:, 0]
         return measure(predicted, true, count), video_baselines(true, of_training, count)
     predicted, true = (data.as_videos(split, classes, count - 1) for classes in (predicted, true))
     valid = data.as_videos(split, found.valid.numpy(), False)
@@ -146,7 +146,7 @@ def _several(
 ) -> tuple[MultiLabelMetrics, Mapping[str, MultiLabelMetrics]]:
     """Where a segment may hold several categories."""
     seconds = data.record.segment_seconds
-    scores, true, valid = task.scores(found.logits).numpy(), found.labels[..., :-1].numpy() > 0, found.valid.numpy()
+    scores, true, valid = task.scores(found.logits).numpy(), found.labels.dense()[..., :-1], found.valid.numpy()
     if data.has_times:
         scores, true = data.as_videos(split, scores, 0.0), data.as_videos(split, true, False)
         valid = data.as_videos(split, valid, False)

@@ -18,7 +18,7 @@ from avel.data.ave import dataset as ave
 from avel.data.clips import LabelledClips, Rows
 from avel.errors import FeaturesError
 from avel.models.options import Dims
-from avel.training.examples import Batch, DenseLabels, Examples
+from avel.training.examples import Batch, ClipLabels, Examples
 from avel.training.features import FeatureRecord
 from avel.training.held import HeldClips
 from avel.training.settings import BOTH, MISMATCHED, NO_BACKGROUNDS, NOISY
@@ -170,9 +170,10 @@ class LocalizationData:
             pictures, sounds = self._mismatched(seed)
         else:
             pictures = sounds = self._background_rows(kind)
-        background = np.zeros((len(pictures), self.num_segments, self.dataset.num_classes), np.uint8)
-        background[..., -1] = 1
-        return Examples(pictures, sounds, background)
+        counts = np.ones(len(pictures) * self.num_segments, np.int64)
+        background = counts * (self.dataset.num_classes - 1)
+        labels = ClipLabels.listed(background, counts, self.num_segments, self.dataset.num_classes)
+        return Examples(pictures, sounds, labels)
 
     def batches(
         self,
@@ -212,7 +213,7 @@ class LocalizationData:
             if "audio" in modalities:
                 audio = torch.from_numpy(self._take("audio", sounds).astype(np.float32))
             valid = torch.from_numpy(self._take("valid", pictures) & self._take("valid", sounds))
-            labels = torch.from_numpy(examples.labels[chosen]).float()
+            labels = torch.from_numpy(examples.labels.of(chosen).dense()).float()
             if target.type == "cuda":
                 visual, audio, valid, labels = (
                     t.contiguous().pin_memory().to(target, non_blocking=True) for t in (visual, audio, valid, labels)
@@ -229,21 +230,25 @@ class LocalizationData:
                 waiting.extend(pool.submit(make, numbers) for numbers in itertools.islice(todo, 1))
                 yield ready
 
-    def _labels_of(self, rows: Rows, *, multi_label: bool) -> DenseLabels:
-        """(M, T, C) labels of some clips, as in `Examples`. Only the categories that a clip has are looked at."""
-        labels = np.zeros((len(rows), self.num_segments, self.dataset.num_classes), np.uint8)
+    def _labels_of(self, rows: Rows, *, multi_label: bool) -> ClipLabels:
+        """Labels of some clips. Only the categories that a clip has are looked at."""
+        classes: list[npt.NDArray[np.int64]] = []
+        counts: list[npt.NDArray[np.int64]] = []
         class_of = {category: number for number, category in enumerate(self.categories)}
-        for label, row in zip(labels, rows.tolist(), strict=True):
+        for row in rows.tolist():
             events = self.dataset.events_of(row)
             here = label_maker.classes_in(events, class_of)
             names = [self.categories[number] for number in here]
             size = (self.num_segments, self.record.segment_seconds)
             if multi_label:
-                label[:, here] = label_maker.multi_labels(events, names, *size)
-                label[:, -1] = ~label.any(axis=1)
+                of_events = label_maker.multi_labels(events, names, *size) > 0
+                there = np.column_stack([of_events, ~of_events.any(axis=1)])
             else:
-                label[:, [*here, -1]] = label_maker.segment_labels(events, names, *size)
-        return labels
+                there = label_maker.segment_labels(events, names, *size) > 0
+            classes.append(np.array([*here, self.dataset.num_classes - 1])[there.nonzero()[1]])
+            counts.append(there.sum(axis=1))
+        all_classes, all_counts = (np.concatenate(parts) for parts in (classes, counts))
+        return ClipLabels.listed(all_classes, all_counts, self.num_segments, self.dataset.num_classes)
 
     def _take(self, what: str, rows: Rows) -> npt.NDArray[Any]:
         """Rows of all parts, which are numbered one after the other."""

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from avel.data.annotations import Split
@@ -130,7 +130,7 @@ def prepare(settings: TrainingSettings, data: LocalizationData, processes: Proce
         examples = examples.with_more(data.backgrounds(settings.backgrounds, settings.seed))
     chosen_on: Split = "val" if settings.protocol == "validation" else "test"
     choosing = data.examples(chosen_on, multi_label=settings.multi_label)
-    if settings.multi_label and not choosing.labels[..., :-1].any():
+    if settings.multi_label and not choosing.labels.has_event.any():
         raise FeaturesError(f"{data.name}: split {chosen_on} has no event, so no epoch can be chosen on it.")
     task = _task(settings, data, examples)
     model = _model(settings, data)
@@ -161,8 +161,14 @@ def _task(settings: TrainingSettings, data: LocalizationData, examples: Examples
     task = task_of(settings)
     if settings.class_weights != "balanced":
         return task
-    valid = torch.from_numpy(data.valid(examples))
-    return task.balanced(task.target(torch.from_numpy(examples.labels).float(), valid), valid)
+    every_valid = torch.from_numpy(data.valid(examples))
+
+    def targets() -> Iterator[tuple[Tensor, Tensor]]:
+        for numbers in np.array_split(np.arange(len(examples)), 1 + len(examples) // settings.batch_size):
+            valid = every_valid[numbers]
+            yield task.target(torch.from_numpy(examples.labels.of(numbers).dense()).float(), valid), valid
+
+    return task.balanced(targets())
 
 
 def _model(settings: TrainingSettings, data: LocalizationData) -> LocalizationModel:

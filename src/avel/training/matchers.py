@@ -104,7 +104,7 @@ def clips_of(data: LocalizationData, split: Split) -> Clips:
     kept = torch.from_numpy(whole)
     visual = torch.cat([batch.visual.float().mean(dim=2) for batch in batches])[kept]
     audio = torch.cat([batch.audio.float() for batch in batches])[kept]
-    is_event = np.asarray((examples.labels[whole][..., :-1] > 0).any(axis=-1))
+    is_event = examples.labels.has_event[whole]
     spans = np.array([_longest_run(of_clip) for of_clip in is_event])
     return Clips(visual, audio, spans)
 

@@ -16,7 +16,7 @@ from avel.metrics.segments import segment_accuracy
 from avel.metrics.values import Classes
 from avel.models.base import LocalizationModel
 from avel.training.data import LocalizationData
-from avel.training.examples import Examples
+from avel.training.examples import ClipLabels, Examples
 from avel.training.settings import TrainingSettings
 from avel.training.tasks import Task
 
@@ -48,12 +48,12 @@ class LabelledLogits(NamedTuple):
 
     Attributes:
         logits: (N, T, C).
-        labels: (N, T, C), the truth.
+        labels: the truth of N clips of T segments.
         valid: (N, T) bool.
     """
 
     logits: Tensor
-    labels: Tensor
+    labels: ClipLabels
     valid: Tensor
 
 
@@ -88,7 +88,7 @@ def labelled_logits(
     split: Split,
     task: Task,
     logits: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.uint8],
+    labels: ClipLabels,
     valid: npt.NDArray[np.bool_],
 ) -> LabelledLogits:
     """What the measures compare, of a split.
@@ -100,26 +100,26 @@ def labelled_logits(
         split: the part of it that the clips are.
         task: of the training.
         logits: (M, T, C) of the split's clips.
-        labels: (M, T, C), the truth.
+        labels: the truth of the same clips.
         valid: (M, T) bool, False where a segment is only padding.
     """
-    found = LabelledLogits(*map(torch.from_numpy, (logits, labels, valid)))
+    found = LabelledLogits(torch.from_numpy(logits), labels, torch.from_numpy(valid))
     if data.has_times:
         return found
-    pooled, true = [], []
-    for clips in data.by_video(split):
-        inside = found.valid[clips]
-        pooled.append(task.of_video(found.logits[clips][inside])[None])
-        true.append(found.labels[clips][inside][:1])  # a video's label is that of all of its segments
-    return LabelledLogits(torch.stack(pooled), torch.stack(true), torch.ones(len(pooled), 1, dtype=torch.bool))
+    videos = data.by_video(split)
+    pooled = [task.of_video(found.logits[clips][found.valid[clips]])[None] for clips in videos]
+    # A video's label is that of all of its segments.
+    firsts = [clips[valid[clips].any(axis=1).argmax()] for clips in videos]
+    true = labels.of_segments(firsts, valid[firsts].argmax(axis=1))
+    return LabelledLogits(torch.stack(pooled), true, torch.ones(len(pooled), 1, dtype=torch.bool))
 
 
 def accuracy_of(task: Task, found: LabelledLogits) -> float:
     """Mean average precision in multi-label, else the share of segments whose class is right."""
     if task.multi_label:
-        scores, true = task.scores(found.logits), found.labels[..., :-1] > 0
-        return mean_average_precision(scores[found.valid].numpy(), true[found.valid].numpy())
-    return segment_accuracy(task.decide(found.logits).numpy(), found.labels.argmax(-1).numpy(), valid=found.valid)
+        scores, true = task.scores(found.logits), found.labels.dense()[..., :-1]
+        return mean_average_precision(scores[found.valid].numpy(), true[found.valid.numpy()])
+    return segment_accuracy(task.decide(found.logits).numpy(), found.labels.first_classes, valid=found.valid)
 
 
 def measure_of(settings: TrainingSettings, data: LocalizationData) -> str:
@@ -141,5 +141,5 @@ def thresholds_of(task: Task, found: LabelledLogits) -> tuple[float, ...]:
     """The thresholds with the best F1, one a category; none where classes exclude each other."""
     if not task.multi_label:
         return ()
-    scores, true = task.scores(found.logits), found.labels[..., :-1] > 0
-    return choose_thresholds(scores[found.valid].numpy(), true[found.valid].numpy())
+    scores, true = task.scores(found.logits), found.labels.dense()[..., :-1]
+    return choose_thresholds(scores[found.valid].numpy(), true[found.valid.numpy()])

@@ -16,8 +16,9 @@ score of its own, sigmoid(logit of the category - logit of background), the loss
 category, and a category is there where its score reaches its threshold. This follows no paper.
 """
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
@@ -106,7 +107,7 @@ class Task(ABC):
     def counted(self, target: Tensor, valid: Tensor) -> Tensor:
         """(M, C) rows of a batch's target over which the loss is a mean."""
 
-    def balanced(self, target: Tensor, valid: Tensor) -> Self:
+    def balanced(self, targets: Iterable[tuple[Tensor, Tensor]]) -> Self:
         """The task with a loss in which rare classes count as much as frequent ones.
 
         With n_c of n rows of class c, its weight is n / (C n_c), so that all classes together weigh as much as before
@@ -114,14 +115,15 @@ class Task(ABC):
         weighs (n - n_c) / n_c times its absence. No weight exceeds `LARGEST_WEIGHT`; a class without example has 1.
 
         Args:
-            target: of all training clips, as `target` gives it.
-            valid: (M, T) bool of the same.
+            targets: of all training clips, batch by batch: what `target` gives, and the (B, T) bool it was given.
         """
-        rows = self.counted(target, valid).double()
+        sums, counts = zip(
+            *((rows.double().sum(0), len(rows)) for rows in itertools.starmap(self.counted, targets)), strict=True
+        )
+        there, count = torch.stack(sums).sum(0), sum(counts)
         if self.multi_label:
-            rows = rows[:, :-1]
-        there = rows.sum(0)
-        outweighed = len(rows) - there if self.multi_label else torch.tensor(len(rows) / int((there > 0).sum()))
+            there = there[:-1]
+        outweighed = count - there if self.multi_label else torch.tensor(count / int((there > 0).sum()))
         weights = outweighed / there
         smallest = 1 / LARGEST_WEIGHT
         weights = torch.where(there > 0, weights.clamp(smallest, LARGEST_WEIGHT), 1.0)

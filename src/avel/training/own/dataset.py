@@ -57,7 +57,7 @@ class LabelledData(LocalizationData):
     def video_classes(self, split: Split) -> Rows:
         """(N,) the event category that most segments of each video have; background where none has."""
         background = self.windows.num_categories
-        classes = self.as_videos(split, self.examples(split).labels.argmax(-1), background)
+        classes = self.as_videos(split, self.examples(split).labels.first_classes, background)
         rows = np.arange(len(classes))[:, None] * background
         pairs, counts = np.unique((rows + classes)[classes != background], return_counts=True)
         videos, categories = np.divmod(pairs, background)
