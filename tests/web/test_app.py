@@ -1,7 +1,9 @@
 """What the page is told and what it changes, by real requests on real files."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hand_made_results import make_result
 
@@ -88,6 +90,30 @@ def test_what_is_drawn_is_drawn_once(page, dog):
 def test_scores_over_time(page, dog):
     scores = page.get(f"videos/{dog}/scores?category=Music").json()
     assert (scores["start_seconds"], scores["audio"], scores["visual"]) == ([0, 1, 2], [0, 0.6, 0.6], [0, 0, 0])
+
+
+def test_details_of_a_result_over_time(results, open_page):
+    path = results / "dog.json"
+    result = Localization.from_json(path)
+    details = {
+        "similarity": np.float32([-1, 0, 0.5]),
+        "video_category": np.float32([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]]),
+        "temporal_attention": np.float32([[0, 1, 0]] * 3),
+    }
+    result = replace(result, model={**result.model, "categories": ["Bark", "Goat"]}, details=details)
+    path.write_text(result.to_json(), encoding="utf-8")
+    page = open_page(results)
+    dog = page.id_of("dog.mp4")
+    listed = page.get(f"videos/{dog}").json()["details"]
+    assert [(one["title"], one["low"], one["high"]) for one in listed] == [
+        ("similarity", -1, 1),
+        ("video's category: Bark", 0, 1),
+        ("video's category: Goat", 0, 1),
+    ]
+    goat = page.get(f"videos/{dog}/detail", params={"title": "video's category: Goat"})
+    assert goat.json() == {"values": [0.1, 0.2, 0.9]}
+    assert page.get(f"videos/{dog}/detail?title=gates").status_code == 404
+    assert page.get(f"videos/{page.id_of('goat.mp4')}").json()["details"] == []
 
 
 def test_a_correction_is_there_after_a_restart(page, dog, open_page, results):

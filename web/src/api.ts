@@ -53,6 +53,10 @@ export class Api {
     return this.#get(`${of(id)}/scores?${parameters({ category })}`);
   }
 
+  async detail(id: string, title: string): Promise<readonly number[]> {
+    return (await this.#get<{ values: readonly number[] }>(`${of(id)}/detail?${parameters({ title })}`)).values;
+  }
+
   async preview(id: string, category: string, limits: Record<string, number>, signal: AbortSignal): Promise<EventSpan[]> {
     const answer = await this.#get<{ events: EventSpan[] }>(`${of(id)}/preview?${parameters({ category, ...limits })}`, signal);
     return answer.events;

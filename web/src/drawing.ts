@@ -2,7 +2,7 @@
 
 import type { Events } from "./editing.ts";
 import { BAND, bandTop, scoreY, steps, type Box, type Geometry, type LaneBox, type Limit, type Step } from "./geometry.ts";
-import type { EventSpan, Modality, Scores, SegmentSpan } from "./types.ts";
+import type { Detail, EventSpan, Modality, Scores, SegmentSpan } from "./types.ts";
 import { endOf, ticks, toX, type Viewport } from "./viewport.ts";
 import { limitWord } from "./thresholds.ts";
 import type { Waveform } from "./waveform.ts";
@@ -49,6 +49,12 @@ export interface Strip {
   readonly aspect: number;
 }
 
+export interface DetailLine {
+  readonly detail: Detail;
+  /** A number a segment, once the server has sent them. */
+  readonly values: readonly number[];
+}
+
 export interface Scene {
   readonly view: Viewport;
   readonly boxes: Geometry;
@@ -64,6 +70,7 @@ export interface Scene {
   readonly strip: Strip | null;
   readonly waveform: Waveform | null;
   readonly spectrogram: HTMLImageElement | null;
+  readonly detail: DetailLine | null;
   /** From where to where the canvas can be seen at all. */
   readonly seen: { readonly from: number; readonly to: number };
 }
@@ -88,6 +95,7 @@ export class Painter {
     if (boxes.strip && isSeen(boxes.strip)) this.#strip(view, boxes.strip, scene);
     if (boxes.wave && isSeen(boxes.wave)) this.#wave(view, boxes.wave, scene);
     if (boxes.spectrogram && isSeen(boxes.spectrogram)) this.#spectrogram(view, boxes.spectrogram, scene);
+    if (boxes.detail && isSeen(boxes.detail)) this.#detail(view, boxes.detail, scene);
     for (const lane of lanes) {
       context.fillStyle = theme.well;
       rounded(context, 0, lane.top, view.width, lane.height, 4);
@@ -193,6 +201,21 @@ export class Painter {
       image, view.start * perSecond, 0, (to - view.start) * perSecond, image.naturalHeight,
       0, box.top, (to - view.start) * view.pixelsPerSecond, box.height,
     );
+  }
+
+  #detail(view: Viewport, box: Box, scene: Scene): void {
+    const { context, theme } = this;
+    context.fillStyle = theme.well;
+    context.fillRect(0, box.top, view.width, box.height);
+    context.fillStyle = theme.hatch;
+    context.fillRect(0, Math.round(box.top + box.height / 2), view.width, 1);
+    if (scene.detail === null) return;
+    const { detail: { low, high }, values } = scene.detail;
+    const shares = values.map((value) => (value - low) / (high - low));
+    const starts = scene.segments.map(({ start_seconds }) => start_seconds);
+    context.strokeStyle = theme.ink;
+    context.lineWidth = 2;
+    this.#line(box, steps(shares, starts, scene.segmentSeconds, view), false);
   }
 
   #voids(view: Viewport, box: Box, segments: readonly SegmentSpan[], valid: "audio_valid" | "visual_valid"): void {
@@ -311,23 +334,7 @@ export class Painter {
       context.strokeStyle = context.fillStyle = color;
       context.lineWidth = width;
       context.setLineDash(dash);
-      context.beginPath();
-      for (const run of runs(found)) {
-        if (filled) context.moveTo(run[0]!.from, box.top + box.height);
-        else context.moveTo(run[0]!.from, scoreY(box, run[0]!.value));
-        for (const { from, to, value } of run) {
-          context.lineTo(from, scoreY(box, value));
-          context.lineTo(to, scoreY(box, value));
-        }
-        if (filled) context.lineTo(run[run.length - 1]!.to, box.top + box.height);
-      }
-      if (filled) {
-        context.globalAlpha = 0.22;
-        context.fill();
-        context.globalAlpha = 1;
-      } else {
-        context.stroke();
-      }
+      this.#line(box, found, filled);
     }
     context.restore();
     const limits = [...(scene.limits.get(lane.category) ?? [])];
@@ -342,6 +349,28 @@ export class Painter {
     }
     context.setLineDash([]);
     if (lane.category === scene.lane) for (const [limit, value] of limits) this.#limit(view, box, limit, value);
+  }
+
+  /** Steps as a line, or as what lies below it. */
+  #line(box: Box, found: readonly Step[], filled: boolean): void {
+    const { context } = this;
+    context.beginPath();
+    for (const run of runs(found)) {
+      if (filled) context.moveTo(run[0]!.from, box.top + box.height);
+      else context.moveTo(run[0]!.from, scoreY(box, run[0]!.value));
+      for (const { from, to, value } of run) {
+        context.lineTo(from, scoreY(box, value));
+        context.lineTo(to, scoreY(box, value));
+      }
+      if (filled) context.lineTo(run[run.length - 1]!.to, box.top + box.height);
+    }
+    if (!filled) {
+      context.stroke();
+      return;
+    }
+    context.globalAlpha = 0.22;
+    context.fill();
+    context.globalAlpha = 1;
   }
 
   #limit(view: Viewport, box: Box, limit: Limit, value: number): void {

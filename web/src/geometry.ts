@@ -24,6 +24,7 @@ export interface Geometry {
   readonly strip: Box | null;
   readonly wave: Box | null;
   readonly spectrogram: Box | null;
+  readonly detail: Box | null;
   readonly lanes: readonly LaneBox[];
 }
 
@@ -31,6 +32,7 @@ export interface Shown {
   readonly strip: boolean;
   readonly wave: boolean;
   readonly spectrogram: boolean;
+  readonly detail: boolean;
   /** Of which categories the scores are drawn. */
   readonly curves: ReadonlySet<string>;
 }
@@ -52,6 +54,7 @@ export function geometry(lanes: readonly string[], events: Events, shown: Shown)
   const strip = shown.strip ? take(54) : null;
   const wave = shown.wave ? take(64) : null;
   const spectrogram = shown.spectrogram ? take(110) : null;
+  const detail = shown.detail ? take(CURVES) : null;
   const boxes = lanes.map((category): LaneBox => {
     const { rows, rowOf } = rowsOf(events.filter((event) => event.category === category));
     const bandsHeight = rows * (BAND + ROW_GAP) - ROW_GAP;
@@ -66,7 +69,7 @@ export function geometry(lanes: readonly string[], events: Events, shown: Shown)
       curves: curvesHeight > 0 ? { top: box.top + PADDING + bandsHeight + PADDING, height: curvesHeight } : null,
     };
   });
-  return { height: Math.max(y - GAP, 0), ruler, strip, wave, spectrogram, lanes: boxes };
+  return { height: Math.max(y - GAP, 0), ruler, strip, wave, spectrogram, detail, lanes: boxes };
 }
 
 export function bandTop(lane: LaneBox, event: EventSpan): number {

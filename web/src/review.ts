@@ -319,6 +319,7 @@ class Parts {
   #loop: HTMLButtonElement;
   #speed: HTMLSelectElement;
   #newLane: HTMLSelectElement;
+  #details: HTMLSelectElement;
   #checks = new Map<"heat" | "spectrogram" | "scores", HTMLInputElement>();
 
   constructor(
@@ -390,6 +391,13 @@ class Parts {
       if (this.#newLane.value !== "") this.#select(null, this.#newLane.value);
       this.#newLane.value = "";
     });
+    this.#details = h(
+      "select",
+      { "aria-label": "What the model knows besides", title: "What the model knows besides" },
+      h("option", { value: "" }, "No detail"),
+      ...detail.details.map(({ title, meaning }) => h("option", { value: title, title: meaning }, title)),
+    );
+    this.#details.addEventListener("change", () => void this.#showDetail(this.#details.value));
     this.element = this.#assembled();
   }
 
@@ -602,6 +610,7 @@ class Parts {
       detail.has_maps && check("heat", "Heat map", false),
       detail.media.has_sound && check("spectrogram", "Spectrogram", false),
       check("scores", "All scores", this.#allScores),
+      detail.details.length > 0 && this.#details,
       this.#button("zoom-out", "−", "Zoom out", "-", "icon"),
       this.#button("zoom-in", "+", "Zoom in", "+", "icon"),
       this.#button("zoom-all", "Whole video", "Show all of the video", "0"),
@@ -680,6 +689,7 @@ class Parts {
         strip: this.detail.media.has_picture,
         wave: this.detail.media.has_sound,
         spectrogram: this.#spectrogram,
+        detail: this.#details.value !== "",
         curves,
       },
       limits: this.#limits,
@@ -919,6 +929,19 @@ class Parts {
       }
     }
     this.#show();
+  }
+
+  async #showDetail(title: string): Promise<void> {
+    const detail = this.detail.details.find((one) => one.title === title) ?? null;
+    this.#timeline.setDetail(detail && { detail, values: [] });
+    this.#show();
+    if (detail === null) return;
+    try {
+      const values = await this.api.detail(this.id, title);
+      if (this.#details.value === title) this.#timeline.setDetail({ detail, values });
+    } catch (error) {
+      notify(messageOf(error), "error");
+    }
   }
 
   #showHeat(seconds: number): void {

@@ -1,7 +1,7 @@
 /** The timeline: one canvas under one pointer, with the lanes' names beside it and an overview below. */
 
 import { h, set, write } from "./dom.ts";
-import { colorOf, Painter, themeOf, type Scene, type Strip, type Theme } from "./drawing.ts";
+import { colorOf, Painter, themeOf, type DetailLine, type Scene, type Strip, type Theme } from "./drawing.ts";
 import { boundary, clamp, moved, snapped, type Events, type Grid } from "./editing.ts";
 import { geometry, hit, scoreAt, type Geometry, type Hit, type Limit, type Shown } from "./geometry.ts";
 import type { Peaks, Scores, SegmentSpan } from "./types.ts";
@@ -51,13 +51,14 @@ export class Timeline {
   #lanes: readonly string[] = [];
   #lane: string | null = null;
   #selected: string | null = null;
-  #shown: Shown = { strip: true, wave: true, spectrogram: false, curves: new Set() };
+  #shown: Shown = { strip: true, wave: true, spectrogram: false, detail: false, curves: new Set() };
   #limits: ReadonlyMap<string, ReadonlyMap<Limit, number>> = new Map();
   #preview: ReadonlyMap<string, Events> = new Map();
   #scores = new Map<string, Scores>();
   #strip: Strip | null = null;
   #waveform: Waveform | null = null;
   #spectrogram: HTMLImageElement | null = null;
+  #detail: DetailLine | null = null;
   #whole: HTMLCanvasElement | null = null;
   #drag: Drag | null = null;
   #hover: number | null = null;
@@ -139,6 +140,11 @@ export class Timeline {
   setSpectrogram(image: HTMLImageElement): void {
     this.#spectrogram = image;
     this.#draw();
+  }
+
+  setDetail(line: DetailLine | null): void {
+    this.#detail = line;
+    this.#relayout();
   }
 
   /** Follows the player; where it plays out of view, the view pages on. */
@@ -235,6 +241,7 @@ export class Timeline {
       strip: this.#strip,
       waveform: this.#waveform,
       spectrogram: this.#spectrogram,
+      detail: this.#detail,
       seen: this.#seen(),
     };
   }
@@ -347,6 +354,7 @@ export class Timeline {
       ["Pictures", this.#boxes.strip],
       ["Sound", this.#boxes.wave],
       ["Spectrogram", this.#boxes.spectrogram],
+      [this.#detail === null ? "" : named(this.#detail.detail), this.#boxes.detail],
     ];
     let heads = this.#names.children[0] as HTMLElement | undefined;
     if (heads === undefined) {
@@ -550,6 +558,10 @@ export class Timeline {
     this.#dirty.over = true;
     this.#schedule();
   }
+}
+
+function named({ title, low, high }: DetailLine["detail"]): string {
+  return `${title}, ${low} to ${high}`;
 }
 
 function cursorOf(found: Hit): string {

@@ -122,6 +122,15 @@ export interface VideoDetail {
   readonly events: readonly EventSpan[];
   readonly review: Review;
   readonly has_maps: boolean;
+  readonly details: readonly Detail[];
+}
+
+/** What a model knows beside its scores, a number a segment. */
+export interface Detail {
+  readonly title: string;
+  readonly meaning: string;
+  readonly low: number;
+  readonly high: number;
 }
 
 /** By modality: one number for all categories, or a number by category. */

@@ -68,7 +68,7 @@ const EVENTS: EventSpan[] = [
   { id: "a", start_seconds: 2, end_seconds: 4, category: "Bark", modality: "audio", score: 0.7, source: "localizer" },
   { id: "b", start_seconds: 4, end_seconds: 6, category: "Bark", modality: "audio", score: 0.7, source: "localizer" },
 ];
-const BOXES = geometry(["Bark", "Dog"], EVENTS, { strip: true, wave: true, spectrogram: false, curves: new Set(["Bark"]) });
+const BOXES = geometry(["Bark", "Dog"], EVENTS, { strip: true, wave: true, spectrogram: false, detail: false, curves: new Set(["Bark"]) });
 const VIEW = viewport.whole(10, 1000);
 const LIMITS = new Map([["Bark", new Map([["audio", 0.5]] as const)]]);
 const at = (x: number, y: number, selected: string | null = null): Hit => hit(BOXES, VIEW, EVENTS, selected, LIMITS, x, y, 6);

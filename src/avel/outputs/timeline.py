@@ -144,12 +144,12 @@ def detail_curves(result: Localization) -> list[DetailCurve]:
     counts = np.diff([*firsts, len(result.segments)])
     return [
         DetailCurve(detail, title, edges, np.asarray(np.add.reduceat(rows, firsts) / counts, np.float32))
-        for detail, title, rows in _numbers(result)
+        for detail, title, rows in detail_numbers(result)
     ]
 
 
-def _numbers(result: Localization) -> Iterator[tuple[Detail, str, Columns]]:
-    """Details of one number a segment, each with its title."""
+def detail_numbers(result: Localization) -> Iterator[tuple[Detail, str, Columns]]:
+    """As `detail_curves`, of all segments: what each is, its title, and (T,)."""
     for name, rows in result.details.items():
         detail = DETAILS.get(name)
         if detail is not None and detail.kind == "curve" and rows.ndim == 1:

@@ -112,6 +112,7 @@ class Endpoints:
             Route(f"{video}/run", self.run, methods=["POST"]),
             Route(f"{video}/cancel", self.cancel, methods=["POST"]),
             Route(f"{video}/scores", self.scores),
+            Route(f"{video}/detail", self.detail),
             Route(f"{video}/preview", self.preview),
             Route(f"{video}/media", self.media),
             Route(f"{video}/thumbnail", self.thumbnail),
@@ -278,6 +279,14 @@ class Endpoints:
         """Scores of a category over time."""
         result = await self._result(request)
         return JSONResponse(await run_in_threadpool(views.scores, result, request.query_params.get("category", "")))
+
+    async def detail(self, request: Request) -> Response:
+        """What the model knows besides, over time."""
+        title = request.query_params.get("title", "")
+        values = await run_in_threadpool(views.detail, await self._result(request), title)
+        if values is None:
+            raise HTTPException(404, "This result has no such detail.")
+        return JSONResponse({"values": values})
 
     async def preview(self, request: Request) -> Response:
         """Events of a category as they would be with other thresholds."""
@@ -474,6 +483,7 @@ _NOTHING_YET: dict[str, Any] = {
     "thresholds": {},
     "warnings": [],
     "has_maps": False,
+    "details": [],
 }
 
 
@@ -498,6 +508,7 @@ def _result_view(result: Localization) -> dict[str, Any]:
         "thresholds": dict.fromkeys(kinds, THRESHOLD),
         "warnings": list(result.warnings),
         "has_maps": result.attention is not None and bool(result.attention.any()),
+        "details": views.details(result),
     }
 
 

@@ -210,6 +210,20 @@ def scores(result: Localization, category: str) -> dict[str, Any]:
     }
 
 
+def details(result: Localization) -> list[dict[str, Any]]:
+    """What a result has besides scores and can be drawn as a line over time, without its values."""
+    return [
+        {"title": title, "meaning": detail.meaning, "low": detail.low, "high": detail.high}
+        for detail, title, _ in timeline.detail_numbers(result)
+    ]
+
+
+def detail(result: Localization, title: str) -> list[float] | None:
+    """The values of one of `details`, one a segment; ``None`` where there is none of that title."""
+    rows = next((rows for _, known, rows in timeline.detail_numbers(result) if known == title), None)
+    return None if rows is None else [round(float(value), 4) for value in rows]
+
+
 def export(result: Localization, name: str, path: Path) -> None:
     """Write a result to a file in some format.
 

@@ -64,6 +64,21 @@ def test_a_dragged_threshold_shows_what_it_would_change(review):
     option(page, "Music").wait_for()
 
 
+def test_what_the_model_knows_besides_is_a_row_of_the_timeline(review):
+    page = review("dog_bark_02677")
+    chosen = page.get_by_label("What the model knows besides")
+    assert chosen.locator("option").all_inner_texts() == ["No detail", "share of visual"]
+    with page.expect_response("**/detail?*") as answer:
+        chosen.select_option("share of visual")
+    assert answer.value.json() == {"values": [0, 0.2, 0.4, 0.6, 0.8, 1]}
+    page.get_by_text("share of visual, 0 to 1").wait_for()
+    heights = "[...document.querySelectorAll('.names .parts span')].map(({ style }) => style.top)"
+    assert page.evaluate(heights) == ["28px", "88px", "158px"]
+    chosen.select_option("No detail")
+    until(page, "document.querySelectorAll('.names .parts span').length === 2")
+    assert review("speech_friday").get_by_label("What the model knows besides").count() == 0
+
+
 def test_the_keyboard_alone_is_enough(review):
     page = review("speech_friday")
     page.keyboard.press("ArrowDown")
