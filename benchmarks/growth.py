@@ -175,18 +175,20 @@ def label_files(count: int, folder: Path) -> Iterator[Action]:
 
 @case("splits: videos", 3000)
 def splits_of_videos(count: int, folder: Path) -> Iterator[Action]:
-    return again(lambda: splits(count, 100))
+    videos = some_videos(count, 100)
+    return again(lambda: stratified_split(videos))
 
 
 @case("splits: categories", 1000)
 def splits_of_categories(count: int, folder: Path) -> Iterator[Action]:
-    return again(lambda: splits(4 * count, count))
+    videos = some_videos(4 * count, count)
+    return again(lambda: stratified_split(videos))
 
 
-def splits(videos: int, categories: int) -> object:
-    random = np.random.default_rng(0)
-    found = random.integers(categories, size=(videos, 2)).tolist()
-    return stratified_split({f"video {i}": {f"category {c}" for c in pair} for i, pair in enumerate(found)})
+def some_videos(count: int, categories: int) -> dict[str, set[str]]:
+    """Two categories of each video."""
+    found = np.random.default_rng(0).integers(categories, size=(count, 2)).tolist()
+    return {f"video {i}": {f"category {c}" for c in pair} for i, pair in enumerate(found)}
 
 
 @case("segment labels of one video: its length", 3000)

@@ -1,9 +1,11 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avel.data.annotations import SPLITS
 from avel.data.splits import stratified_split
 
 
@@ -54,6 +56,51 @@ def test_every_video_has_one_split_and_every_category_is_trained(videos, seed):
     assert set(chosen.values()) <= {"train", "val", "test"}
     for category in set().union(*videos):
         assert counts(chosen, named, category)
+
+
+def one_by_one(videos, shares, seed):
+    """The same as the definition says it, looking at all that is left for each category."""
+    order = [list(videos)[i] for i in np.random.default_rng(seed).permutation(len(videos))]
+    left = {name: set(videos[name]) or {""} for name in order}
+    of = {category: [name for name in order if category in left[name]] for category in set().union(*left.values())}
+    wanted = [share * len(order) for share in shares]
+    wanted_of = {category: [share * len(its) for share in shares] for category, its in of.items()}
+    lacking = {category: ["train", "test", "val"][: len(its)] for category, its in of.items()}
+    chosen = {}
+    while left:
+        counts = Counter(category for found in left.values() for category in found)
+        rarest = min(counts, key=lambda category: (counts[category], category))
+        for name in [name for name in of[rarest] if name in left]:
+            most = max(range(3), key=lambda k: (wanted_of[rarest][k], wanted[k], -k))
+            split = (lacking[rarest] or [SPLITS[most]])[0]
+            chosen[name] = split
+            for some in (wanted, *(wanted_of[category] for category in left[name])):
+                some[SPLITS.index(split)] -= 1
+            for category in left.pop(name):
+                lacking[category] = [other for other in lacking[category] if other != split]
+    for its in sorted(of.values(), key=lambda its: order.index(its[0])):
+        if all(chosen[name] != "train" for name in its):
+            chosen[its[0]] = "train"
+    return chosen
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=4), min_size=3, max_size=30),
+    st.sampled_from([(0.7, 0.15, 0.15), (0.4, 0.3, 0.3), (0.98, 0.01, 0.01)]),
+    st.integers(0, 2**32 - 1),
+)
+def test_quickly_as_one_by_one(videos, shares, seed):
+    named = {f"v{i}": found for i, found in enumerate(videos)}
+    assert stratified_split(named, shares, seed=seed) == one_by_one(named, shares, seed)
+
+
+def test_a_category_is_trained_though_others_took_its_videos():
+    random = np.random.default_rng(1596)
+    count, categories = int(random.integers(3, 14)), int(random.integers(2, 9))
+    drawn = [{f"c{c}" for c in random.integers(categories, size=random.integers(5))} for _ in range(count)]
+    videos = {f"v{i}": sorted(found) for i, found in enumerate(drawn)}
+    assert stratified_split(videos, seed=1596) == one_by_one(videos, (0.7, 0.15, 0.15), 1596)
+    assert set(stratified_split(videos, seed=1596).values()) == {"train"}
 
 
 def test_shares_and_videos_that_are_not_allowed():

@@ -6,10 +6,11 @@ the category with the fewest videos left goes first, and each of its videos goes
 """
 
 import heapq
-from collections import Counter
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from avel.data.annotations import SPLITS, Split
 
@@ -36,49 +37,97 @@ def stratified_split(
         raise ValueError(f"The shares of {', '.join(SPLITS)} must be above 0 with sum 1, got {list(shares)}.")
     if len(videos) < len(SPLITS):
         raise ValueError(f"{len(videos)} videos cannot be split into {', '.join(SPLITS)}: at least 3 are needed.")
-    random = np.random.default_rng(seed)
     names = list(videos)
-    order = [names[i] for i in random.permutation(len(names))]
-    left = {name: frozenset(videos[name]) or frozenset({_NO_EVENT}) for name in order}
-    wanted = [share * len(order) for share in shares]
-    totals = Counter(category for found in left.values() for category in found)
-    wanted_of = {category: [share * total for share in shares] for category, total in totals.items()}
-    lacking = {category: list(_FIRST[:total]) for category, total in totals.items()}
-    members: dict[str, list[str]] = {category: [] for category in totals}
-    for name, found in left.items():
-        for category in found:
-            members[category].append(name)
-    remaining = Counter(totals)
-    chosen: dict[str, Split] = {}
-    rarest_first = [(count, category) for category, count in remaining.items()]
-    heapq.heapify(rarest_first)
-    while left:
-        count, rarest = heapq.heappop(rarest_first)
-        if count != remaining[rarest]:
-            continue  # it has become rarer since, and stands there once more
-        for name in members[rarest]:
-            if name not in left:
-                continue
-            split = (lacking[rarest] or [_most_wanted(wanted_of[rarest], wanted)])[0]
-            wanted[split] -= 1
-            for category in left.pop(name):
-                remaining[category] -= 1
-                heapq.heappush(rarest_first, (remaining[category], category))
-                wanted_of[category][split] -= 1
-                if split in lacking[category]:
-                    lacking[category].remove(split)
-            chosen[name] = SPLITS[split]
-    for its in members.values():
-        if not any(chosen[name] == "train" for name in its):
-            chosen[its[0]] = "train"
-    return {name: chosen[name] for name in names}
+    parts = _Parts([videos[name] or (_NO_EVENT,) for name in names], shares, np.random.default_rng(seed))
+    return {name: SPLITS[split] for name, split in zip(names, parts.choose(), strict=True)}
+
+
+class _Parts:
+    """Numbers in place of names, and arrays: what is looked at again and again lies close together in memory.
+
+    N videos, in the order that was drawn, have E categories altogether, each one of C in the order of their names.
+    """
+
+    def __init__(self, videos: Sequence[Collection[str]], shares: Sequence[float], random: np.random.Generator) -> None:
+        number_of = {category: number for number, category in enumerate(sorted(set().union(*videos)))}
+        numbered = [{number_of[category] for category in found} for found in videos]
+        sizes = np.array([len(found) for found in numbered])
+        categories = np.fromiter(itertools.chain.from_iterable(numbered), np.int64)
+        self.drawn = random.permutation(len(videos))
+        place_of = np.empty_like(self.drawn)
+        place_of[self.drawn] = np.arange(len(videos))
+        places = np.repeat(place_of, sizes)
+        self.sizes = sizes[self.drawn]
+        self.begins = np.cumsum(self.sizes) - self.sizes  # (N,) where the categories of each video begin
+        self.categories = categories[np.argsort(places, kind="stable")]  # (E,) video by video
+        self.left = np.bincount(categories)  # (C,) videos that no split has yet
+        self.members = places[np.lexsort((places, categories))]  # (E,) category by category
+        self.ends = np.cumsum(self.left)  # (C,) where the members of each category end
+        self.wanted = [share * len(videos) for share in shares]
+        self.wanted_of = self.left[:, None] * np.array(shares)  # (C, 3)
+        self.lacks = np.zeros(self.wanted_of.shape, np.bool_)  # (C, 3) splits that get its first videos, and have none
+        for number, split in enumerate(_FIRST):
+            self.lacks[:, split] = self.left > number
+        self.chosen = np.full(len(videos), -1)
+
+    def choose(self) -> list[int]:
+        """The split of each video, in the order that they were given in."""
+        count = len(self.left)
+        # The rarest category is first, and the first by name of those that are equally rare.
+        rarest_first = (self.left * count + np.arange(count)).tolist()
+        heapq.heapify(rarest_first)
+        while rarest_first:
+            left, category = divmod(heapq.heappop(rarest_first), count)
+            if left == self.left[category]:  # otherwise it has become rarer since, and stands there once more
+                for touched in set(self._spread(category).tolist()):
+                    if self.left[touched]:
+                        heapq.heappush(rarest_first, int(self.left[touched]) * count + touched)
+        for category in self._never_trained():
+            its = self._members_of(category)
+            if not (self.chosen[its] == _TRAIN).any():  # unless one of the others' videos was one of its own
+                self.chosen[its[0]] = _TRAIN
+        by_name = np.empty_like(self.chosen)
+        by_name[self.drawn] = self.chosen
+        return by_name.tolist()
+
+    def _spread(self, category: int) -> npt.NDArray[np.int64]:
+        """Put the videos of a category that are left into splits; the categories that they have."""
+        its = self._members_of(category)
+        its = its[self.chosen[its] < 0]
+        lacks = [split for split in _FIRST if self.lacks[category, split]]
+        wanted_of = self.wanted_of[category].tolist()
+        splits = []
+        for _ in its:
+            split = lacks.pop(0) if lacks else _most_wanted(wanted_of, self.wanted)
+            self.wanted[split] -= 1
+            wanted_of[split] -= 1
+            splits.append(split)
+        self.chosen[its] = splits
+        sizes = self.sizes[its]
+        found = self.categories[np.repeat(self.begins[its] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())]
+        cells = found, np.repeat(splits, sizes)
+        np.subtract.at(self.left, found, 1)
+        np.subtract.at(self.wanted_of, cells, 1)  # one after the other, as ties hang on the last digit
+        self.lacks[cells] = False
+        return found
+
+    def _members_of(self, category: int) -> npt.NDArray[np.int64]:
+        return self.members[self.ends[category - 1] if category else 0 : self.ends[category]]
+
+    def _never_trained(self) -> list[int]:
+        """Categories without video in training, the one whose first video was drawn first before the others."""
+        begins = np.concatenate([[0], self.ends[:-1]])
+        never = np.flatnonzero(~np.logical_or.reduceat(self.chosen[self.members] == _TRAIN, begins))
+        return never[np.argsort(self.members[begins[never]], kind="stable")].tolist()
 
 
 _NO_EVENT = ""
 """Stands for the videos without event, which are spread like a category."""
 
-_FIRST = (0, 2, 1)
-"""Splits that get a category's first videos: training, test, validation."""
+_TRAIN = SPLITS.index("train")
+
+_FIRST = (_TRAIN, SPLITS.index("test"), SPLITS.index("val"))
+"""Splits that get a category's first videos, in this order."""
 
 
 def _most_wanted(of_category: Sequence[float], of_all: Sequence[float]) -> int:
