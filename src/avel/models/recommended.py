@@ -85,11 +85,21 @@ class ProductAttention(nn.Module):
         self.query: nn.Linear = nn.Linear(audio_dims, common_dims)
         self.key: nn.Linear = nn.Linear(visual_dims, common_dims, bias=False)
 
-    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., R, D_v) and (..., D_a) to (..., D_v), and weights (..., R), 0 or more, whose sum is 1."""
+    def forward(self, visual: Tensor, audio: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool the regions v_i by weights that are those of s * v_i + t, whatever t is.
+
+        Args:
+            visual: (..., R, D_v), v_i.
+            audio: (..., D_a).
+            scale: broadcast to (..., D_v), s.
+
+        Returns:
+            (..., D_v), sum over i of w_i v_i, and the weights (..., R), 0 or more, whose sum is 1.
+        """
         query = self.query(audio) / math.sqrt(self.query.out_features)
-        # The key's weights go to the few queries, not to the many regions: q . (W v) = (W^T q) . v.
-        wanted = query @ self.key.weight.to(query.dtype)  # (..., D_v)
+        # The key's weights go to the few queries, not to the many regions: q . (W v) = (W^T q) . v, and so does s.
+        # What t adds is the same for all regions, so that no weight depends on it.
+        wanted = query @ self.key.weight.to(query.dtype) * scale  # (..., D_v)
         weights = torch.softmax(scored_regions(wanted, visual).float(), dim=-1)
         return attended_regions(weights, visual), weights
 
@@ -125,9 +135,14 @@ class Recommended(TwoModalityInput):
 
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C); ``spatial_attention`` (B, T, R) is shown."""
-        visual = self._without_channels(self.normalize_visual(visual))
-        audio = self._without_channels(self.normalize_audio(audio))
-        v = self._map(self.map_visual, self._pool(visual, audio, valid, shown))
+        # Regions are many and have nothing to learn before LN's weights, which are linear and so are put behind the
+        # sums over regions, as is what is dropped: no gradient and no copy of all regions is needed.
+        kept = self._kept_channels(visual)[:, :, None]  # (B, 1, 1, D_v)
+        scale, shift = self.normalize_visual.weight * kept, self.normalize_visual.bias * kept
+        audio = self.normalize_audio(audio) * self._kept_channels(audio)
+        regions = functional.layer_norm(visual, visual.shape[-1:], eps=self.normalize_visual.eps)
+        pooled = self._pool(regions, scale[:, :, 0], audio, valid, shown) * scale + shift
+        v = self._map(self.map_visual, pooled.flatten(2))
         a = self._map(self.map_audio, audio)
         x = without_padding(self.join(torch.cat([v, a, v * a], dim=-1)), valid)
         x = x + self.neighbours(x.transpose(1, 2)).transpose(1, 2)
@@ -135,24 +150,21 @@ class Recommended(TwoModalityInput):
             x, _ = block(x, x, x, valid)
         return self.head(self.dropout(x))
 
-    def _pool(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
-        """(B, T, R, D_v) to (B, T, D_v), or to (B, T, 2 D_v) with what is attended to first."""
-        mean = mean_over_regions(visual)
+    def _pool(self, regions: Tensor, scale: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
+        """(B, T, R, D_v) to (B, T, 1, D_v), or to (B, T, 2, D_v) with what is attended to first."""
+        mean = mean_over_regions(regions)
         if self.attention is None:
-            return mean
-        attended, weights = self.attention(visual, audio)
+            return mean[:, :, None]
+        attended, weights = self.attention(regions, audio, scale)
         shown["spatial_attention"] = without_padding(weights, valid)
-        return torch.cat([attended, mean], dim=-1)
+        return torch.stack([attended, mean], dim=2)
 
     def _map(self, linear: nn.Linear, x: Tensor) -> Tensor:
         return self.dropout(functional.relu(linear(x)))
 
-    def _without_channels(self, x: Tensor) -> Tensor:
-        """Drops whole features of a video, the same ones in all of its segments and regions, while training."""
-        if not self.training:
-            return x
-        kept: Tensor = self.input_dropout(x.new_ones(x.shape[0], *[1] * (x.ndim - 2), x.shape[-1]))
-        return x * kept
+    def _kept_channels(self, x: Tensor) -> Tensor:
+        """(B, 1, D), 0 where a feature of a video is dropped while training, the same in its segments and regions."""
+        return self.input_dropout(x.new_ones(x.shape[0], 1, x.shape[-1]))
 
 
 ENTRIES: Mapping[str, Entry] = {
