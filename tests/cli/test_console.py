@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from avel.cli.console import SafeConsole, print_json, printable
 from avel.cli.main import app
+from avel.cli.printing import print_json, printable
+from avel.cli.terminal import SafeConsole
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=[])))
@@ -54,6 +55,20 @@ def test_help_is_whole_and_of_one_form():
         assert not set(usage.split("[OPTIONS]")[-1]) & set("abcdefghijklmnopqrstuvwxyz"), usage
         assert "[[" not in usage, usage
         assert "...]..." not in usage, usage
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["localize", "none.mp4", "-o", "x", "--segment-seconds", "a"]])
+def test_a_command_imports_nothing_of_the_others(arguments):
+    code = (
+        "import sys; from typer.testing import CliRunner; from avel.cli.main import app;"
+        "CliRunner().invoke(app, sys.argv[1:]); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    found = set(done.stdout.split())
+    commands = {name for name in found if name.startswith("avel.cli.")}
+    common = {f"avel.cli.{name}" for name in ("console", "later", "logs", "main", "printing")}
+    assert commands - common == {f"avel.cli.{name}" for name in arguments[:1] if name == "localize"}
+    assert not {"torch", "rich.console", "numpy", "avel.data.formats"} & found
 
 
 @pytest.mark.parametrize("command", ["localize", "extract", "train", "evaluate", "reproduce"])

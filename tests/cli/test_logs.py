@@ -85,7 +85,7 @@ def test_a_loss_that_is_no_number_is_null_in_json():
 
 
 def test_where_a_bar_is_shown_its_lines_go_to_the_log_file_alone(say, tmp_path, monkeypatch):
-    monkeypatch.setattr(type(console.errors), "is_terminal", True)
+    monkeypatch.setattr(console.Screen, "shows_bars", True)
     path = tmp_path / "run.log"
     assert say("--log-file", path) == USUAL[1:]
     assert "info: epoch 1" in path.read_text()

@@ -7,7 +7,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import SafeConsole, complain, fail, printable, say, standard_output, usage_errors
+from avel.cli.console import complain, fail, say, standard_output, usage_errors
+from avel.cli.printing import printable
+from avel.cli.terminal import SafeConsole
 
 if TYPE_CHECKING:
     from avel.data.categories import Category

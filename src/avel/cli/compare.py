@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from avel.cli.console import Device, print_json, printable, say, usage_errors, warn
+from avel.cli.console import Device, say, usage_errors, warn
+from avel.cli.printing import print_json, printable
 
 
 def compare(

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import sys
@@ -11,56 +10,11 @@ from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
 
 from avel.errors import AvelError, missing_package, unexpected
 
-UNPRINTABLE = frozenset(
-    [
-        *range(0x00, 0x20),  # control characters, which can move the cursor, hide text or drive the terminal
-        *range(0x7F, 0xA0),
-        *range(0x202A, 0x202F),  # text that runs the other way, so that what is read is not what is written
-        *range(0x2066, 0x206A),
-        *range(0x2028, 0x202A),  # line ends
-        *range(0xD800, 0xE000),  # bytes of a file name that are no text
-    ]
-)
-
-
 Device = Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")]
 """The option ``--device`` of commands that only use networks."""
-
-
-def printable(text: str, keep: str = "") -> str:
-    r"""Text in which control characters are written as escapes, such as ``\x1b``.
-
-    Names of files and of event categories can come from strangers, and a terminal obeys what it is sent.
-
-    Args:
-        text: anything.
-        keep: characters that stay as they are, such as a line end.
-    """
-    bad = {number: ascii(chr(number))[1:-1] for number in set(map(ord, text)) & UNPRINTABLE if chr(number) not in keep}
-    return text.translate(bad)
-
-
-def print_json(content: Any, indent: int | None = 2) -> None:
-    """Print as JSON, with what a terminal would obey as JSON's own escapes."""
-    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
-    print(text.translate({number: f"\\u{number:04x}" for number in UNPRINTABLE - {ord("\n")}}))
-
-
-class SafeConsole(Console):
-    """Rich's console for text that may hold control characters; see `printable`."""
-
-    def render_str(self, text: str, **settings: Any) -> Text:
-        """Make text with rich's markup ready to be printed."""
-        return super().render_str(printable(text, keep="\n"), **settings)
-
-
-errors: SafeConsole = SafeConsole(stderr=True)
 
 
 class Screen(logging.Handler):
@@ -77,7 +31,11 @@ class Screen(logging.Handler):
     @property
     def shows_bars(self) -> bool:
         """Whether progress is a bar on a terminal, and so no line."""
-        return errors.is_terminal and not self.as_json and self.level <= logging.INFO
+        if self.as_json or self.level > logging.INFO or not sys.stderr.isatty():
+            return False
+        from avel.cli.terminal import errors
+
+        return errors.is_terminal
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; what standard error refuses is raised, as by ``print``."""
@@ -86,6 +44,8 @@ class Screen(logging.Handler):
         if self.as_json:
             print(self.format(record), file=sys.stderr, flush=True)
             return
+        from avel.cli.terminal import errors
+
         markup = getattr(record, "markup", None) or escape(record.getMessage())
         if record.levelno >= logging.ERROR:
             markup = f"[red]error:[/red] {markup}"
@@ -107,6 +67,13 @@ LIBRARY_LOGGER.setLevel(logging.WARNING)
 LOGGER.setLevel(logging.INFO)
 
 
+def escape(text: str) -> str:
+    """Text that rich's markup shows as it is. Rich is imported when it is needed first: many commands say nothing."""
+    from rich.markup import escape as escaped
+
+    return escaped(text)
+
+
 def say(markup: str, *, instead_of_bar: bool = False, **fields: Any) -> None:
     """Say a line, with rich's markup, on standard error and in the log.
 
@@ -115,27 +82,32 @@ def say(markup: str, *, instead_of_bar: bool = False, **fields: Any) -> None:
         instead_of_bar: leave it out on a terminal that shows a bar of the same.
         fields: what it says, for logs that programs read.
     """
-    _log(logging.INFO, markup, instead_of_bar=instead_of_bar, fields=fields)
+    _log(logging.INFO, markup=markup, instead_of_bar=instead_of_bar, fields=fields)
 
 
 def detail(message: str, **fields: Any) -> None:
     """Say a line that only ``--verbose`` asks for; `say` tells of ``fields``."""
-    _log(logging.DEBUG, escape(message), fields=fields)
+    _log(logging.DEBUG, message, fields=fields)
 
 
 def warn(message: str) -> None:
     """Say a warning on standard error and in the log."""
-    _log(logging.WARNING, escape(message))
+    _log(logging.WARNING, message)
 
 
 def complain(message: str) -> None:
     """Say an error on standard error and in the log."""
-    _log(logging.ERROR, escape(message))
+    _log(logging.ERROR, message)
 
 
-def _log(level: int, markup: str, **extra: Any) -> None:
-    if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", Text.from_markup(markup).plain, extra={"markup": markup, **extra})
+def _log(level: int, message: str = "", *, markup: str | None = None, **extra: Any) -> None:
+    if not LOGGER.isEnabledFor(level):
+        return
+    if markup is not None:
+        from rich.text import Text
+
+        message = Text.from_markup(markup).plain
+    LOGGER.log(level, "%s", message, extra={"markup": markup, **extra})
 
 
 class ProgressLines:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import SCREEN, complain, errors, print_json, printable
+from avel.cli.console import SCREEN, complain
+from avel.cli.printing import print_json, printable
+from avel.cli.terminal import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from avel.cli.console import print_json, printable
+from avel.cli.printing import print_json, printable
 
 
 def doctor(

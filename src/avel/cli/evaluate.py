@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from avel.cli.console import print_json, printable, usage_errors
+from avel.cli.console import usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
     AnnotatorOption,
@@ -23,6 +23,7 @@ from avel.cli.data_options import (
     source_of,
 )
 from avel.cli.match import matching_lines
+from avel.cli.printing import print_json, printable
 from avel.data.annotations import Split
 
 

@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli import console
+from avel.cli import console, terminal
+from avel.cli.printing import print_json
 from avel.features.choices import EngineName, FloatType, Precision, StoredType
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def info(
     opened = FeatureStore(store)
     found, failures = opened.info(), read_failures(store)
     if as_json:
-        console.print_json(_info_dict(found, failures))
+        print_json(_info_dict(found, failures))
     else:
         _print_info(opened, found, failures)
 
@@ -383,7 +384,7 @@ def extraction_progress() -> "Iterator[OutcomeProgress]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console.errors, transient=True) as bar:
+    with Progress(*columns, console=terminal.errors, transient=True) as bar:
         task = bar.add_task("loading", total=None)
 
         def update(through: int, total: int, outcome: "Outcome") -> None:
@@ -421,7 +422,7 @@ def _print_info(store: "FeatureStore", found: "StoreInfo", failures: "list[Outco
     table.add_row("failed", f"{len(failures)} ({sum(failure.quarantined for failure in failures)} quarantined)")
     if found.damaged:
         table.add_row("[red]damaged[/red]", escape(_some(list(found.damaged))))
-    console.SafeConsole().print(table)
+    terminal.SafeConsole().print(table)
 
 
 def _some(names: "list[str] | tuple[str, ...]") -> str:

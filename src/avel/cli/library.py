@@ -7,8 +7,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import Device, SafeConsole, print_json, printable, say, usage_errors, warn
+from avel.cli.console import Device, say, usage_errors, warn
 from avel.cli.features import extraction_progress
+from avel.cli.printing import print_json, printable
+from avel.cli.terminal import SafeConsole
 from avel.features.choices import EngineName
 
 if TYPE_CHECKING:

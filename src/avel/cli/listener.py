@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager
 
 from rich.markup import escape
 
-from avel.cli.console import SCREEN, ProgressLines, detail, errors, say, warn
+from avel.cli.console import SCREEN, ProgressLines, detail, say, warn
 from avel.cli.features import extraction_progress
+from avel.cli.terminal import errors
 from avel.evaluation.train_on import Listener
 from avel.features.run import OutcomeProgress
 from avel.training.loop import EpochProgress

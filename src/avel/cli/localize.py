@@ -13,23 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from avel.cli.console import (
     SCREEN,
     ProgressLines,
-    SafeConsole,
     avel_errors,
     complain,
     detail,
-    errors,
-    printable,
+    escape,
     say,
     standard_output,
     usage_errors,
     warn,
 )
+from avel.cli.printing import printable
 from avel.features.choices import EngineName
 
 if TYPE_CHECKING:
@@ -580,6 +577,10 @@ def _print_result(result: "Localization", destination: "Destination", *, is_one_
 
 def _print_events(result: "Localization") -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
+    from rich.table import Table
+
+    from avel.cli.terminal import SafeConsole
+
     console = SafeConsole()
     rows = [
         (f"{e.start_seconds:.2f}", f"{e.end_seconds:.2f}", e.category, e.modality, f"{e.score:.2f}")
@@ -603,6 +604,9 @@ def _print_events(result: "Localization") -> None:
 
 def _explain(result: "Localization") -> None:
     """Why a result has the events that it has, on standard error."""
+    from rich.table import Table
+
+    from avel.cli.terminal import errors
     from avel.outputs.explanation import Peak, explanation
 
     def told(peak: Peak | None) -> str:
@@ -625,6 +629,8 @@ def _progress(path: str) -> "Iterator[SecondsProgress]":
         yield lambda done_seconds, total_seconds: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from avel.cli.terminal import errors
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]}"), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:

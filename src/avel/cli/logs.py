@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from avel.cli.console import LIBRARY_LOGGER, LOGGER, SCREEN, errors, printable
+from avel.cli.console import LIBRARY_LOGGER, LOGGER, SCREEN, escape
+from avel.cli.printing import printable
 from avel.errors import OutputError
 from avel.files import cannot_write
 
@@ -144,6 +144,8 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say it, and write no more."""
+        from avel.cli.terminal import errors
+
         self.setLevel(logging.CRITICAL + 1)
         text = f"{self.baseFilename}: nothing more can be written to this log file."
         errors.print(f"[yellow]warning:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)

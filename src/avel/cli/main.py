@@ -1,54 +1,59 @@
 """The program ``avel``: its commands, and what its exit code is.
 
-Heavy modules are imported inside the commands, so that ``avel --help`` answers at once.
+The module of a command is imported when it is asked for, and heavy modules inside the commands, so that
+``avel --help`` answers at once.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from avel.cli import data, features, models, weights
-from avel.cli.categories import categories
-from avel.cli.compare import compare
 from avel.cli.console import avel_errors, standard_output
-from avel.cli.doctor import doctor
-from avel.cli.evaluate import evaluate
-from avel.cli.library import index, search
-from avel.cli.localize import localize
-from avel.cli.logs import logged
-from avel.cli.match import match
-from avel.cli.reproduce import reproduce
-from avel.cli.serve import serve
-from avel.cli.sync import sync
-from avel.cli.train import train
-from avel.cli.train_matching import train_matching
+from avel.cli.later import Later, LaterCommands
 from avel.version import __version__
+
+COMMANDS: dict[str, Later] = {
+    "localize": Later("avel.cli.localize", "localize", "Find the events of videos that are both seen and heard."),
+    "compare": Later("avel.cli.compare", "compare", "Show side by side what several models find in a video."),
+    "serve": Later("avel.cli.serve", "serve", "Play, correct, export and localize in a browser."),
+    "categories": Later(
+        "avel.cli.categories", "categories", "List event categories, or write a table of your own.", is_logged=False
+    ),
+    "sync": Later("avel.cli.sync", "sync", "Say how late or early the sound of a video is."),
+    "extract": Later("avel.cli.features", "extract", "Extract the features of videos into a feature store."),
+    "train": Later("avel.cli.train", "train", "Train a model, keep its best epoch, and measure it."),
+    "evaluate": Later("avel.cli.evaluate", "evaluate", "Measure a trained model, beside what needs no learning."),
+    "match": Later("avel.cli.match", "match", "Find when a sound is seen, or pictures are heard."),
+    "index": Later("avel.cli.library", "index", "Make a library of videos for avel search, or add to it."),
+    "search": Later("avel.cli.library", "search", "Find moments by a sound, a picture, a video or words."),
+    "train-matching": Later(
+        "avel.cli.train_matching", "train_matching", "Learn which pictures and sounds go together."
+    ),
+    "reproduce": Later("avel.cli.reproduce", "reproduce", "Train the rows of papers' tables, beside their numbers."),
+    "doctor": Later("avel.cli.doctor", "doctor", "Print what a report of a fault needs.", is_logged=False),
+    "models": Later("avel.cli.models", "app"),
+    "features": Later("avel.cli.features", "app", no_args_is_help=True),
+    "data": Later("avel.cli.data", "app", no_args_is_help=True),
+    "weights": Later("avel.cli.weights", "app", no_args_is_help=True),
+}
+"""In the order of ``avel --help``."""
+
+
+class _Program(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = LaterCommands(COMMANDS)
+
 
 app: typer.Typer = typer.Typer(
     name="avel",
+    cls=_Program,
     help="Audio-visual event localization: what can be both seen and heard in a video, and when.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # else what stands in brackets, such as a default, is taken for a style and not shown
 )
-app.command(short_help="Find the events of videos that are both seen and heard.")(logged(localize))
-app.command(short_help="Show side by side what several models find in a video.")(logged(compare))
-app.command(short_help="Play, correct, export and localize in a browser.")(logged(serve))
-app.command(short_help="List event categories, or write a table of your own.")(categories)
-app.command(short_help="Say how late or early the sound of a video is.")(logged(sync))
-app.command(short_help="Extract the features of videos into a feature store.")(logged(features.extract))
-app.command(short_help="Train a model, keep its best epoch, and measure it.")(logged(train))
-app.command(short_help="Measure a trained model, beside what needs no learning.")(logged(evaluate))
-app.command(short_help="Find when a sound is seen, or pictures are heard.")(logged(match))
-app.command(short_help="Make a library of videos for avel search, or add to it.")(logged(index))
-app.command(short_help="Find moments by a sound, a picture, a video or words.")(logged(search))
-app.command(short_help="Learn which pictures and sounds go together.")(logged(train_matching))
-app.command(short_help="Train the rows of papers' tables, beside their numbers.")(logged(reproduce))
-app.add_typer(models.app, name="models")
-app.add_typer(features.app, name="features", no_args_is_help=True)
-app.add_typer(data.app, name="data", no_args_is_help=True)
-app.command(short_help="Print what a report of a fault needs.")(doctor)
-app.add_typer(weights.app, name="weights", no_args_is_help=True)
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from avel.cli.console import Device, print_json, printable, say, usage_errors, warn
+from avel.cli.console import Device, say, usage_errors, warn
+from avel.cli.printing import print_json, printable
 
 if TYPE_CHECKING:
     from avel.matching.localization import MatchingAccuracy

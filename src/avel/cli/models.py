@@ -8,7 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import SafeConsole, print_json, say, usage_errors
+from avel.cli.console import say, usage_errors
+from avel.cli.printing import print_json
+from avel.cli.terminal import SafeConsole
 
 app: typer.Typer = typer.Typer(short_help="List models; describe, export and import trained ones.")
 

@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import SafeConsole, say, usage_errors
+from avel.cli.console import say, usage_errors
 from avel.cli.data_options import AnnotationsOption, FeaturesOption, SetOption, changes
+from avel.cli.terminal import SafeConsole
 from avel.training.choices import EpochProtocol
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import complain, print_json, printable, warn
+from avel.cli.console import complain, warn
+from avel.cli.printing import print_json, printable
 from avel.errors import AvelError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avel.cli.console import printable, usage_errors
+from avel.cli.console import usage_errors
 from avel.cli.data_options import (
     AnnotationsOption,
     AnnotatorOption,
@@ -23,6 +23,7 @@ from avel.cli.data_options import (
     source_of,
 )
 from avel.cli.match import matching_lines
+from avel.cli.printing import printable
 from avel.training.choices import ClassWeights, EpochProtocol, TaskName, TrainingPrecision, WeakPooling, WeakProtocol
 
 if TYPE_CHECKING:

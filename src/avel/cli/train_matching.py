@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avel.cli.console import Device, printable, say, usage_errors
+from avel.cli.console import Device, say, usage_errors
 from avel.cli.features import extraction_progress, recipe_of
+from avel.cli.printing import printable
 
 if TYPE_CHECKING:
     from avel.training.footage import FootageRun

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from avel.cli.console import SCREEN, SafeConsole, usage_errors
+from avel.cli.console import SCREEN, usage_errors
+from avel.cli.terminal import SafeConsole
 
 app: typer.Typer = typer.Typer(
     help="List, fetch and find the weight files of the pretrained networks.",
