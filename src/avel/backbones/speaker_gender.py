@@ -27,6 +27,8 @@ FRAMES, BANDS = 68, 24
 PATCH_SAMPLES = 400 + (FRAMES - 1) * 160
 """What a patch takes: 0.695 s."""
 PATCH_HOP_FRAMES = 15
+PATCHES_TOGETHER = 3
+"""Patches that go through the network as one: as many as a second has."""
 
 _WINDOW, _HOP, _FFT = 400, 160, 512
 _PRE_EMPHASIS = 0.97
@@ -49,7 +51,9 @@ class SpeakerGender:
     """
 
     def __init__(self, options: EngineOptions) -> None:
-        self._network = from_frozen(NETWORK, name=WEIGHTS, digest=weights.digest(WEIGHTS), options=options)
+        self._network = from_frozen(
+            NETWORK, name=WEIGHTS, digest=weights.digest(WEIGHTS), options=options, items_together=PATCHES_TOGETHER
+        )
         self.record: dict[str, Any] = self._network.record
 
     def __call__(self, waveforms: Floats) -> Floats:

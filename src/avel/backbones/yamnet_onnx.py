@@ -23,7 +23,7 @@ from avel.backbones import weights
 from avel.backbones.embedded import audioset_classes
 from avel.backbones.engine import EngineOptions, from_graph
 from avel.backbones.quantization import end_of_way_back, replace, to_floating_point
-from avel.backbones.yamnet import FRAMES, LOG_MEL, YamnetWindows
+from avel.backbones.yamnet import FRAMES, LOG_MEL, WINDOWS_TOGETHER, YamnetWindows
 
 if TYPE_CHECKING:
     from avel.runtimes import openvino
@@ -70,6 +70,7 @@ class YamnetOnnx(YamnetWindows):
             name=self.name,
             digest=weights.digest(WEIGHTS),
             options=dataclasses.replace(options or EngineOptions(), precision="float32"),
+            items_together=WINDOWS_TOGETHER,
         )
         self._run_by(network, output, hop_seconds, segment_seconds)
 
