@@ -37,6 +37,18 @@ def test_resampled_sound_is_in_its_place_to_the_sample(rate):
     assert np.abs(timeline[4200:35800] - sine(16000, 2.0)[200:-200]).max() < 1e-4
 
 
+def test_sound_that_waits_for_more_is_resampled_as_if_it_came_at_once():
+    sound = np.random.default_rng(0).uniform(-1, 1, 44100).astype(np.float32)
+    whole, bit_by_bit = SoundPlacer(16000), SoundPlacer(16000)
+    expected = whole.push(sound, 44100, 0.0) + whole.flush()
+    found = []
+    for first in range(0, len(sound), 1024):
+        found += bit_by_bit.push(sound[first : first + 1024], 44100, first / 44100)
+    assert 0 < bit_by_bit.next_sample < 16000
+    found += bit_by_bit.flush()
+    assert np.array_equal(placed(found, 16001)[:16000], placed(expected, 16001)[:16000])
+
+
 def test_a_gap_stays_a_gap_and_what_follows_is_in_its_place():
     placer = SoundPlacer(16000)
     pieces = placer.push(sine(48000, 0.5), 48000, 0.0)

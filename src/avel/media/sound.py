@@ -29,6 +29,8 @@ STEREO_GAINS = {"FL": 0.5, "FR": 0.5, "DL": 0.5, "DR": 0.5, "FC": math.sqrt(0.5)
 down in both, the low-frequency effects left out."""
 SURROUND_GAIN = math.sqrt(0.125)
 """All other loudspeakers: 3 dB down in one of the two sides."""
+RESAMPLED_SECONDS = 0.5
+"""So much sound is resampled at once, where no gap comes before: of a packet's, the call costs more than the work."""
 RELEASE_PER_SECOND = 0.5
 """How fast the gain comes back after a peak that was too loud for the mixture."""
 
@@ -54,8 +56,9 @@ def channel_gains(names: Sequence[str]) -> npt.NDArray[np.float32]:
 class MonoMixer:
     """Decoded frames to mono samples, whatever their format and layout, which may change from frame to frame.
 
-    Every frame is made packed by libswresample before its samples are read: PyAV reads past the end of planar frames of
-    some layouts. Where a mixture of several loudspeakers is over full scale it is turned down, not clipped.
+    Frames of up to two channels of floating-point numbers, which most decoders give, are read as they are. All others
+    are made packed by libswresample before: PyAV reads past the end of planar frames of some layouts. Where a mixture
+    of several loudspeakers is over full scale it is turned down, not clipped.
     """
 
     def __init__(self) -> None:
@@ -73,14 +76,27 @@ class MonoMixer:
         if key != self._key:
             self._packer = av.AudioResampler(format="flt")
             self._gains = channel_gains([channel.name for channel in frame.layout.channels])
+            self._is_plain = frame.format.name in ("flt", "fltp") and len(self._gains) <= 2
             self._key = key
-        frame.pts = None  # times are the caller's; the resampler would have its own idea of them
-        packed: list[Any] = [piece.to_ndarray().reshape(-1) for piece in self._packer.resample(frame)]
-        samples: Samples = packed[0] if len(packed) == 1 else np.concatenate([*packed, np.empty(0, np.float32)])
-        if not math.isfinite(float(samples.sum(dtype=np.float64))):  # a hundred times a second, so asked cheaply
-            samples = np.nan_to_num(samples, posinf=0, neginf=0)
-        mono: Samples = samples.reshape(-1, len(self._gains)) @ self._gains
+        channels = self._channels(frame)
+        mono: Samples = self._gains @ channels
+        if not math.isfinite(float(mono.sum(dtype=np.float64))):  # a hundred times a second, so asked cheaply
+            mono = self._gains @ np.nan_to_num(channels, posinf=0, neginf=0)
         return self._limited(mono, frame.sample_rate) if len(self._gains) > 2 else mono
+
+    def _channels(self, frame: "AudioFrame") -> Samples:
+        """(C, S) of a frame."""
+        if self._is_plain and frame.format.is_planar:
+            planes: list[Any] = list(frame.planes)
+            return np.stack([np.frombuffer(plane, np.float32, frame.samples) for plane in planes])
+        if self._is_plain:
+            packed = [frame]
+        else:
+            frame.pts = None  # times are the caller's; the resampler would have its own idea of them
+            packed = self._packer.resample(frame)
+        pieces: list[Any] = [piece.to_ndarray().reshape(-1) for piece in packed]
+        samples: Samples = pieces[0] if len(pieces) == 1 else np.concatenate([*pieces, np.empty(0, np.float32)])
+        return samples.reshape(-1, len(self._gains)).T
 
     def _limited(self, mono: Samples, rate: int) -> Samples:
         peak = float(np.abs(mono).max(initial=0.0))
@@ -106,6 +122,7 @@ class SoundPlacer:
         self.end_seconds = 0.0
         """End of the sound that has come in."""
         self._resampler: AudioResampler | None = None
+        self._waiting: list[Samples] = []
         self._rate = 0
         self._next_sample = 0
 
@@ -141,19 +158,28 @@ class SoundPlacer:
             self._rate = rate
             self.end_seconds = max(start_seconds, self.end_seconds)
             self._next_sample = max(round(self.end_seconds * self.sample_rate), self._next_sample)
-        frame = av.AudioFrame.from_ndarray(mono[None], format="flt", layout="mono")
-        frame.sample_rate = rate
-        frame.time_base = Fraction(1, rate)
+        self._waiting.append(mono)
         self.end_seconds += len(mono) / rate
-        return ready + self._place(self._resampler.resample(frame))
+        return ready if sum(map(len, self._waiting)) < RESAMPLED_SECONDS * rate else ready + self._resampled()
 
     def flush(self) -> list[tuple[int, Samples]]:
         """What is left of the last piece."""
         if self._resampler is None:
             return []
-        ready = self._place(self._resampler.resample(None)) if self._rate != self.sample_rate else []
+        ready = self._resampled() if self._waiting else []
+        if self._rate != self.sample_rate:
+            ready += self._place(self._resampler.resample(None))
         self._resampler = None
         return ready
+
+    def _resampled(self) -> list[tuple[int, Samples]]:
+        """What waits, made `sample_rate`."""
+        assert self._resampler is not None
+        frame = av.AudioFrame.from_ndarray(np.concatenate(self._waiting)[None], format="flt", layout="mono")
+        self._waiting.clear()
+        frame.sample_rate = self._rate
+        frame.time_base = Fraction(1, self._rate)
+        return self._place(self._resampler.resample(frame))
 
     def _place(self, frames: "list[AudioFrame]") -> list[tuple[int, Samples]]:
         ready = []
