@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from blows import AT, RATE, blows
 
-from avel.synchrony.alignment import SURE, align, sides
+from avel.synchrony.alignment import FAR_SECONDS, PAIRS, SURE, align, sides
 
 
 def test_what_belongs_together_is_far_above_any_shift():
@@ -43,6 +43,30 @@ def test_a_stretch_is_judged_by_its_own_sound():
 def test_too_little_says_nothing():
     assert align(sides(*blows(1.5, ()), RATE)) is None
     assert align(sides(*blows(10, AT), RATE), 4, 5) is None
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 3), (2.5, 5.5), (0, 8), (5, 8)])
+def test_correlations_are_those_of_a_slow_loop(start, end):
+    both = sides(*blows(8, AT[AT < 8]), RATE)
+    found = align(both, start, end)
+    first, last, total = round(start * RATE), round(end * RATE), len(both.sound["onsets"])
+    shifts = np.round(found.shifts * RATE).astype(int)
+    used = slice(max(0, first - shifts[-1]), min(total, last - shifts[0]))
+    far = np.abs(found.shifts) > FAR_SECONDS
+    curves = []
+    for seen, heard in PAIRS:
+        sound = both.sound[heard][first:last] - both.sound[heard][first:last].mean()
+        picture = both.picture[seen] - both.picture[seen][used].mean(axis=0)
+        power = (picture[used] ** 2).mean(axis=0) * len(sound)
+        norms = np.maximum(np.sqrt((sound**2).sum() * np.maximum(power, 1e-12)), 1e-3)
+        curve = []
+        for shift in shifts:
+            at = [t for t in range(len(sound)) if 0 <= first + t - shift < total]
+            product = sum(sound[t] * picture[first + t - shift] for t in at)
+            curve.append(np.sort(product / norms * np.sqrt(len(sound) / len(at)))[-2:].mean())
+        curves.append((np.array(curve) - np.mean(np.array(curve)[far])) / np.std(np.array(curve)[far]))
+    mean = np.mean(curves, axis=0)
+    np.testing.assert_allclose(found.deviations, (mean - mean[far].mean()) / mean[far].std(), atol=1e-9)
 
 
 def test_still_pictures_and_silence_score_nothing():

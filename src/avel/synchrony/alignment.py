@@ -145,9 +145,11 @@ def align(of: Sides, start_seconds: float = 0.0, end_seconds: float | None = Non
         _correlations(of.picture[seen][first:last], of.sound[heard][start:end], start - first, shifts, covered)
         for seen, heard in PAIRS
     ]
-    deviations = _deviations(np.mean([_deviations(_best(curve), far) for curve in curves], axis=0), far)
+    best = [_best(curve) for curve in curves]
+    deviations = _deviations(np.mean([_deviations(values, far) for values in best], axis=0), far)
     at = int(np.flatnonzero(near)[deviations[near].argmax()])
-    return Alignment(seconds, deviations, _blocks(curves, at, far))
+    usual = [float(np.median(values[far])) for values in best]
+    return Alignment(seconds, deviations, _blocks([curve[at] for curve in curves], usual))
 
 
 def _correlations(
@@ -164,17 +166,32 @@ def _correlations(
     """
     sound = sound - sound.mean()
     picture = picture - picture.mean(axis=0)
-    size = 1 << int(len(picture) + len(sound) + np.abs(shifts).max() + offset).bit_length()
-    spectrum = np.conj(np.fft.rfft(picture, size, axis=0)) * np.fft.rfft(sound, size)[:, None]
-    products = np.fft.irfft(spectrum, size, axis=0)[shifts - offset]  # the one at -1 is the last
+    starts = offset - shifts  # of the sound, in the picture
+    # What goes around the end of a transform of this size is of no shift that is asked for.
+    size = _fast_size(max(len(picture), starts.max() + len(sound), len(picture) - starts.min()))
+    spectrum = np.conj(np.fft.rfft(picture.T, size)) * np.fft.rfft(sound, size)
+    products = np.fft.irfft(spectrum, size)[:, -starts].T  # the one at -1 is the last
     norms = np.sqrt((sound**2).sum() * np.maximum((picture**2).mean(axis=0) * len(sound), 1e-12))
     # Where fewer moments count, the root keeps the deviation of what is unrelated.
     result: Doubles = products / np.maximum(norms, 1e-3) * np.sqrt(len(sound) / covered)[:, None]
     return result
 
 
+def _fast_size(least: int) -> int:
+    """The least even number from `least` on that has no factor beyond 5, so that its transform is fast."""
+    size = least + least % 2
+    while True:
+        rest = size
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return size
+        size += 2
+
+
 def _best(curve: Doubles) -> Doubles:
-    best: Doubles = np.sort(curve, axis=1)[:, -BEST_BLOCKS:].mean(axis=1)
+    best: Doubles = np.partition(curve, -BEST_BLOCKS, axis=1)[:, -BEST_BLOCKS:].mean(axis=1)
     return best
 
 
@@ -184,11 +201,14 @@ def _deviations(values: Doubles, far: npt.NDArray[np.bool_]) -> Doubles:
     return result
 
 
-def _blocks(curves: list[Doubles], at: int, far: npt.NDArray[np.bool_]) -> Floats:
-    """Share of each block in what fits at one shift: what it has beyond the best blocks of most far shifts."""
-    beyond = np.zeros(curves[0].shape[1])
-    for curve in curves:
-        beyond += np.maximum(curve[at] - np.median(_best(curve)[far]), 0)
+def _blocks(at_shift: list[Doubles], usual: list[float]) -> Floats:
+    """Share of each block in what fits at one shift: what it has beyond the best blocks of most far shifts.
+
+    Args:
+        at_shift: (R,) correlations of each pair.
+        usual: of each pair, that of the best blocks at most far shifts.
+    """
+    beyond = np.sum([np.maximum(curve - value, 0) for curve, value in zip(at_shift, usual, strict=True)], axis=0)
     total = beyond.sum()
     shares: Floats = (beyond / total if total > 1e-3 else 0 * beyond).astype(np.float32)
     return shares
