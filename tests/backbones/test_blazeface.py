@@ -141,3 +141,23 @@ def test_letterbox_keeps_places_and_colours() -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(36, 64), (300, 100), (5, 400)])
+def test_letterbox_scales_as_a_slow_triangle_filter_does(height: int, width: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    step = max(height, width) / SIDE
+
+    def triangle(source: int, target: int) -> np.ndarray:
+        rows = []
+        for centre in (np.arange(target) + 0.5) * (source / target) - 0.5:
+            row = [max(0.0, 1 - abs(place - centre) / max(1.0, source / target)) for place in range(source)]
+            rows.append(np.array(row) / sum(row))
+        return np.stack(rows)
+
+    rows, columns = max(1, round(height / step)), max(1, round(width / step))
+    scaled = np.einsum("rh,hwc,kw->rkc", triangle(height, rows), picture, triangle(width, columns))
+    top, left = (SIDE - rows) // 2, (SIDE - columns) // 2
+    boxed = letterbox(picture)
+    assert_allclose(boxed[top : top + rows, left : left + columns], scaled / 127.5 - 1, atol=1e-5)
+    assert (boxed == -1).sum() >= 3 * (SIDE**2 - rows * columns)

@@ -5,14 +5,11 @@ back cameras of Google's MediaPipe, whose graph ``face_detection_back`` gives th
 and the weighted suppression here.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from avel.backbones import weights
 from avel.backbones.arithmetic import sigmoid
@@ -28,6 +25,8 @@ LAYERS = ((16, 2), (32, 6))
 MAX_LOGIT = 100.0
 MAX_OVERLAP = 0.3
 """Boxes with a larger intersection over union are of one face."""
+BAND = 8
+"""Rows or columns that are scaled together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,10 @@ class BlazeFace:
         """
         if not len(pictures):
             return []
-        regressions, logits = self._network(np.stack([letterbox(picture) for picture in pictures]))
+        boxed = np.full((len(pictures), SIDE, SIDE, 3), -1, np.float32)
+        for picture, into in zip(pictures, boxed, strict=True):
+            _fit(picture, into)
+        regressions, logits = self._network(boxed)
         return [
             self._faces(*decode(regression, logit[:, 0], self.min_score), picture.shape[0], picture.shape[1])
             for picture, regression, logit in zip(pictures, regressions, logits, strict=True)
@@ -102,14 +104,24 @@ def letterbox(picture: Picture) -> Floats:
     Returns:
         (SIDE, SIDE, 3) in [-1, 1].
     """
+    boxed = np.full((SIDE, SIDE, 3), -1, np.float32)
+    _fit(picture, boxed)
+    return boxed
+
+
+def _fit(picture: Picture, boxed: Floats) -> None:
+    """Put a picture into the (SIDE, SIDE, 3) that `letterbox` gives, which are black."""
     height, width, _ = picture.shape
     scaled_height, scaled_width, top, left = _placement(height, width)
-    rows = _scaled(picture.reshape(height, -1), scaled_height).reshape(scaled_height, width, 3)
-    columns = np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(width, -1)
-    scaled = _scaled(columns, scaled_width).reshape(scaled_width, scaled_height, 3).transpose(1, 0, 2)
-    boxed = np.full((SIDE, SIDE, 3), -1, np.float32)
-    boxed[top : top + scaled_height, left : left + scaled_width] = scaled / 127.5 - 1
-    return boxed
+    lines = picture.reshape(height, -1)
+    rows = np.empty((scaled_height, 3 * width), np.float32)
+    for sources, targets, band in _bands(height, scaled_height, 1):
+        np.matmul(band.T, lines[sources].astype(np.float32), out=rows[targets])
+    within = boxed[top : top + scaled_height].reshape(scaled_height, -1)[:, 3 * left : 3 * (left + scaled_width)]
+    for sources, targets, band in _bands(width, scaled_width, 3):
+        within[:, targets] = rows[:, sources] @ band
+    within /= 127.5
+    within -= 1
 
 
 def _placement(height: int, width: int) -> tuple[int, int, int, int]:
@@ -119,30 +131,34 @@ def _placement(height: int, width: int) -> tuple[int, int, int, int]:
     return scaled_height, scaled_width, (SIDE - scaled_height) // 2, (SIDE - scaled_width) // 2
 
 
-def _scaled(lines: npt.NDArray[Any], count: int) -> Floats:
-    """(N, W) lines of pixels to `count` of them, by a triangle filter."""
-    places, weights = _taps(len(lines), count)
-    scaled = lines[places[0]] * weights[0]
-    for place, weight in zip(places[1:], weights[1:], strict=True):
-        scaled += lines[place] * weight
-    return scaled
-
-
 @lru_cache(maxsize=16)
-def _taps(source: int, target: int) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Of a triangle filter as wide as a target pixel, so that nothing aliases.
+def _bands(source: int, target: int, interleaved: int) -> list[tuple[slice, slice, Floats]]:
+    """A triangle filter as wide as a target pixel, so that nothing aliases, as matrices.
+
+    Most of one matrix for all would be zeros, so there is one for every `BAND` target pixels.
+
+    Args:
+        source: pixels of a line.
+        target: pixels that it is to have.
+        interleaved: numbers of each pixel, side by side.
 
     Returns:
-        (K, target) places in the source, and their weights (K, target, 1).
+        Numbers of the source that a matrix takes, numbers of the target that it gives, and the matrix.
     """
     step = source / target
     reach = max(step, 1)
     centres = (np.arange(target) + 0.5) * step - 0.5
-    places = np.floor(centres - reach).astype(np.intp) + 1 + np.arange(math.ceil(2 * reach))[:, None]
-    weights = np.maximum(1 - np.abs(places - centres) / reach, 0)
-    weights[(places < 0) | (places >= source)] = 0
-    weights /= weights.sum(axis=0)
-    return places.clip(0, source - 1), weights[..., np.newaxis].astype(np.float32)
+    shares = np.maximum(1 - np.abs(np.arange(source)[:, np.newaxis] - centres) / reach, 0)
+    shares /= shares.sum(axis=0)
+    bands = []
+    for first in range(0, target, BAND):
+        last = min(first + BAND, target)
+        (used,) = np.nonzero(shares[:, first:last].any(axis=1))
+        low, high = int(used[0]), int(used[-1]) + 1
+        band = np.kron(shares[low:high, first:last], np.eye(interleaved)).astype(np.float32)
+        sources, targets = (slice(interleaved * a, interleaved * b) for a, b in ((low, high), (first, last)))
+        bands.append((sources, targets, band))
+    return bands
 
 
 @lru_cache(maxsize=1)
