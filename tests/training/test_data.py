@@ -69,7 +69,7 @@ def test_features_are_held_as_float16_where_they_fit(make_folder: Make) -> None:
     folder = make_folder(clips=(4, 2, 2))
     data = open_data(folder)
     next(data.batches(data.examples("val"), [[0]]))
-    assert data._parts[0].take("visual", data.examples("val").visual_rows).dtype == np.float16
+    assert {held.dtype for held in data._parts[0]._held["visual"].values()} == {np.dtype(np.float16)}
     large = np.zeros((8, T, R, D_V), np.float32)
     large[1, 2, 3, 4] = 1e5
     ave_hdf5.write_visual(folder / "visual_feature.h5", list(large), 8)
@@ -158,11 +158,25 @@ def test_features_that_are_not_numbers(make_folder: Make) -> None:
     with h5py.File(folder / "audio_feature.h5", "r+") as file:
         file["avadataset"][3, 0, 0] = np.nan
     data = open_data(folder)
-    examples = data.examples("train")
-    first, last = examples.audio_rows.min(), examples.audio_rows.max()
-    assert first <= 3 <= last
-    with pytest.raises(FeaturesError, match=f"the audio features of clips {first}-{last} hold NaN or infinite values"):
-        next(data.batches(examples, [[0]]))
+    for held_bytes in (1 << 20, 0):
+        data.hold(held_bytes)
+        examples = data.examples("train")
+        with pytest.raises(FeaturesError, match="the audio features of clip 3 hold NaN or infinite values"):
+            list(data.batches(examples, [[0, 1], [2, 3]]))
+
+
+def test_rows_that_hdf5_unpacks_many_at_a_time_are_held_in_any_case(make_folder: Make) -> None:
+    import h5py
+
+    folder = make_folder(clips=(4, 2, 2))
+    with h5py.File(folder / "visual_feature.h5", "r+") as file:
+        rows = file["avadataset"][:]
+        del file["avadataset"]
+        file.create_dataset("avadataset", data=rows, chunks=(4, *rows.shape[1:]), compression="gzip")
+    data = open_data(folder)
+    data.hold(0)
+    list(data.batches(data.examples("train"), [[0]]))
+    assert (data.num_held("visual"), data.num_held("audio")) == (4, 0)
 
 
 def test_other_lengths_are_refused(make_folder: Make) -> None:

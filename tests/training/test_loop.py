@@ -118,6 +118,18 @@ def test_resumed_equals_uninterrupted(data: LocalizationData, tmp_path: Path, ch
     assert parts.best_epoch == whole.best_epoch
 
 
+def test_how_many_features_are_held_changes_nothing(make_folder: Any, tmp_path: Path) -> None:
+    folder = make_folder(clips=(20, 4, 4))
+    train(small(), open_data(folder), tmp_path / "held")
+    data = open_data(folder)
+    settings = small(held_bytes=1000)
+    train(dataclasses.replace(settings, epochs=2), data, tmp_path / "read")
+    train(settings, data, tmp_path / "read", resume=True)
+    assert 0 < data.num_held("audio") < 20
+    assert data.num_held("visual") == 0
+    assert_equal(tmp_path / "held", tmp_path / "read")
+
+
 def test_a_run_killed_in_an_epoch_goes_on_from_the_last_whole_one(data: LocalizationData, tmp_path: Path) -> None:
     class KilledError(Exception):
         pass

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_backbones
+import torch
 
 from avel.errors import AnnotationsError, FeaturesError, SettingsError
 from avel.evaluation import report
@@ -216,20 +217,21 @@ def test_windows_hold_their_part_of_the_video(write: Write, videos: Path, store:
                 assert (batch.labels[row, :, c] > 0).tolist() == inside
 
 
-def test_many_features_are_read_for_each_batch(
-    write: Write, videos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_beyond_the_memory_for_them_are_read_for_each_batch(write: Write, videos: Path, store: Path) -> None:
     labels = write()
-    order = [[3, 1], [0]]
+    order = [[3, 1], [0], [3]]
     held = opened(labels, videos, store)
     expected = list(held.batches(held.examples("train"), order))
-    monkeypatch.setattr("avel.training.held.MAX_HELD_BYTES", 0)
-    read = opened(labels, videos, store)
-    for one, other in zip(expected, read.batches(read.examples("train"), order), strict=True):
-        assert np.array_equal(one.visual.numpy(), other.visual.numpy())
-        assert np.array_equal(one.audio.numpy(), other.audio.numpy())
-    assert read.num_held("visual") == 0
-    assert held.num_held("visual") == len(held.examples("train"))
+    assert held.num_held("visual") == held.num_held("audio") == len(held.examples("train"))
+    clip_bytes = expected[0].audio[0].nbytes // 2
+    for num_held in (0, 2):  # of sound, which comes first
+        read = opened(labels, videos, store)
+        read.hold(num_held * clip_bytes)
+        for one, other in zip(expected, read.batches(read.examples("train"), order), strict=True):
+            assert torch.equal(one.visual, other.visual)
+            assert torch.equal(one.audio, other.audio)
+            assert torch.equal(one.valid, other.valid)
+        assert (read.num_held("audio"), read.num_held("visual")) == (num_held, 0)
 
 
 def test_windows_are_joined_to_videos(write: Write, videos: Path, store: Path) -> None:

@@ -118,6 +118,11 @@ class StoredFeatures:
         """(T,), the segment's sound could be read."""
         return self._array("audio_valid")
 
+    def place(self, name: str) -> tuple[np.dtype[Any], int]:
+        """Type of the numbers of a tensor, by its name in the file, and the byte of the file where they begin."""
+        dtype, _, offset_bytes = self._tensors[name]
+        return np.dtype(dtype), offset_bytes
+
     def problems(self) -> list[str]:
         """What is wrong with the content, after reading all of it; nothing in an intact file."""
         found = []

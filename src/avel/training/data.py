@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from avel.data import labels as label_maker
 from avel.data.annotations import Split
@@ -20,8 +21,8 @@ from avel.errors import FeaturesError
 from avel.models.options import Dims
 from avel.training.examples import Batch, ClipLabels, Examples
 from avel.training.features import FeatureRecord
-from avel.training.held import HeldClips
-from avel.training.settings import BOTH, MISMATCHED, NO_BACKGROUNDS, NOISY
+from avel.training.held import Budget, HeldClips
+from avel.training.settings import BOTH, HELD_BYTES, MISMATCHED, NO_BACKGROUNDS, NOISY
 from avel.training.sources import FeatureSource, StoreSource, check_fits, clips_without_event
 
 MISMATCHED_SHARE = ave.PUBLISHED_BACKGROUND_CLIPS / ave.PUBLISHED_SPLITS["train"]
@@ -63,6 +64,7 @@ class LocalizationData:
         self.record: FeatureRecord = source.record
         self.num_segments: int = source.num_segments
         self._parts = [HeldClips(source)]
+        self._budget = Budget(HELD_BYTES)
         self._rows = rows
         self._noisy = noisy
         self._backgrounds: dict[str, Rows] = {}
@@ -104,6 +106,10 @@ class LocalizationData:
         """How many clips' features are in memory."""
         return sum(part.num_held(modality) for part in self._parts)
 
+    def hold(self, held_bytes: int) -> None:
+        """Let features take so many bytes of memory, see `avel.training.settings.TrainingSettings`."""
+        self._budget.held_bytes = held_bytes
+
     def missing(self, modalities: Sequence[str]) -> tuple[str, ...]:
         """What these modalities need and is not there."""
         return tuple(filter(None, (self._parts[0].source.missing(modality) for modality in modalities)))
@@ -127,7 +133,7 @@ class LocalizationData:
     def valid(self, examples: Examples) -> npt.NDArray[np.bool_]:
         """(M, T), False where a segment of an example is only padding."""
         valid: npt.NDArray[np.bool_] = np.logical_and(
-            self._take("valid", examples.visual_rows), self._take("valid", examples.audio_rows)
+            self._valid(examples.visual_rows), self._valid(examples.audio_rows)
         )
         return valid
 
@@ -196,38 +202,45 @@ class LocalizationData:
         Raises:
             FeaturesError: if features are missing or cannot be read.
         """
-        if "visual" in modalities:
-            self._load("visual", examples.visual_rows)
-        if "audio" in modalities:
-            self._load("audio", examples.audio_rows)
-        target = torch.device(device)
+        rows_of = {"audio": examples.audio_rows, "visual": examples.visual_rows}
+        looked_at = [name for name in rows_of if name in modalities]
+        for modality in looked_at:  # sound first: it is small
+            for part, _, own in self._parts_of(rows_of[modality]):
+                part.load(modality, own, self._budget)
+        target, dims = torch.device(device), self.dims
+        sizes = {"audio": (dims.audio_dims,), "visual": (dims.regions, dims.visual_dims)}
+        types = {"audio": torch.float32, "visual": dtype}
 
-        def make(numbers: Sequence[int]) -> Batch:
+        def make(numbers: Sequence[int], made: dict[str, Tensor]) -> Batch:
             chosen = np.asarray(numbers, np.int64)
-            pictures, sounds = examples.visual_rows[chosen], examples.audio_rows[chosen]
-            dims, shape = self.dims, (len(chosen), self.num_segments)
-            visual = torch.zeros(()).expand(*shape, dims.regions, dims.visual_dims)
-            audio = torch.zeros(()).expand(*shape, dims.audio_dims)
-            if "visual" in modalities:
-                visual = torch.from_numpy(self._take("visual", pictures))
-            if "audio" in modalities:
-                audio = torch.from_numpy(self._take("audio", sounds).astype(np.float32))
-            valid = torch.from_numpy(self._take("valid", pictures) & self._take("valid", sounds))
+            for modality in looked_at:
+                for part, places, own in self._parts_of(rows_of[modality][chosen]):
+                    part.put(modality, own, made[modality], places)
+            pictures, sounds = (rows_of[name][chosen] for name in ("visual", "audio"))
+            valid = torch.from_numpy(self._valid(pictures) & self._valid(sounds))
             labels = torch.from_numpy(examples.labels.of(chosen).dense()).float()
+            visual, audio = made["visual"], made["audio"]
             if target.type == "cuda":
                 visual, audio, valid, labels = (
                     t.contiguous().pin_memory().to(target, non_blocking=True) for t in (visual, audio, valid, labels)
                 )
-            return Batch(visual.to(dtype), audio, valid, labels)
+            return Batch(visual, audio, valid, labels)
+
+        def begin(numbers: Sequence[int]) -> Future[Batch]:
+            # Room for the features comes from the thread that trains, which has just freed that of an earlier batch.
+            made = {}
+            for modality, size in sizes.items():
+                shape = (len(numbers), self.num_segments, *size)
+                zero = torch.zeros((), dtype=types[modality])
+                made[modality] = zero.new_empty(shape) if modality in looked_at else zero.expand(shape)
+            return pool.submit(make, numbers, made)
 
         with ThreadPoolExecutor(1, "avel-batches") as pool:
             todo = iter(order)
-            waiting: collections.deque[Future[Batch]] = collections.deque(
-                pool.submit(make, numbers) for numbers in itertools.islice(todo, _BATCHES_AHEAD)
-            )
+            waiting = collections.deque(map(begin, itertools.islice(todo, _BATCHES_AHEAD)))
             while waiting:
                 ready = waiting.popleft().result()
-                waiting.extend(pool.submit(make, numbers) for numbers in itertools.islice(todo, 1))
+                waiting.extend(map(begin, itertools.islice(todo, 1)))
                 yield ready
 
     def _labels_of(self, rows: Rows, *, multi_label: bool) -> ClipLabels:
@@ -250,27 +263,19 @@ class LocalizationData:
         all_classes, all_counts = (np.concatenate(parts) for parts in (classes, counts))
         return ClipLabels.listed(all_classes, all_counts, self.num_segments, self.dataset.num_classes)
 
-    def _take(self, what: str, rows: Rows) -> npt.NDArray[Any]:
-        """Rows of all parts, which are numbered one after the other."""
+    def _parts_of(self, rows: Rows) -> Iterator[tuple[HeldClips, Rows, Rows]]:
+        """Each part, the places of its rows among some, and these rows; parts are numbered one after the other."""
         start = 0
-        pieces: list[tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]] = []
         for part in self._parts:
-            inside = (rows >= start) & (rows < start + len(part))
-            if inside.all():
-                return part.take(what, rows - start)
-            if inside.any():
-                pieces.append((inside, part.take(what, rows[inside] - start)))
+            places = np.flatnonzero((rows >= start) & (rows < start + len(part)))
+            yield part, places, rows[places] - start
             start += len(part)
-        taken = np.empty((len(rows), *pieces[0][1].shape[1:]), np.result_type(*(piece for _, piece in pieces)))
-        for inside, piece in pieces:
-            taken[inside] = piece
-        return taken
 
-    def _load(self, modality: str, rows: Rows) -> None:
-        start = 0
-        for part in self._parts:
-            part.load(modality, rows[(rows >= start) & (rows < start + len(part))] - start)
-            start += len(part)
+    def _valid(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        valid = np.empty((len(rows), self.num_segments), np.bool_)
+        for part, places, own in self._parts_of(rows):
+            valid[places] = part.valid(own)
+        return valid
 
     def _mismatched(self, seed: int) -> tuple[Rows, Rows]:
         """Pictures of one clip with the sound of another whose category is another one."""

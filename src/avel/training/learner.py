@@ -122,6 +122,7 @@ def prepare(settings: TrainingSettings, data: LocalizationData, processes: Proce
         FeaturesError: if features or a split are missing.
         ModelError: if the model or an option is unknown, or ``start_from`` does not fit.
     """
+    data.hold(settings.held_bytes)
     measure = measure_of(settings, data)
     options = registry.options_of(settings.model, **settings.options).model_dump()
     precision = precision_of(settings, processes.device, registry.modalities_of(settings.model, settings.options))

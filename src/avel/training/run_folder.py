@@ -24,7 +24,7 @@ from avel.training.state import Epoch
 
 SETTINGS_FILE, LOG_FILE, STATE_FILE, LOCK_FILE = "settings.yaml", "log.csv", "state.safetensors", ".lock"
 
-MAY_DIFFER = ("epochs", "device", "threads", "tensorboard", "few_events")
+MAY_DIFFER = ("epochs", "device", "threads", "held_bytes", "tensorboard", "few_events")
 """Settings that a resumed run may have other values of."""
 
 

@@ -31,6 +31,9 @@ from avel.training.choices import (
 
 NOISY, MISMATCHED, BOTH, NO_BACKGROUNDS = "noisy", "mismatched", "noisy+mismatched", "none"
 
+HELD_BYTES = 512 << 20
+"""With the batches and what a step computes, training then takes less than 1 GB for its data."""
+
 MAX_SETTINGS_BYTES = 1 << 20
 FOR_FEW = "linear"
 """The model that makes the most of few examples."""
@@ -97,6 +100,8 @@ class TrainingSettings:
             processor computes in it.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         threads: of the processor; 0 leaves it to PyTorch.
+        held_bytes: of memory that features may take, in half precision. Those of more clips are read from their files
+            for each batch, in the background. No result depends on it.
         tensorboard: write TensorBoard's event files besides ``log.csv``.
     """
 
@@ -135,6 +140,7 @@ class TrainingSettings:
     precision: TrainingPrecision = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
     threads: Annotated[int, Field(strict=True, ge=0, le=1024)] = 0
+    held_bytes: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = HELD_BYTES
     tensorboard: Annotated[bool, Field(strict=True)] = False
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from avel.data.ave import dataset as ave
 from avel.data.ave.hdf5 import AveArray, AveArrays
+from avel.data.clips import Rows
 from avel.errors import FeaturesError
-from avel.features.feature_file import FeatureArray, StoredFeatures
+from avel.features.feature_file import FeatureArray
+from avel.features.reading import StoreReader
 from avel.features.store import FeatureStore
 from avel.training.features import FeatureRecord
-
-_OPEN_FILES = 64
 
 
 class FeatureSource(Protocol):
@@ -34,7 +34,7 @@ class FeatureSource(Protocol):
     def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> FeatureArray:
         """(n, T, R, D_v) or (n, T, D_a)."""
 
-    def is_quick(self) -> bool:
+    def is_quick(self, modality: str) -> bool:
         """Whether single rows are quickly read in any order, so that they need not be held in memory."""
 
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -74,9 +74,10 @@ class AveSource:
         assert file is not None
         return file.read_as(dtype, rows)
 
-    def is_quick(self) -> bool:
-        """Whether single rows are quickly read in any order."""
-        return False  # HDF5 may be compressed, in chunks of many rows
+    def is_quick(self, modality: str) -> bool:
+        """Whether single rows are quickly read in any order: not if HDF5 has to unpack many for one."""
+        file = self._files[modality]
+        return file is not None and file.rows_at_once == 1
 
     def valid(self) -> npt.NDArray[np.bool_]:
         """(N, T), all True: the layout has no padding."""
@@ -105,15 +106,20 @@ class StoreSource:
         self.name: str = str(store.folder)
         self.record = record
         self.num_segments = num_segments
-        self._keys = keys
-        self._starts = [0] * len(keys) if starts is None else starts
-        self._open = lru_cache(_OPEN_FILES)(store.open)
+        number_of = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        self._video_of: Rows = np.fromiter((number_of[key] for key in keys), np.int64, len(keys))
+        self._starts: Rows = np.zeros(len(keys), np.int64) if starts is None else np.asarray(starts, np.int64)
+        self._store, self._keys = store, tuple(number_of)
+
+    @cached_property
+    def _reader(self) -> StoreReader:
+        return StoreReader(self._store, self._keys)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._video_of)
 
-    def is_quick(self) -> bool:
-        """Whether single rows are quickly read in any order: they are mapped into memory."""
+    def is_quick(self, modality: str) -> bool:
+        """Whether single rows are quickly read in any order: each lies in one piece."""
         return True
 
     def missing(self, modality: str) -> str | None:
@@ -124,21 +130,23 @@ class StoreSource:
     def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> FeatureArray:
         """(n, T, R, D_v) or (n, T, D_a)."""
         with np.errstate(over="ignore"):
-            return np.stack([self._one(modality, row).astype(dtype) for row in rows])
+            return np.stack([self._one(modality, row).astype(dtype, copy=False) for row in rows])
 
     def valid(self) -> npt.NDArray[np.bool_]:
         """(N, T), False where a segment is only padding."""
-        lengths = {key: len(self._open(key)) for key in dict.fromkeys(self._keys)}
-        left = np.array([lengths[key] - start for key, start in zip(self._keys, self._starts, strict=True)])
+        left = self._reader.segments[self._video_of] - self._starts
         return np.arange(self.num_segments) < left[:, None]
 
     def _one(self, modality: str, row: int) -> FeatureArray:
-        video: StoredFeatures = self._open(self._keys[row])
-        by_name: dict[str, FeatureArray] = getattr(video, modality)
-        window = slice(self._starts[row], self._starts[row] + self.num_segments)
-        joined = np.concatenate([by_name[name][window] for name in getattr(self.record, modality)], axis=-1)
-        padding = [(0, self.num_segments - len(joined)), *[(0, 0)] * (joined.ndim - 1)]
-        return np.pad(joined, padding)
+        video, start = int(self._video_of[row]), int(self._starts[row])
+        networks = [
+            self._reader.read(video, f"{modality}/{name}", start, start + self.num_segments)
+            for name in getattr(self.record, modality)
+        ]
+        joined = networks[0] if len(networks) == 1 else np.concatenate(networks, axis=-1)
+        if len(joined) == self.num_segments:
+            return joined
+        return np.pad(joined, [(0, self.num_segments - len(joined)), *[(0, 0)] * (joined.ndim - 1)])
 
 
 def store_record(store: FeatureStore) -> FeatureRecord:

@@ -71,6 +71,7 @@ class AveArray:
         path: the file.
         shape: (N, ...) as its rows are given.
         dtype: type of the numbers in the file; rows are given as float32.
+        rows_at_once: how many rows HDF5 has to read for one, since it packs them in chunks.
     """
 
     def __init__(self, path: str | Path, *, ndim: int | Sequence[int], key: str = DATA_KEY) -> None:
@@ -91,6 +92,7 @@ class AveArray:
         self._process = 0
         dataset = self._dataset()
         self.dtype: Any = dataset.dtype
+        self.rows_at_once: int = 1 if dataset.chunks is None else int(dataset.chunks[0])
         self._stored_shape = tuple(int(size) for size in dataset.shape)
         self.shape: tuple[int, ...] = _with_flat_regions(self._stored_shape)
 
