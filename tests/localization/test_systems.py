@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from audio_tracks import two_sounds
 from tiny_backbones import BandEnergies, MeanColours, load, load_nothing
 from tiny_checkpoints import CATEGORIES, FEATURES, NETWORKS, write_checkpoint
 
@@ -380,3 +381,22 @@ def test_the_videos_category_is_a_detail_of_the_models_that_decide_by_it(clip, s
     long = avel.localize(clip, model=path, loader=load_grid, details=True).details["video_category"]
     np.testing.assert_allclose(long.sum(axis=1), 1, atol=1e-5)
     assert not np.allclose(long[0], long[-1])  # other windows
+
+
+def test_a_checkpoint_listens_to_the_audio_track_that_it_was_trained_on(event_clips, tmp_path):
+    video = two_sounds(tmp_path / "two.mkv", event_clips / "dog_bark_avsync.mp4")
+    features = replace(FEATURES, recipe={**FEATURES.recipe, "audio_track": 1})
+    path = write_checkpoint(tmp_path / "a.safetensors", features=features)
+    followed = avel.Localizer(path, loader=load)
+    assert followed(video).model["audio_track"] == 1
+    said = "Audio track 1 is listened to, on which the model was trained; --audio-track chooses another."
+    assert followed.notices[-1] == said
+    other = avel.Localizer(path, loader=load, audio_track=2)
+    assert other(video).model["audio_track"] == 2
+    assert other.notices[-1] == "The model was trained on audio track 1, and audio track 2 is listened to."
+    assert avel.Localizer(path, loader=load, audio_track=1).notices == followed.notices[:-1]
+    unsaid = write_checkpoint(tmp_path / "b.safetensors")
+    assert avel.Localizer(unsaid, loader=load)(video).model["audio_track"] == 2  # which a player would play
+    # The model of pictures alone does not care.
+    silent = write_checkpoint(tmp_path / "v.safetensors", "v", features=features)
+    assert avel.Localizer(silent, loader=load).audio_track is None

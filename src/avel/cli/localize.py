@@ -191,7 +191,7 @@ def localize(
             min=1,
             help="The number of the audio track to listen to, 1 for the first one of the file. Choose it for a video "
             "in several languages or with audio description; the JSON result says which track was heard. [default: "
-            "the track that a player would play]",
+            "the track that a player would play, or that a trained model was trained on]",
         ),
     ] = None,
     ungated: Annotated[

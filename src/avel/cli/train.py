@@ -75,8 +75,8 @@ def train(
         typer.Option(
             min=1,
             help="The number of the audio track to use in each of your videos, 1 for the first one of the file. Choose "
-            "it for videos in several languages or with audio description, and give it to avel localize as well. "
-            "[default: the track that a player would play]",
+            "it for videos in several languages or with audio description; avel localize follows it. [default: "
+            "the track that a player would play]",
         ),
     ] = None,
     model: Annotated[

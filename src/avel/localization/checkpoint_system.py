@@ -75,6 +75,7 @@ class CheckpointSystem(System):
         with needed_by(path):
             self.backbones: Backbones = loader(recipe, device, threads)
         check_networks(path, self.info.features, self.backbones, modalities)
+        self.audio_track: int | None = recipe.audio_track
         with path.open("rb") as file:
             self.sha256: str = hashlib.file_digest(file, "sha256").hexdigest()
         self.grid, self.notices = self._what_it_shows()
@@ -179,6 +180,7 @@ def recipe_of(path: Path, features: FeatureRecord, modalities: Sequence[str], pr
             audio=features.audio if "audio" in modalities else (),
             frames_per_segment=said.get("frames_per_segment"),
             segment_seconds=features.segment_seconds,
+            audio_track=said.get("audio_track") if "audio" in modalities else None,
             precision=precision or said.get("precision", Recipe().precision),  # type: ignore[arg-type]
         )
     except ValueError as error:

@@ -57,7 +57,8 @@ class Localizer:
         decoding: how scores become events. When ``None``, hysteresis for agreement; segments of a checkpoint have the
             class with the largest probability, or every category that reaches its threshold.
         audio_track: number of the audio track to listen to in each video, 1 for the file's first one; the one that a
-            player would play when ``None``. The result says which it was when a video has several.
+            player would play when ``None``, or the one that a checkpoint was trained on, if that was chosen. The result
+            says which it was when a video has several.
         threads: how many threads the networks and the decoding of a video may use; as many as the machine has when
             ``None``. Give fewer to each of several processes.
         selection: which events are wanted; all when ``None``.
@@ -138,7 +139,8 @@ class Localizer:
                     "such as those of vgg19."
                 )
         self.decoding: Decoding = decoding or self.system.decoding
-        self.audio_track = audio_track
+        self.audio_track: int | None = self.system.audio_track if audio_track is None else audio_track
+        self._track_notices: tuple[str, ...] = _of_audio_track(self.system.audio_track, audio_track)
         self.threads = threads
         self.selection: Selection = selection or Selection()
         self.ungated: bool = ungated
@@ -157,7 +159,7 @@ class Localizer:
     @property
     def notices(self) -> Sequence[str]:
         """What a user should know of this localizer before reading its results."""
-        return (*self._meanings, *self.system.notices)
+        return (*self._meanings, *self.system.notices, *self._track_notices)
 
     @property
     def visual(self) -> Sequence[VisualBackbone]:
@@ -444,6 +446,17 @@ def _checked_seconds(segment_seconds: float | None) -> float:
             f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, got {seconds}."
         )
     return seconds
+
+
+def _of_audio_track(trained: int | None, asked: int | None) -> tuple[str, ...]:
+    """What to say of the audio track that a model was trained on."""
+    if trained is None or asked == trained:
+        return ()
+    if asked is None:
+        return (
+            f"Audio track {trained} is listened to, on which the model was trained; --audio-track chooses another.",
+        )
+    return (f"The model was trained on audio track {trained}, and audio track {asked} is listened to.",)
 
 
 def _refuse_what_is_of_agreement(checkpoint: Path, **given: object) -> None:

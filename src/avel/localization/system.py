@@ -35,6 +35,8 @@ class System(ABC):
             beside what the model looks at; ``None`` for a model that needs no such witness.
         grid: rows and columns of the parts of the picture that its attention is about, ``None`` without any.
         gates: which segments a visual backbone has to look at, by its name; see `Extraction`.
+        audio_track: number of the audio track that it was trained on, 1 for the file's first one; ``None`` for the one
+            that a player would play.
         notices: what a user should know before reading its results.
     """
 
@@ -47,6 +49,7 @@ class System(ABC):
     synchrony: Backbones | None = None
     grid: tuple[int, int] | None = None
     gates: Mapping[str, Gate] = MappingProxyType({})
+    audio_track: int | None = None
     notices: Sequence[str] = ()
 
     @property
