@@ -3,6 +3,8 @@
 What is known to be left is in docs/limits.md, with the table of a longer run (benchmarks/robustness.py).
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,21 @@ def test_a_damaged_file_is_read_in_its_place_or_refused(tmp_path, whole, readers
         assert outcome.status in ("read", "refused"), outcome
         assert outcome.shifts == [], outcome
         assert outcome.segments <= 2 * CLIP_SECONDS + 60
+
+
+def test_no_picture_of_an_ogg_stays_for_those_of_several_lost_pages(tmp_path):
+    path = make_time_coded_clip(tmp_path / "clip.ogg", 5.0)
+    data = bytearray(path.read_bytes())
+    pages = [i for i in range(len(data)) if data[i : i + 4] == b"OggS"]
+    # Pages of pictures; between them lie pages of one key frame each.
+    large = [i for i, end in pairwise(pages) if end - i > 25_000]
+    lone = [i for i, end in pairwise(pages) if 1_500 < end - i < 4_000]
+    for page in [*large, lone[-3]]:
+        data[page + 600] ^= 1
+    path.write_bytes(data)
+    _, warnings, found = read_times(path)
+    assert shifts(found) == []
+    assert "parts of the file are missing" in " ".join(warnings)
 
 
 class TestJudge:

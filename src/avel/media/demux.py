@@ -36,7 +36,6 @@ MAX_READ_ERRORS = 100
 SEAMS_TOLD = 8
 MAX_DRIFT_SECONDS = 1.0
 """Sound of an AVI that is so much further ahead of the pictures beside it at the end than at the beginning is told."""
-AFTER_LOSS = "after a loss"
 JOINABLE = frozenset({"mpegts", "mpeg", "ogg", "flv", "matroska"})
 """Containers whose files can be put one after the other, so that times may start again in the middle."""
 SIGNED_TIMES = frozenset({"mpegts", "mpeg"})
@@ -44,6 +43,14 @@ SIGNED_TIMES = frozenset({"mpegts", "mpeg"})
 Elsewhere what is before 0 is the codec's priming, not shown or played."""
 VP8_HEADER = b"OVP80"
 """Packets of a chained Ogg file that hold no picture, but the next part's headers."""
+
+
+class AfterLoss:
+    """Marks a packet before which others are lost.
+
+    Each packet has a mark of its own: PyAV forgets an object that two packets share when the first of them is freed
+    (``findings/pyav_opaque_of_two_packets.sh``).
+    """
 
 
 @dataclass(slots=True)
@@ -299,7 +306,7 @@ class Demuxer:
                 if self._is_unplaced(packet):
                     yield DecodedPacket(kind, [], "its place in time is unknown")
                     continue
-                is_after_loss = packet.opaque == AFTER_LOSS
+                is_after_loss = isinstance(packet.opaque, AfterLoss)
                 if is_after_loss:
                     yield from self._drain(packet.stream)
                 if is_after_loss or (kind == "video" and self._follows_cut(packet)):
@@ -414,7 +421,7 @@ class Demuxer:
                     self._move(packet, late_seconds)
                     is_unconnected = late_seconds > 0 or not packet.is_keyframe
                     if number == 0 and packet.stream.type == "video" and is_unconnected:
-                        packet.opaque = AFTER_LOSS
+                        packet.opaque = AfterLoss()
                 yield packet
 
     @staticmethod
