@@ -49,6 +49,17 @@ def test_segments_by_hand() -> None:
     assert measure_events(TRUE, TRUE).segment_f1 == 1
 
 
+def test_f1_is_that_of_sed_eval() -> None:
+    true = [bark(0, 4, 1), bark(6, 6.5, 1), TimedEvent("v", "bell", 3.2, 9), bark(1, 2, 1, "w")]
+    true += [TimedEvent("w", "car", 5.5, 12.25)]
+    predicted = [bark(0.15, 2.1, 1), bark(0.1, 3.9, 1), bark(6.19, 6.8, 1), TimedEvent("v", "car", 3.2, 9)]
+    predicted += [bark(0.85, 2.45, 1, "w"), TimedEvent("w", "car", 5.35, 9.0), TimedEvent("w", "bell", 15.5, 16.5)]
+    found = measure_events(predicted, true, durations={"v": 20.0, "w": 20.0})
+    # sed_eval 0.2.1, collars of 0.2 s and half of the length, segments of 1 s.
+    assert (found.event_f1, found.event_precision, found.event_recall) == (0.5, pytest.approx(0.42857142857142855), 0.6)
+    assert found.segment_f1 == 0.5
+
+
 def test_a_perfect_answer_and_none() -> None:
     found = measure_events(TRUE, TRUE)
     assert set(found.mean_average_precision.values()) == {1.0}
