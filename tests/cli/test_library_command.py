@@ -76,6 +76,19 @@ def test_nothing_to_index(run_command, tmp_path):
     assert "There is no video to index" in " ".join(found.stderr.split())
 
 
+def test_a_folder_is_forgotten(run_command, tmp_path):
+    for name in ("dogs", "cats"):
+        (tmp_path / name).mkdir()
+    clip_of(tmp_path / "dogs" / "dog.mp4", "beagle", "Bark", 2)
+    clip_of(tmp_path / "cats" / "cat.mp4", "tabby", "Meow", 2)
+    make_library([tmp_path / "dogs", tmp_path / "cats"], tmp_path / "lib")
+    command = ("index", "-o", tmp_path / "lib", "--forget", tmp_path / "cats")
+    assert run_command(app, *command).stdout.endswith("lib: 1 videos; 1 taken out\n")
+    run_command(app, "search", tmp_path / "lib", "--category", "Meow", code=1)
+    refused = run_command(app, *command, tmp_path / "dogs", code=2)
+    assert "does nothing else" in " ".join(refused.stderr.split())
+
+
 @pytest.mark.parametrize("command", ["index", "extract", "train-matching"])
 def test_an_empty_name_is_not_the_current_folder(command, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()

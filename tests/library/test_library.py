@@ -13,7 +13,7 @@ from tiny_taggers import SEEN, load_other_weights
 from avel.errors import CategoriesError, FeaturesError, LibraryError, MediaError
 from avel.features.store import FeatureStore
 from avel.library.generation import open_current
-from avel.library.library import VideoLibrary, index
+from avel.library.library import VideoLibrary, forget, index
 
 
 def names(found):
@@ -162,6 +162,30 @@ def test_update_takes_out_what_is_gone_and_follows_what_moved_or_changed(own):
     assert names(search(category="Bark")) == ["moved"]
     assert names(search(category="Train horn")) == ["new"]
     assert set(names(search(category="Meow"))) == {"cat", "train"}
+
+
+def test_a_folder_that_is_forgotten_does_not_come_back(own, animals):
+    more = own / "more"
+    shutil.copytree(animals, more)
+    clip_of(more / "other.mp4", None, "Meow")
+    make_library([more], own / "lib")
+    before = opened(own / "lib").generation.count
+    found = forget([more], own / "lib")
+    assert {Path(path).parent for path in found.removed} == {more}
+    assert (more / "other.mp4").exists()
+    updated = make_library([], own / "lib", update=True)
+    assert (updated.videos, updated.removed) == (found.videos, ())
+    assert opened(own / "lib").generation.count < before  # and the copies in the other folder are there
+    assert "dog" in names(opened(own / "lib").search(category="Bark"))
+    with pytest.raises(LibraryError, match=r"dog\.mp4 is in .*clips, which was given as a whole"):
+        forget([own / "clips" / "dog.mp4"], own / "lib")
+    with pytest.raises(LibraryError, match=r"has no video of .*more\. It was made of: .*clips\."):
+        forget([more], own / "lib")
+    shutil.rmtree(own / "clips")  # for good, which --update alone takes for a disk that is not mounted
+    assert forget([own / "clips"], own / "lib").videos == 0
+    with pytest.raises(LibraryError, match="is no library"):
+        forget([more], own / "none")
+    assert not (own / "none").exists()
 
 
 def test_files_that_were_given_one_by_one_are_taken_out_when_they_are_gone(animals, tmp_path):

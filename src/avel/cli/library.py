@@ -70,6 +70,14 @@ def index(
         str | None,
         typer.Option(help="The address of a running Dask scheduler whose workers see the videos and the library."),
     ] = None,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Take the videos of this folder, or this video, out of the library, and do not look for them again; "
+            "the videos themselves stay. May be given several times; nothing else is done then.",
+        ),
+    ] = None,
     retry_quarantined: Annotated[
         bool,
         typer.Option("--retry-quarantined", help="Also try videos that made the process that read them crash before."),
@@ -80,6 +88,9 @@ def index(
     The command may be stopped at any moment and run again; what is done is not done again. Copies of a video are one
     video of the library.
     """
+    if forget:
+        _forget(forget, output, others=bool(videos) or update or model is not None)
+        return
     with usage_errors():
         from avel.library.library import index as make
 
@@ -109,6 +120,20 @@ def index(
     )
     if summary.failures or indexed.problems:
         raise typer.Exit(1)
+
+
+def _forget(places: list[str], library: Path, *, others: bool) -> None:
+    with usage_errors():
+        if others:
+            raise ValueError("--forget takes videos out and does nothing else. Give no videos, --model or --update.")
+        from avel.library.library import forget
+
+        forgotten = forget(places, library)
+    for path in forgotten.removed:
+        say(f"taken out: {escape(path)}")
+    for problem in forgotten.problems:
+        warn(problem)
+    print(printable(f"{library}: {forgotten.videos} videos; {len(forgotten.removed)} taken out"))
 
 
 def search(

@@ -273,6 +273,65 @@ def index(
     return Indexed(summary, removed, len(generation.videos), generation.count, tuple(problems))
 
 
+@dataclass(frozen=True)
+class Forgotten:
+    """What `forget` left out of a library.
+
+    Attributes:
+        removed: paths of the videos.
+        videos: how many the library still has.
+        problems: what of the features could not be read.
+    """
+
+    removed: tuple[str, ...]
+    videos: int
+    problems: tuple[str, ...]
+
+
+def forget(places: Iterable[str | Path], folder: str | Path) -> Forgotten:
+    """Take videos out of a library, and do not look for them again; the videos themselves stay.
+
+    Args:
+        places: videos, and folders with all that is below them; they need not be there any more.
+        folder: of the library.
+
+    Raises:
+        LibraryError: if there is no library, it has nothing of a place, a place is within a folder that was given as a
+            whole, or another process is writing it.
+        FeaturesError: if its features cannot be read or changed.
+    """
+    folder = Path(folder)
+    unwanted = [Path(absolute_text(place)) for place in places]
+    _read_description(folder)  # before a folder is made to lock it
+    with _written_by_one(folder):
+        description, space = _described(folder, None)
+        store = FeatureStore(folder / FEATURES_FOLDER)
+        rows, _ = store.index()
+        for place in unwanted:
+            whole = next((one for one in description.given if Path(one) in place.parents), None)
+            if whole is not None and Path(whole) not in unwanted:
+                raise LibraryError(
+                    f"{folder}: {place} is in {whole}, which was given as a whole, so that --update would find it "
+                    f"again. Move it out of there, or forget {whole} and index the rest of it by its folders."
+                )
+            if not any(_is_in(row.source, place) for row in rows) and str(place) not in description.given:
+                known = ", ".join(description.given[:5]) or "nothing"
+                raise LibraryError(f"{folder}: has no video of {place}. It was made of: {known}.")
+        removed = [row for row in rows if any(_is_in(row.source, place) for place in unwanted)]
+        kept = tuple(one for one in description.given if not any(_is_in(one, place) for place in unwanted))
+        _write_description(folder, description, kept)
+        for row in removed:
+            store.remove(row.key)
+        made = space or agreement_space(taggers_of(store.recipe))
+        wanted = made_of(store.index()[0], made, store)
+        generation, problems = _up_to_date(folder, store, made, wanted, locked=True)
+    return Forgotten(tuple(row.source for row in removed), len(generation.videos), tuple(problems))
+
+
+def _is_in(path: str, place: Path) -> bool:
+    return Path(path) == place or place in Path(path).parents
+
+
 def _described(folder: Path, model: str | Path | None) -> tuple[_Description, EncoderSpace | None]:
     """What a library is, which is made if it is not there, and its trained model."""
     given = None if model is None else _matcher_file(Path(model))
@@ -332,7 +391,8 @@ def _check_there(folder: Path, given: Sequence[Path], store_folder: Path) -> Non
             if not place.is_dir() or (place in given and not any(place.iterdir())):
                 raise LibraryError(
                     f"{folder}: {place}, which was given before, is not there or is empty. If its disk is not mounted, "
-                    "mount it; if the videos are gone for good, make a new library. Nothing was changed."
+                    "mount it; if the videos are gone for good, take them out: avel index -o LIBRARY --forget "
+                    f"{place}. Nothing was changed."
                 )
 
 
