@@ -51,7 +51,7 @@ def test_one_command_trains_on_labels(avel, folder, tmp_path):
     assert "6 labels of 2 categories in 6 videos" in text(result)
     assert "6 videos extracted, 0 already there, 0 failed" in text(result)
     assert "warning:" in text(result)
-    assert "fewer than 10 training events: red disc (1), green square (1)" in text(result)
+    assert "fewer than 20 training events: red disc (1), green square (1)" in text(result)
     assert "videos: 2 train, 2 val, 2 test" in text(result)
     assert "training a on 2 clips, for at most 2 epochs" in text(result)
     assert "where its segment accuracy is" in result.stdout
@@ -67,6 +67,28 @@ def test_one_command_trains_on_labels(avel, folder, tmp_path):
     assert "epoch 3/3" in text(again)
     found = json.loads(avel("evaluate", run, *arguments, "--json", "--device", "cpu").stdout)
     assert found["metrics"] == json.loads((run / "result.json").read_text())["metrics"]
+
+
+def test_the_best_of_several_models_is_taken_for_few_examples(avel, folder, tmp_path, weight_file):
+    weight_file("efficientnet-lite0")
+    run, quick = tmp_path / "run", ("--store", tmp_path / "store", *QUICK[2:-2])
+    arguments = ("--data", folder / "labels.csv", "--videos", folder / "videos", "-o", run, *quick)
+    result = avel("train", *arguments)
+    assert "models are compared by cross-validation" in text(result)
+    assert "4 training and validation videos, divided into 4 folds 2 times" in text(result)
+    comparison = json.loads((run / "comparison.json").read_text())
+    assert f"chosen: {comparison['chosen']}" in text(result)
+    assert (run / "settings.yaml").read_text().startswith(f"model: {_chosen(comparison)['model']}\n")
+    assert "the last one (protocol cross-validation)" in result.stdout
+    again = avel("train", *arguments, "--resume")
+    assert "comparing:" not in text(again)
+    assert f"chosen: {comparison['chosen']}" in text(again)
+    other = avel("train", *arguments[:4], "-o", tmp_path / "other", *quick, "--set", "few_events=0")
+    assert "compared" not in text(other)
+
+
+def _chosen(comparison):
+    return next(line for line in comparison["lines"] if line["name"] == comparison["chosen"])
 
 
 def test_labels_without_times_are_weak(avel, folder, tmp_path):
@@ -108,7 +130,8 @@ def test_the_worked_example_beats_the_trivial_answers(avel, tmp_path, weight_fil
     make_shapes.make(tmp_path, 24, 12.0)
     run = tmp_path / "run"
     settings = ("--set", "threads=1", "--device", "cpu")
-    avel("train", "--data", tmp_path / "labels.csv", "--videos", tmp_path / "videos", "-o", run, *settings)
+    arguments = ("--data", tmp_path / "labels.csv", "--videos", tmp_path / "videos")
+    avel("train", *arguments, "-o", run, "--model", "recommended", *settings)
     found = json.loads((run / "result.json").read_text())
     trivial = max(one["segment_accuracy"] for one in found["baselines"].values())
     assert found["metrics"]["segment_accuracy"] > trivial + 0.1

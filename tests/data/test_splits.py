@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avel.data.annotations import SPLITS
-from avel.data.splits import stratified_split
+from avel.data.splits import stratified_folds, stratified_split
 
 
 def counts(chosen, videos, category):
@@ -110,3 +110,15 @@ def test_shares_and_videos_that_are_not_allowed():
         stratified_split({"a": [], "b": [], "c": []}, (0.8, 0.2, 0.0))
     with pytest.raises(ValueError, match="2 videos cannot be split"):
         stratified_split({"a": [], "b": []})
+
+
+def test_folds_have_each_category_alike():
+    videos = [["bark"] if i < 5 else ["meow"] if i < 15 else [] for i in range(20)]
+    folds = stratified_folds(videos, 5, seed=(0, 1))
+    assert Counter(folds) == dict.fromkeys(range(5), 4)
+    assert Counter(folds[:5]) == dict.fromkeys(range(5), 1)
+    assert Counter(folds[5:15]) == dict.fromkeys(range(5), 2)
+    assert folds == stratified_folds(videos, 5, seed=(0, 1)) != stratified_folds(videos, 5, seed=(0, 2))
+    assert sorted(stratified_folds([["bark"], ["meow"]], 2)) == [0, 1]
+    with pytest.raises(ValueError, match="1 videos cannot be divided into 2 folds"):
+        stratified_folds([["bark"]], 2)

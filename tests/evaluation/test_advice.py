@@ -32,6 +32,7 @@ def test_why_nothing_was_learned_and_what_to_do() -> None:
         "The model has learned nothing: its segment accuracy on split test is 80.0 %, and 'always background', which "
         "needs no learning, has 80.0 %. There are few training events of bark (4): label more, 20 or more"
     )
+    assert "Leave --model out" in text
     assert "--class-weights balanced" in text
     assert "more --epochs" not in text
     assert "The last epochs were the best: try more --epochs." in told(np.ones_like(TRUE), best=4)

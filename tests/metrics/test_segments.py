@@ -14,6 +14,7 @@ from avel.metrics.events import event_scores, iou
 from avel.metrics.segments import (
     Metrics,
     category_accuracy,
+    category_f1,
     confusion_matrix,
     measure,
     segment_accuracy,
@@ -36,6 +37,14 @@ def test_accuracy_counts_segments_not_videos() -> None:
 
 def test_confusion_by_hand() -> None:
     assert confusion_matrix(PREDICTED, TRUE, 3).tolist() == [[3, 0, 1], [1, 1, 0], [2, 1, 3]]
+
+
+def test_category_f1_by_hand() -> None:
+    # Category 0: 3 right, 4 true, 6 said. Category 1: 1 right, 2 true, 2 said. Background does not count.
+    confusion = confusion_matrix(PREDICTED, TRUE, 3)
+    assert category_f1(confusion) == pytest.approx((6 / 10 + 2 / 4) / 2)
+    assert category_f1(confusion_matrix(np.full_like(TRUE, 2), TRUE, 3)) == 0
+    assert math.isnan(category_f1([[0, 0], [1, 5]]))
 
 
 def test_category_accuracy_by_hand() -> None:

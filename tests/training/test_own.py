@@ -14,17 +14,20 @@ from avel.evaluation.evaluate import evaluate
 from avel.features.run import extract_many
 from avel.media.reader import probe
 from avel.metrics.multi_label import MultiLabelMetrics
-from avel.metrics.segments import Metrics
+from avel.metrics.segments import Metrics, category_f1
 from avel.models import registry
 from avel.testing.shapes import SHAPES, make_shapes_clip
 from avel.testing.tone_and_flash import make_clip
 from avel.training import checkpoint
+from avel.training.comparison import CANDIDATES, Candidate, ModelComparison, compare, few_examples, read_comparison
+from avel.training.cross_validation import cross_validate
 from avel.training.loop import train
 from avel.training.own.dataset import LabelledData
 from avel.training.own.labels import read_labels
 from avel.training.own.opening import open_labelled
 from avel.training.own.splits import split_videos, splits_csv
-from avel.training.settings import TrainingSettings
+from avel.training.processes import joined_processes
+from avel.training.settings import TrainingSettings, settings_for
 
 SMALL = {
     "model": "a+v",
@@ -263,8 +266,8 @@ def test_warnings_tell_what_to_know_before_believing(write: Write, videos: Path,
     rows: list[list[object]] = [[f"clip{i}.mp4", 1, 4, "bark"] for i in range(8)]
     rows += [[f"clip{i}.mp4", 2, 5, "meow"] for i in range(2)] + [["clip3.mp4", 6, 6.3, "bark"]]
     warnings = " | ".join(opened(write(rows), videos, store).warnings)
-    assert "fewer than 10 training events: bark (" in warnings
-    assert "meow (1); such categories are hardly learned; --model linear makes the most of them" in warnings
+    assert "fewer than 20 training events: bark (" in warnings
+    assert "meow (1); such categories are hardly learned" in warnings
     assert "no video of split val has meow" in warnings
     assert "4 segments hold several categories at once (the first in 'clip0.mp4')" in warnings
     assert "1 events cover no segment of 1 s by half" in warnings
@@ -413,3 +416,89 @@ def test_a_validation_split_without_event_chooses_nothing(
     data = opened(labels, videos, store, multi_label=True)
     with pytest.raises(FeaturesError, match="split val has no event, so no epoch can be chosen on it"):
         train(TrainingSettings(**{**SMALL, "multi_label": True}), data, tmp_path / "run")  # type: ignore[arg-type]
+
+
+# Few examples
+
+
+def settings_of(candidate: Candidate) -> TrainingSettings:
+    flags = {**SMALL, "options": {}, "epochs": 2, "protocol": "cross-validation", "model": candidate.model}
+    return settings_for(flags=flags, asked_for={"backgrounds": "none", **candidate.changes})
+
+
+def test_few_examples_are_compared_by_cross_validation_and_the_best_is_trained(
+    write: Write, videos: Path, store: Path, tmp_path: Path
+) -> None:
+    rows = [[f"clip{i}.mp4", *events(i)[0][1:], events(i)[0][0]] for i in range(CLIPS)]
+    data = opened(write(rows), videos, store)
+    assert sum(few_examples(TrainingSettings(), data).values()) == 10
+    assert not few_examples(TrainingSettings(few_events=4), data)
+    comparison, settings = compare(settings_of, data)
+    names = [line.name for line in comparison.lines]
+    assert names == ["always background", *(candidate.name for candidate in CANDIDATES)]
+    assert comparison.lines[0].quality == 0
+    assert comparison.best.quality == max(line.quality for line in comparison.lines)
+    assert (comparison.videos, comparison.folds) == (12, 5)
+    assert all(line.low <= line.quality <= line.high for line in comparison.lines)
+    assert settings == settings_of(next(one for one in CANDIDATES if one.name == comparison.chosen))
+    with joined_processes("cpu") as processes:
+        again = cross_validate(settings_of(CANDIDATES[0]), data, processes)
+    assert (again.quality, *again.interval) == tuple(
+        getattr(comparison.lines[1], name) for name in ("quality", "low", "high")
+    )
+    assert comparison == ModelComparison.from_dict(comparison.to_dict())
+    result = train(settings, data, tmp_path / "run", measured=comparison.measured())
+    assert (result.chosen_on, result.accuracy) == (None, comparison.best.accuracy)
+    assert result.best_epoch == len(result.history)
+    info = checkpoint.read_info(result.checkpoint)
+    assert info.metrics == {"cross-validation": {"segment_accuracy": result.accuracy}}
+    found = evaluate(result.checkpoint, data, device="cpu")
+    assert found.comparison == comparison
+    assert comparison.chosen in report.page(found)
+    assert not [warning for warning in found.warnings if "learned from" in warning]
+    assert "the model has learned from this same split, val" in str(evaluate(result.checkpoint, data, "val").warnings)
+
+
+def test_nothing_of_a_video_is_known_to_the_model_that_answers_it(
+    write: Write, videos: Path, store: Path, tmp_path: Path
+) -> None:
+    """Each video has a category of its own: whoever answers one right has seen it."""
+    rows: list[list[object]] = [[f"clip{i}.mp4", 1, 4, f"kind {i}", "train"] for i in range(8)]
+    rows += [["clip8.mp4", "", "", "", "val"], ["clip12.mp4", 0, 1, "kind 0", "test"]]
+    data = opened(write(rows, "video,start,end,category,split"), videos, store)
+    settings = settings_of(CANDIDATES[0])
+    with joined_processes("cpu") as processes:
+        assert cross_validate(settings, data, processes).quality == 0
+    result = train(settings, data, tmp_path / "run")  # the protocol of these settings cross-validates by itself
+    assert result.chosen_on is None
+    found = evaluate(result.checkpoint, data, "train", device="cpu")
+    assert isinstance(found.metrics, Metrics)
+    assert category_f1(found.metrics.confusion) > 0.1
+
+
+def test_thresholds_are_chosen_by_cross_validation(write: Write, videos: Path, store: Path, tmp_path: Path) -> None:
+    data = opened(write(), videos, store, multi_label=True)
+    settings = settings_of(CANDIDATES[0]).with_changes(multi_label=True)
+    with joined_processes("cpu") as processes:
+        wanted = cross_validate(settings, data, processes).measured
+    result = train(settings, data, tmp_path / "run")
+    assert result.accuracy == wanted.accuracy
+    assert checkpoint.read_info(result.checkpoint).thresholds == wanted.thresholds
+    assert len(wanted.thresholds) == 2
+
+
+def test_cross_validation_needs_two_videos_and_no_epoch_to_choose(
+    write: Write, videos: Path, store: Path, tmp_path: Path
+) -> None:
+    data = opened(write(), videos, store)
+    settings = settings_of(CANDIDATES[0]).with_changes(early_stop=3)
+    with pytest.raises(SettingsError, match="with cross-validation no split measures the epochs"):
+        train(settings, data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"lines": 3}'])
+def test_a_comparison_that_cannot_be_read(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "comparison.json"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="comparison.json: cannot be read as the comparison of a run"):
+        read_comparison(path)

@@ -9,8 +9,10 @@ from rich.markup import escape
 from avel.cli.console import SCREEN, ProgressLines, detail, say, warn
 from avel.cli.features import extraction_progress
 from avel.cli.terminal import errors
+from avel.evaluation.report import aligned
 from avel.evaluation.train_on import Listener
 from avel.features.run import OutcomeProgress
+from avel.training.comparison import ModelComparison
 from avel.training.loop import EpochProgress
 from avel.training.state import Epoch
 
@@ -38,6 +40,13 @@ class ConsoleListener(Listener):
         detail(f"epoch {epoch}/{epochs}: loss {loss:.4f}", epoch=epoch, epochs=epochs, loss=loss)
         self._epochs(epoch, epochs)
 
+    def comparing(self, comparison: ModelComparison) -> None:
+        """A table of what was compared, and what was chosen."""
+        say(f"compared by cross-validation: {escape(comparison.about())}")
+        for line in aligned(comparison.table()):
+            say(escape(line))
+        say(f"chosen: {escape(comparison.chosen)}", **comparison.to_dict())
+
     def training(self, epochs: int) -> AbstractContextManager[EpochProgress | None]:
         """A line an epoch, and on a terminal a bar instead."""
         return _bar(epochs) if SCREEN.shows_bars else contextlib.nullcontext(_line)
@@ -45,17 +54,13 @@ class ConsoleListener(Listener):
 
 def _line(epoch: Epoch, epochs: int) -> None:
     say(
-        f"epoch {epoch.epoch}/{epochs}: {_told(epoch)}",
+        f"epoch {epoch.epoch}/{epochs}: {epoch}",
         instead_of_bar=True,
         epoch=epoch.epoch,
         epochs=epochs,
         loss=epoch.loss,
         accuracy=epoch.accuracy,
     )
-
-
-def _told(epoch: Epoch) -> str:
-    return f"loss {epoch.loss:.4f}, accuracy {100 * epoch.accuracy:.1f} %"
 
 
 @contextlib.contextmanager
@@ -68,6 +73,6 @@ def _bar(total: int) -> Iterator[EpochProgress]:
 
         def update(epoch: Epoch, epochs: int) -> None:
             _line(epoch, epochs)
-            bar.update(task, completed=epoch.epoch, total=epochs, description=_told(epoch))
+            bar.update(task, completed=epoch.epoch, total=epochs, description=str(epoch))
 
         yield update

@@ -24,7 +24,7 @@ from avel.cli.data_options import (
 )
 from avel.cli.match import matching_lines
 from avel.cli.printing import printable
-from avel.training.choices import ClassWeights, EpochProtocol, TaskName, TrainingPrecision, WeakPooling, WeakProtocol
+from avel.training.choices import ClassWeights, Protocol, TaskName, TrainingPrecision, WeakPooling, WeakProtocol
 
 if TYPE_CHECKING:
     from avel.evaluation.train_on import TrainedRun
@@ -83,7 +83,8 @@ def train(
         str | None,
         typer.Option(
             help="The name of the model; avel models lists them. avdln, dcca and dual-encoder learn to match pictures "
-            "and sound for avel match. [default: recommended]"
+            "and sound for avel match. [default: recommended; where a category of your own labels has fewer than 20 "
+            "training events, the best of several by cross-validation]"
         ),
     ] = None,
     settings: Annotated[
@@ -135,11 +136,12 @@ def train(
         ),
     ] = None,
     protocol: Annotated[
-        EpochProtocol | None,
+        Protocol | None,
         typer.Option(
             help="Which epoch is kept: validation, the best on the validation split; literature, the best on the test "
-            "split, as some published code does, which makes its accuracy look better than it is. "
-            "[default: validation]"
+            "split, as some published code does, which makes its accuracy look better than it is; cross-validation, "
+            "the last one of a training on the training and validation clips, over which it is measured by "
+            "cross-validation. [default: validation; cross-validation where the model is chosen by it]"
         ),
     ] = None,
     epochs: Annotated[
@@ -274,9 +276,13 @@ def _print(run: "TrainedRun") -> None:
     from avel.evaluation import report
 
     result = run.result
+    chosen = f"chosen on {result.chosen_on}"
+    where = "where"
+    if result.chosen_on is None:
+        chosen, where = "the last one", "by which"
     print(
-        f"{result.checkpoint}: epoch {result.best_epoch} of {len(result.history)}, chosen on {result.chosen_on} "
-        f"(protocol {run.settings.protocol}), where its {result.measure.replace('_', ' ')} is "
+        f"{result.checkpoint}: epoch {result.best_epoch} of {len(result.history)}, {chosen} "
+        f"(protocol {run.settings.protocol}), {where} its {result.measure.replace('_', ' ')} is "
         f"{100 * result.accuracy:.1f} %"
     )
     if run.evaluation is not None:

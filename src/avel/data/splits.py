@@ -38,17 +38,43 @@ def stratified_split(
     if len(videos) < len(SPLITS):
         raise ValueError(f"{len(videos)} videos cannot be split into {', '.join(SPLITS)}: at least 3 are needed.")
     names = list(videos)
-    parts = _Parts([videos[name] or (_NO_EVENT,) for name in names], shares, np.random.default_rng(seed))
+    parts = _Parts([videos[name] or (_NO_EVENT,) for name in names], shares, np.random.default_rng(seed), _FIRST)
     return {name: SPLITS[split] for name, split in zip(names, parts.choose(), strict=True)}
+
+
+def stratified_folds(videos: Sequence[Collection[str]], count: int, *, seed: Sequence[int] = (0,)) -> list[int]:
+    """One of so many folds for each video, for cross-validation: all of about the same size, with each category alike.
+
+    Args:
+        videos: categories of each video; none for a video without event.
+        count: of folds.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: if there are fewer videos than folds, or fewer than two folds.
+    """
+    if not 2 <= count <= len(videos):
+        raise ValueError(f"{len(videos)} videos cannot be divided into {count} folds.")
+    random = np.random.default_rng(seed)
+    return _Parts([found or (_NO_EVENT,) for found in videos], [1 / count] * count, random).choose()
 
 
 class _Parts:
     """Numbers in place of names, and arrays: what is looked at again and again lies close together in memory.
 
-    N videos, in the order that was drawn, have E categories altogether, each one of C in the order of their names.
+    N videos, in the order that was drawn, have E categories altogether, each one of C in the order of their names. They
+    are put into P parts. Those that ``first`` numbers get a category's first videos, whatever their shares; the first
+    of them has all categories.
     """
 
-    def __init__(self, videos: Sequence[Collection[str]], shares: Sequence[float], random: np.random.Generator) -> None:
+    def __init__(
+        self,
+        videos: Sequence[Collection[str]],
+        shares: Sequence[float],
+        random: np.random.Generator,
+        first: Sequence[int] = (),
+    ) -> None:
+        self.first = first
         number_of = {category: number for number, category in enumerate(sorted(set().union(*videos)))}
         numbered = [{number_of[category] for category in found} for found in videos]
         sizes = np.array([len(found) for found in numbered])
@@ -64,9 +90,9 @@ class _Parts:
         self.members = places[np.lexsort((places, categories))]  # (E,) category by category
         self.ends = np.cumsum(self.left)  # (C,) where the members of each category end
         self.wanted = [share * len(videos) for share in shares]
-        self.wanted_of = self.left[:, None] * np.array(shares)  # (C, 3)
-        self.lacks = np.zeros(self.wanted_of.shape, np.bool_)  # (C, 3) splits that get its first videos, and have none
-        for number, split in enumerate(_FIRST):
+        self.wanted_of = self.left[:, None] * np.array(shares)  # (C, P)
+        self.lacks = np.zeros(self.wanted_of.shape, np.bool_)  # (C, P) splits that get its first videos, and have none
+        for number, split in enumerate(first):
             self.lacks[:, split] = self.left > number
         self.chosen = np.full(len(videos), -1)
 
@@ -82,10 +108,10 @@ class _Parts:
                 for touched in set(self._spread(category).tolist()):
                     if self.left[touched]:
                         heapq.heappush(rarest_first, int(self.left[touched]) * count + touched)
-        for category in self._never_trained():
+        for category in self._never_first() if self.first else ():
             its = self._members_of(category)
-            if not (self.chosen[its] == _TRAIN).any():  # unless one of the others' videos was one of its own
-                self.chosen[its[0]] = _TRAIN
+            if not (self.chosen[its] == self.first[0]).any():  # unless one of the others' videos was one of its own
+                self.chosen[its[0]] = self.first[0]
         by_name = np.empty_like(self.chosen)
         by_name[self.drawn] = self.chosen
         return by_name.tolist()
@@ -94,7 +120,7 @@ class _Parts:
         """Put the videos of a category that are left into splits; the categories that they have."""
         its = self._members_of(category)
         its = its[self.chosen[its] < 0]
-        lacks = [split for split in _FIRST if self.lacks[category, split]]
+        lacks = [split for split in self.first if self.lacks[category, split]]
         wanted_of = self.wanted_of[category].tolist()
         splits = []
         for _ in its:
@@ -114,21 +140,20 @@ class _Parts:
     def _members_of(self, category: int) -> npt.NDArray[np.int64]:
         return self.members[self.ends[category - 1] if category else 0 : self.ends[category]]
 
-    def _never_trained(self) -> list[int]:
-        """Categories without video in training, the one whose first video was drawn first before the others."""
+    def _never_first(self) -> list[int]:
+        """Categories that the part of all categories lacks, the one whose first video was drawn first before others."""
         begins = np.concatenate([[0], self.ends[:-1]])
-        never = np.flatnonzero(~np.logical_or.reduceat(self.chosen[self.members] == _TRAIN, begins))
+        never = np.flatnonzero(~np.logical_or.reduceat(self.chosen[self.members] == self.first[0], begins))
         return never[np.argsort(self.members[begins[never]], kind="stable")].tolist()
 
 
 _NO_EVENT = ""
 """Stands for the videos without event, which are spread like a category."""
 
-_TRAIN = SPLITS.index("train")
 
-_FIRST = (_TRAIN, SPLITS.index("test"), SPLITS.index("val"))
+_FIRST = (SPLITS.index("train"), SPLITS.index("test"), SPLITS.index("val"))
 """Splits that get a category's first videos, in this order."""
 
 
 def _most_wanted(of_category: Sequence[float], of_all: Sequence[float]) -> int:
-    return max(range(len(SPLITS)), key=lambda split: (of_category[split], of_all[split], -split))
+    return max(range(len(of_all)), key=lambda split: (of_category[split], of_all[split], -split))

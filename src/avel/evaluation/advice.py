@@ -4,17 +4,15 @@ from collections.abc import Iterator, Mapping
 
 from avel.evaluation.evaluate import Evaluation
 from avel.metrics.segments import Metrics
+from avel.training.cross_validation import CROSS_VALIDATION
 from avel.training.loop import TrainingResult
-from avel.training.settings import FOR_FEW, TrainingSettings
+from avel.training.settings import TrainingSettings
 
 ORACLE = "(oracle)"
 """In the name of a trivial answer that is told what a model has to find out."""
 
 LEARNED_POINTS = 1.0
 """Percentage points above every trivial answer from which on a model has learned something."""
-
-FEW_EVENTS = 20
-"""Training events of a category below which it is often not learned."""
 
 
 def advice(
@@ -42,18 +40,19 @@ def advice(
 
 
 def _reasons(settings: TrainingSettings, result: TrainingResult, events: Mapping[str, int]) -> Iterator[str]:
-    few = [f"{name} ({count})" for name, count in events.items() if count < FEW_EVENTS]
+    few_events = settings.few_events
+    few = [f"{name} ({count})" for name, count in events.items() if count < few_events]
     if few:
         yield (
             f"There are few training events of {', '.join(few[:5])}{', ...' if len(few) > 5 else ''}: label more, "
-            f"{FEW_EVENTS} or more of each category."
+            f"{few_events} or more of each category."
         )
-        if settings.model != FOR_FEW:
-            yield f"Try --model {FOR_FEW}, which makes the most of few examples."
-    if settings.class_weights == "none":
+        if settings.protocol != CROSS_VALIDATION:
+            yield "Leave --model out, so that the best of several models for few examples is taken."
+    if settings.class_weights == "none" and settings.protocol != CROSS_VALIDATION:
         yield "If most segments are background, try --class-weights balanced."
     losses = [epoch.loss for epoch in result.history]
     if len(losses) > 1 and losses[-1] > losses[0]:
         yield "The loss grew: try a smaller --learning-rate."
-    elif result.best_epoch >= len(losses) - 1:
+    elif result.chosen_on is not None and result.best_epoch >= len(losses) - 1:
         yield "The last epochs were the best: try more --epochs."

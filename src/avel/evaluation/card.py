@@ -20,6 +20,8 @@ from avel.models import registry
 from avel.models.base import shown_by
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
+from avel.training.comparison import comparison_in
+from avel.training.cross_validation import CROSS_VALIDATION
 
 RESULT_FILE = "result.json"
 """What ``avel train`` writes beside a checkpoint."""
@@ -254,6 +256,15 @@ def _training(info: CheckpointInfo) -> Iterator[str]:
     if "epoch" in notes and "chosen_on" in notes:
         protocol = settings.get("protocol")
         yield f"- Protocol: {protocol}; epoch {notes['epoch']} is kept, the best on the {notes['chosen_on']} split"
+    elif "epoch" in notes:
+        yield f"- Protocol: {settings.get('protocol')}; epoch {notes['epoch']} is kept, the last one"
+    comparison = comparison_in(notes)
+    if comparison is not None:
+        yield f"- No model was named, and there were few training events: {_plain(comparison.chosen)} was the best of:"
+        yield ""
+        yield from _table(comparison.table())
+        yield ""
+        yield f"  {comparison.about()}"
 
 
 def _measured(card: Card) -> Iterator[str]:
@@ -261,7 +272,8 @@ def _measured(card: Card) -> Iterator[str]:
         if isinstance(measures, Mapping):
             shown = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in measures.items())
             chosen = ", by which its epoch was chosen" if split == card.info.notes.get("chosen_on") else ""
-            yield f"On the {split} split{chosen}: {shown}."
+            where = "By cross-validation" if split == CROSS_VALIDATION else f"On the {split} split{chosen}"
+            yield f"{where}: {shown}."
     found = card.evaluation
     if found is None:
         return

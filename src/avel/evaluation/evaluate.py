@@ -16,11 +16,12 @@ from avel.metrics.segments import Metrics, measure
 from avel.models import registry
 from avel.records import Record
 from avel.training import checkpoint
+from avel.training.comparison import ModelComparison, comparison_in
 from avel.training.data import LocalizationData
 from avel.training.features import check_same
 from avel.training.prediction import LabelledLogits, labelled_logits, predict
 from avel.training.processes import pick_device
-from avel.training.settings import from_mapping
+from avel.training.settings import TrainingSettings, from_mapping, splits_learned
 from avel.training.tasks import Supervised, Task, task_of
 
 
@@ -41,6 +42,7 @@ class Evaluation(Record):
         right_segments: how many segments of each clip are right, where classes exclude each other; it is not written.
         clip_segments: how many segments each clip has; it is not written.
         about: what else to know of the model: task, protocol, epoch, seed.
+        comparison: by which the model was chosen, where none was named.
         warnings: for a person to read.
     """
 
@@ -56,6 +58,7 @@ class Evaluation(Record):
     right_segments: Annotated[tuple[int, ...], Field(exclude=True)] = ()
     clip_segments: Annotated[tuple[int, ...], Field(exclude=True)] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    comparison: ModelComparison | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -116,7 +119,8 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
         clip_segments=tuple(result.valid.sum(1).tolist()),
         milliseconds_per_clip=1000 * predicted.seconds / len(examples),
         about={**about, **{name: info.notes[name] for name in ("epoch", "chosen_on") if name in info.notes}},
-        warnings=data.warnings + _warnings(info.notes.get("chosen_on"), split),
+        warnings=data.warnings + _warnings(info.notes.get("chosen_on"), settings, split),
+        comparison=comparison_in(info.notes),
         unit="segment" if data.has_times else "video",
     )
 
@@ -156,7 +160,10 @@ def _several(
     return metrics, multi_label_baselines(true, valid=valid, segment_seconds=seconds, has_times=data.has_times)
 
 
-def _warnings(chosen_on: str | None, split: str) -> tuple[str, ...]:
-    if chosen_on != split:
-        return ()
-    return (f"the epoch was chosen on this same split, {split}: its accuracy is too good (protocol literature)",)
+def _warnings(chosen_on: str | None, settings: TrainingSettings | None, split: Split) -> tuple[str, ...]:
+    if chosen_on == split:
+        protocol = " (protocol literature)" if split == "test" else ""
+        return (f"the epoch was chosen on this same split, {split}: its accuracy is too good{protocol}",)
+    if settings is not None and split in splits_learned(settings):
+        return (f"the model has learned from this same split, {split}: its accuracy is too good",)
+    return ()

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,17 +69,18 @@ def lines(evaluation: "Evaluation") -> list[str]:
         size = f"{metrics.videos} videos"
     by_category: list[str] = []
     if isinstance(metrics, MultiLabelMetrics):
-        by_category = ["", *_aligned([("", *CATEGORY_COLUMNS), *category_rows(metrics, evaluation.categories)])]
+        by_category = ["", *aligned([("", *CATEGORY_COLUMNS), *category_rows(metrics, evaluation.categories)])]
     return [
         f"{evaluation.model} on split {evaluation.split} of {evaluation.data}: {size}",
         *([about] if about else []),
-        *_aligned([("", *columns(evaluation)), *rows(evaluation)]),
+        *aligned([("", *columns(evaluation)), *rows(evaluation)]),
         *by_category,
         *(f"warning: {warning}" for warning in evaluation.warnings),
     ]
 
 
-def _aligned(table: list[tuple[str, ...]]) -> Iterator[str]:
+def aligned(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """A line a row, with columns below each other."""
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     for row in table:
         cells = enumerate(zip(row, widths, strict=True))

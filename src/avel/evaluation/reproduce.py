@@ -324,7 +324,7 @@ def _clips(kept: Sequence[Mapping[str, Any]], measure: str) -> ClipResults | Non
 
 
 def _tell_epoch(tell: RowProgress, row: Row, seed: int, epoch: Epoch, epochs: int) -> None:
-    tell(row, seed, f"epoch {epoch.epoch} of {epochs}, accuracy {100 * epoch.accuracy:.1f} %")
+    tell(row, seed, f"epoch {epoch.epoch} of {epochs}, {epoch}")
 
 
 def _match(data: LocalizationData, settings: MatchingSettings) -> dict[str, Any]:

@@ -7,10 +7,11 @@ Everything that can be wrong with folders, settings and labels is found before f
 takes long.
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,28 @@ from avel.matching.localization import MatchingAccuracy
 from avel.training import loop
 from avel.training.ave_data import open_data
 from avel.training.checkpoint import path_of, read_info
+from avel.training.comparison import (
+    COMPARISON_FILE,
+    MAX_COMPARED_CLIPS,
+    Candidate,
+    Compared,
+    ModelComparison,
+    compare,
+    few_examples,
+    read_comparison,
+)
+from avel.training.cross_validation import CROSS_VALIDATION
 from avel.training.data import LocalizationData
 from avel.training.features import FeatureRecord
+from avel.training.learner import Measured
 from avel.training.loop import EpochProgress, TrainingResult
 from avel.training.matchers import MatcherRun, evaluate_matcher, matching_settings, train_matcher
 from avel.training.own.dataset import LabelledData
 from avel.training.own.labels import VideoLabelling, read_labels
 from avel.training.own.opening import open_labelled
 from avel.training.own.splits import split_videos, splits_csv
-from avel.training.run_folder import check_folder, check_same_settings, locked
-from avel.training.settings import TrainingSettings, from_mapping, settings_for
+from avel.training.run_folder import SETTINGS_FILE, check_folder, check_same_settings, locked
+from avel.training.settings import FOR_FEW, TrainingSettings, from_mapping, read_yaml, settings_for, splits_learned
 
 FEATURES_FOLDER, SPLITS_FILE = "features", "splits.csv"
 RESULT_JSON, RESULT_HTML = "result.json", "result.html"
@@ -101,6 +114,9 @@ class Listener:
     def matching(self, epoch: int, epochs: int, loss: float) -> None:
         """After each epoch of a matcher, with its mean loss."""
 
+    def comparing(self, comparison: ModelComparison) -> None:
+        """Once models have been compared, of which the best is trained."""
+
     def training(self, epochs: int) -> AbstractContextManager[EpochProgress | None]:
         """Around so many epochs."""
         return nullcontext()
@@ -133,10 +149,13 @@ def train_on(
 ) -> TrainedRun:
     """Train a model, keep its best epoch, measure it on the test split, and write all of it into a folder.
 
+    Where no model is named and a category of one's own videos has few training events, the model is the best of several
+    by cross-validation, see `avel.training.comparison`.
+
     Args:
         source: what to train on.
         output: folder of the run, see `avel.training.run_folder`.
-        model: its name; the settings file's, or the recommended one, if left out.
+        model: its name; the settings file's, the best of several, or the recommended one, if left out.
         settings_file: YAML file of settings.
         flags: settings that count more than those of the file.
         resume: go on with the run that is in the folder.
@@ -153,18 +172,23 @@ def train_on(
             check_folder(output, resume=resume)
             open_files.enter_context(locked(output))
         data: LocalizationData
+        measured: Measured | None = None
         if isinstance(source, OwnVideos):
-            settings, data = own = _own_data(source, output, model, settings_file, flags, listener)
+            wish = _Wish(model, settings_file, flags or {}, output)
+            settings, own = _own_data(source, output, wish, listener)
+            data = own
             if is_main:
-                write_text(output / SPLITS_FILE, splits_csv(own[1]))
+                write_text(output / SPLITS_FILE, splits_csv(own))
+            if wish.leaves_model_open:
+                settings, measured = _model_for_few(wish, settings, own, listener)
         else:
             settings = settings_for(model, file=settings_file, flags=flags)
             check_same_settings(output, settings)
             data = open_ave(source, listener)
-        clips = len(data.splits.get("train", ()))
+        clips = sum(len(data.splits.get(split, ())) for split in splits_learned(settings))
         listener.say(f"training {settings.model} on {clips} clips, for at most {settings.epochs} epochs")
         with listener.training(settings.epochs) as progress:
-            result = loop.train(settings, data, output, resume=resume, progress=progress)
+            result = loop.train(settings, data, output, resume=resume, progress=progress, measured=measured)
         evaluation = None
         if is_main and len(data.splits.get("test", ())):
             evaluation = evaluate(result.checkpoint, data, "test", device=settings.device)
@@ -201,7 +225,7 @@ def train_matcher_on(
     check_folder(output, resume=False)
     with locked(output):
         if isinstance(source, OwnVideos):
-            data: LocalizationData = _own_data(source, output, None, None, None, listener)[1]
+            data: LocalizationData = _own_data(source, output, _Wish(), listener)[1]
         else:
             data = open_ave(source, listener)
         return train_matcher(settings, data, output, listener.matching)
@@ -274,20 +298,61 @@ def open_ave(source: AveFeatures, listener: Listener | None = None) -> Localizat
     return data
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What a person has said of the settings.
+
+    Attributes:
+        model: its name.
+        file: of settings.
+        flags: settings that count more than those of the file.
+        output: folder of the run, which may have begun.
+    """
+
+    model: str | None = None
+    file: Path | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    output: Path | None = None
+
+    def settings(self, asked_for: Mapping[str, Any], candidate: Candidate | Compared | None = None) -> TrainingSettings:
+        """Those of a training.
+
+        Args:
+            asked_for: what the labels ask for.
+            candidate: the model that is taken where none is named.
+        """
+        if candidate is None:
+            return settings_for(self.model, file=self.file, flags=self.flags, asked_for=asked_for)
+        own = {"protocol": CROSS_VALIDATION, **candidate.changes}
+        if "early_stop" in self.flags:
+            del own["protocol"]  # which has no epoch to stop at
+        return settings_for(candidate.model, file=self.file, flags=self.flags, asked_for={**asked_for, **own})
+
+    @property
+    def leaves_model_open(self) -> bool:
+        """Whether no model is named, nor anything that only one model has."""
+        said = {**(read_yaml(self.file) if self.file is not None else {}), **self.flags}
+        return self.model is None and not {"model", "options", "start_from"} & said.keys()
+
+    @property
+    def kept(self) -> ModelComparison | None:
+        """The comparison that the run in the folder began with."""
+        if self.output is None or not self.leaves_model_open or not (self.output / SETTINGS_FILE).exists():
+            return None
+        path = self.output / COMPARISON_FILE
+        return read_comparison(path) if path.exists() else None
+
+
 def _own_data(
-    source: OwnVideos,
-    output: Path,
-    model: str | None,
-    settings_file: Path | None,
-    flags: Mapping[str, Any] | None,
-    listener: Listener,
+    source: OwnVideos, output: Path, wish: _Wish, listener: Listener
 ) -> tuple[TrainingSettings, LabelledData]:
     """Settings that fit the labels, and the labels with the features of their videos."""
     store = source.store or output / FEATURES_FOLDER
     recipe = source.recipe or _recipe_of_store(store)
     labelling = _labelling(source, store)
     asked_for = labelling.asks_for(recipe.segment_seconds)
-    settings = settings_for(model, file=settings_file, flags=flags, asked_for=asked_for)
+    kept = wish.kept
+    settings = wish.settings(asked_for, None if kept is None else kept.best)
     for text in _chosen(labelling, settings, asked_for):
         listener.say(text)
     check_same_settings(output, settings)
@@ -298,6 +363,37 @@ def _own_data(
         listener.warn(f"{labelling.source}: {warning}")
     listener.say(f"videos: {', '.join(f'{count} {split}' for split, count in data.notes['videos'].items())}")
     return settings, data
+
+
+def _model_for_few(
+    wish: _Wish, settings: TrainingSettings, data: LabelledData, listener: Listener
+) -> tuple[TrainingSettings, Measured | None]:
+    """The settings that are best by cross-validation where a category has few training events, else those given."""
+    assert wish.output is not None
+    comparison, few = wish.kept, few_examples(settings, data)
+    if comparison is None:
+        clips = sum(len(data.splits[split]) for split in ("train", "val"))
+        if not few or (wish.output / SETTINGS_FILE).exists() or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return settings, None
+        if clips > MAX_COMPARED_CLIPS:
+            listener.say(
+                f"With {clips} clips, models are not compared, which is done for {MAX_COMPARED_CLIPS} or fewer. "
+                f"--model {FOR_FEW} makes the most of few examples."
+            )
+            return settings, None
+        listener.say(
+            f"Fewer than {settings.few_events} training events of a category, and no --model: models are compared by "
+            "cross-validation over the training and validation videos, and the best is trained."
+        )
+        asked_for = {name: getattr(settings, name) for name in ("task", "multi_label", "backgrounds")}
+        comparison, settings = compare(
+            lambda candidate: wish.settings(asked_for, candidate),
+            data,
+            progress=lambda name: listener.say(f"comparing: {name}"),
+        )
+        write_text(wish.output / COMPARISON_FILE, json.dumps(comparison.to_dict(), indent=2) + "\n")
+    listener.comparing(comparison)
+    return settings, comparison.measured()
 
 
 def _recipe_of_store(store: Path) -> Recipe:

@@ -117,3 +117,17 @@ def category_accuracy(confusion: npt.ArrayLike) -> tuple[float, ...]:
         float(right / total) if total else math.nan
         for right, total in zip(counts.diagonal(), counts.sum(1), strict=True)
     )
+
+
+def category_f1(confusion: npt.ArrayLike) -> float:
+    """Mean over the event categories that occur of F1, 2 TP / (2 TP + FP + FN), in [0, 1]; ``nan`` when none occurs.
+
+    Whoever never finds a category has 0 of it, however rare it is.
+
+    Args:
+        confusion: (C, C) as `confusion_matrix` gives it; class C - 1, background, does not count.
+    """
+    counts = np.asarray(confusion)
+    right, true, said = counts.diagonal()[:-1], counts.sum(1)[:-1], counts.sum(0)[:-1]
+    there = true > 0
+    return float((2 * right[there] / (true + said)[there]).mean()) if there.any() else math.nan

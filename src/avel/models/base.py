@@ -141,3 +141,22 @@ class TwoModalityInput(LocalizationModel):
     def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
         """Logits (B, T, C) of input without padding; what can be shown goes into ``shown``."""
         raise NotImplementedError
+
+
+class LearnedAtOnce(TwoModalityInput):
+    """Base of models whose weights are computed from all training clips at once: no steps, no epochs, nothing drawn."""
+
+    def see(self, visual: Tensor, audio: Tensor, valid: Tensor, target: Tensor) -> None:
+        """Take in a batch of training clips.
+
+        Args:
+            visual: (B, T, R, D_v) float.
+            audio: (B, T, D_a) float.
+            valid: (B, T) bool; False where a segment is only padding.
+            target: what ``spec.target`` says.
+        """
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Set the weights from all that was seen, and forget it."""
+        raise NotImplementedError

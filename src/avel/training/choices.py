@@ -9,6 +9,7 @@ LossName = Literal["cross-entropy", "multi-label-soft-margin"]
 WeakPooling = Literal["mean", "max"]
 ClassWeights = Literal["none", "balanced"]
 EpochProtocol = Literal["validation", "literature"]
+Protocol = Literal["validation", "literature", "cross-validation"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "step", "milestones", "cosine", "plateau"]
 PlateauMeasure = Literal["training-loss", "accuracy"]
@@ -20,6 +21,7 @@ __all__ = [
     "LossName",
     "Optimizer",
     "PlateauMeasure",
+    "Protocol",
     "Schedule",
     "TaskName",
     "TrainingPrecision",

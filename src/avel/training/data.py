@@ -226,15 +226,22 @@ class LocalizationData:
                 )
             return Batch(visual, audio, valid, labels)
 
-        def begin(numbers: Sequence[int]) -> Future[Batch]:
-            # Room for the features comes from the thread that trains, which has just freed that of an earlier batch.
+        def room(numbers: Sequence[int]) -> dict[str, Tensor]:
             made = {}
             for modality, size in sizes.items():
                 shape = (len(numbers), self.num_segments, *size)
                 zero = torch.zeros((), dtype=types[modality])
                 made[modality] = zero.new_empty(shape) if modality in looked_at else zero.expand(shape)
-            return pool.submit(make, numbers, made)
+            return made
 
+        def begin(numbers: Sequence[int]) -> Future[Batch]:
+            # Room for the features comes from the thread that trains, which has just freed that of an earlier batch.
+            return pool.submit(make, numbers, room(numbers))
+
+        if len(order) < 2:  # nothing to make ahead
+            for numbers in order:
+                yield make(numbers, room(numbers))
+            return
         with ThreadPoolExecutor(1, "avel-batches") as pool:
             todo = iter(order)
             waiting = collections.deque(map(begin, itertools.islice(todo, _BATCHES_AHEAD)))

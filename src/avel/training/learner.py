@@ -1,7 +1,7 @@
 """All that a training needs before its first step, made from settings and data: task, examples, model and optimizer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +19,28 @@ from avel.training.checkpoint import CheckpointInfo
 from avel.training.data import LocalizationData
 from avel.training.examples import Batch, Examples
 from avel.training.optimization import averaging_of, optimizer_of, precision_of
-from avel.training.prediction import LabelledLogits, labelled_logits, measure_of, predict, thresholds_of
+from avel.training.prediction import LabelledLogits, accuracy_of, labelled_logits, measure_of, predict, thresholds_of
 from avel.training.processes import Processes
-from avel.training.settings import TrainingSettings
+from avel.training.settings import TrainingSettings, splits_learned
 from avel.training.state import Epoch
 from avel.training.tasks import Task, task_of
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How good a model is, as its checkpoint says it.
+
+    Attributes:
+        on: the split that chose the epoch, or ``cross-validation``.
+        accuracy: in [0, 1], the run's measure.
+        thresholds: of a multi-label model, one a category.
+        notes: what else a checkpoint should remember of how that was found out.
+    """
+
+    on: str
+    accuracy: float
+    thresholds: tuple[float, ...]
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ class Learner:
         task: target, loss and decision.
         measure: name of what the accuracy is, see `avel.training.loop.TrainingResult`.
         examples: to learn from.
-        chosen_on: the split that chooses the epoch.
+        chosen_on: the split that chooses the epoch; ``None`` where none is chosen.
         choosing: the examples of that split.
         options: all of the model's options.
         precision: of the large products.
@@ -52,8 +69,8 @@ class Learner:
     task: Task
     measure: str
     examples: Examples
-    chosen_on: Split
-    choosing: Examples
+    chosen_on: Split | None
+    choosing: Examples | None
     options: Mapping[str, Any]
     precision: torch.dtype
     model: LocalizationModel
@@ -80,8 +97,10 @@ class Learner:
             self.examples, order, self.modalities, dtype=self.precision, device=self.processes.device
         )
 
-    def measured(self) -> LabelledLogits:
+    def measured(self) -> LabelledLogits | None:
         """What the kept model says of the split that chooses; each process looks at its share of the clips."""
+        if self.choosing is None or self.chosen_on is None:
+            return None
         count, processes = len(self.choosing), self.processes
         part = self.choosing.of(range(processes.rank, count, processes.count))
         predicted = predict(self.kept, self.data, part, device=processes.device, modalities=self.modalities)
@@ -91,14 +110,21 @@ class Learner:
             logits[rank :: processes.count], valid[rank :: processes.count] = some_logits, some_valid
         return labelled_logits(self.data, self.chosen_on, self.task, logits, self.choosing.labels, valid)
 
-    def save(self, path: Path, epoch: Epoch, found: LabelledLogits) -> None:
+    def checked(self, found: LabelledLogits) -> Measured:
+        """What a checkpoint says of the model, by the split that chooses its epoch."""
+        assert self.chosen_on is not None
+        return Measured(self.chosen_on, accuracy_of(self.task, found), thresholds_of(self.task, found))
+
+    def save(self, path: Path, epoch: Epoch, measured: Measured, notes: Mapping[str, Any]) -> None:
         """Write the kept model as a checkpoint.
 
         Args:
             path: of the checkpoint.
             epoch: that has just ended.
-            found: as `measured` gave it in this epoch.
+            measured: how good it is.
+            notes: what else to remember of how the model came to be.
         """
+        chosen = {} if self.chosen_on is None else {"chosen_on": self.chosen_on}
         info = CheckpointInfo(
             model=self.settings.model,
             options=self.options,
@@ -106,16 +132,24 @@ class Learner:
             categories=self.data.categories,
             features=self.data.record,
             num_segments=self.data.num_segments,
-            thresholds=thresholds_of(self.task, found),
+            thresholds=measured.thresholds,
             settings=self.settings.to_dict(),
-            metrics={self.chosen_on: {self.measure: epoch.accuracy}},
-            notes={"epoch": epoch.epoch, "chosen_on": self.chosen_on, "data": self.data.name, **self.data.notes},
+            metrics={measured.on: {self.measure: measured.accuracy}},
+            notes={"epoch": epoch.epoch, **chosen, "data": self.data.name, **self.data.notes, **notes},
         )
         checkpoint.save(path, self.kept, info)
 
 
-def prepare(settings: TrainingSettings, data: LocalizationData, processes: Processes) -> Learner:
+def prepare(
+    settings: TrainingSettings, data: LocalizationData, processes: Processes, only: Sequence[int] | None = None
+) -> Learner:
     """Make all that is needed before the first step.
+
+    Args:
+        settings: how.
+        data: on what.
+        processes: this one among those that train together.
+        only: numbers of the clips to learn from, among those that the protocol allows; all if left out.
 
     Raises:
         SettingsError: if settings do not go together.
@@ -126,12 +160,14 @@ def prepare(settings: TrainingSettings, data: LocalizationData, processes: Proce
     measure = measure_of(settings, data)
     options = registry.options_of(settings.model, **settings.options).model_dump()
     precision = precision_of(settings, processes.device, registry.modalities_of(settings.model, settings.options))
-    examples = data.examples("train", multi_label=settings.multi_label)
+    examples = learned_from(settings, data)
+    if only is not None:
+        examples = examples.of(only)
     if settings.task == "weak":
         examples = examples.with_more(data.backgrounds(settings.backgrounds, settings.seed))
-    chosen_on: Split = "val" if settings.protocol == "validation" else "test"
-    choosing = data.examples(chosen_on, multi_label=settings.multi_label)
-    if settings.multi_label and not choosing.labels.has_event.any():
+    chosen_on = _chosen_on(settings)
+    choosing = None if chosen_on is None else data.examples(chosen_on, multi_label=settings.multi_label)
+    if settings.multi_label and choosing is not None and not choosing.labels.has_event.any():
         raise FeaturesError(f"{data.name}: split {chosen_on} has no event, so no epoch can be chosen on it.")
     task = _task(settings, data, examples)
     model = _model(settings, data)
@@ -156,6 +192,29 @@ def prepare(settings: TrainingSettings, data: LocalizationData, processes: Proce
         average=average,
         optimizer=optimizer_of(settings, model),
     )
+
+
+def learned_from(settings: TrainingSettings, data: LocalizationData) -> Examples:
+    """The clips that a protocol allows to learn from, split after split.
+
+    Raises:
+        FeaturesError: if the data set has no such split, or no clip in it.
+    """
+    first, *rest = (data.examples(split, multi_label=settings.multi_label) for split in splits_learned(settings))
+    for more in rest:
+        first = first.with_more(more)
+    return first
+
+
+def _chosen_on(settings: TrainingSettings) -> Split | None:
+    if settings.protocol != "cross-validation":
+        return "val" if settings.protocol == "validation" else "test"
+    if settings.early_stop or (settings.schedule == "plateau" and settings.plateau_of == "accuracy"):
+        raise SettingsError(
+            "protocol: with cross-validation no split measures the epochs. Set early_stop to 0 and plateau_of to "
+            "training-loss, or take the protocol validation."
+        )
+    return None
 
 
 def _task(settings: TrainingSettings, data: LocalizationData, examples: Examples) -> Task:

@@ -4,24 +4,18 @@ Lightning's trainer would not make it shorter: its checkpoints are pickles, its 
 drawn at random, and precision, launching and gradient clipping are one line each in PyTorch.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
-
 from avel.data.annotations import Split
-from avel.errors import SettingsError
 from avel.training.checkpoint import CHECKPOINT_FILE
+from avel.training.cross_validation import cross_validate
 from avel.training.data import LocalizationData
-from avel.training.learner import Learner, prepare
-from avel.training.optimization import learning_rate
-from avel.training.prediction import accuracy_of
+from avel.training.learner import Learner, Measured, prepare
+from avel.training.passes import computing, one_pass
 from avel.training.processes import joined_processes
 from avel.training.run_folder import (
     SETTINGS_FILE,
@@ -40,10 +34,10 @@ class TrainingResult:
     """What came out.
 
     Attributes:
-        checkpoint: the best epoch's model.
-        best_epoch: from 1.
-        accuracy: of the best epoch, on ``chosen_on``.
-        chosen_on: the split that chose the epoch.
+        checkpoint: the model of the epoch that was kept.
+        best_epoch: that epoch, from 1.
+        accuracy: of that epoch, on ``chosen_on``; of cross-validation where no epoch was chosen.
+        chosen_on: the split that chose the epoch; ``None`` by the protocol ``cross-validation``.
         measure: what ``accuracy`` is: ``segment_accuracy``; in multi-label, ``mean_average_precision`` over segments;
             ``video_`` before either where labels have no times.
         history: all epochs.
@@ -53,7 +47,7 @@ class TrainingResult:
     checkpoint: Path
     best_epoch: int
     accuracy: float
-    chosen_on: Split
+    chosen_on: Split | None
     measure: str
     history: tuple[Epoch, ...]
     stopped_early: bool
@@ -70,6 +64,7 @@ def train(
     *,
     resume: bool = False,
     progress: EpochProgress | None = None,
+    measured: Measured | None = None,
 ) -> TrainingResult:
     """Train a model.
 
@@ -79,6 +74,8 @@ def train(
         folder: of the run, see `avel.training.run_folder`; it must not hold another run unless ``resume``.
         resume: go on with the run that is in the folder, from its last whole epoch; start one if there is none.
         progress: called after each epoch.
+        measured: how good models of these settings are by cross-validation, where that is known; otherwise it is
+            found out first if the protocol is ``cross-validation``.
 
     Raises:
         SettingsError: if the folder holds a run, or one with other settings, or another training is writing in it.
@@ -87,12 +84,14 @@ def train(
         ModelError: if the model or an option is unknown, or ``start_from`` does not fit.
     """
     folder = Path(folder)
-    with joined_processes(settings.device) as processes, _computing(settings.threads), ExitStack() as open_files:
+    with joined_processes(settings.device) as processes, computing(settings.threads), ExitStack() as open_files:
         if processes.is_main:
             open_files.enter_context(locked(folder))
             check_folder(folder, resume=resume)
             check_same_settings(folder, settings)
         learner = prepare(settings, data, processes)
+        if learner.chosen_on is None and measured is None:
+            measured = cross_validate(settings, data, processes).measured
         if processes.is_main:
             settings.save(folder / SETTINGS_FILE)
         processes.wait()
@@ -104,55 +103,22 @@ def train(
         network = learner.network()
         while not _is_over(settings, history):
             started = time.perf_counter()
-            rate, loss = _one_pass(learner, network, history)
+            rate, loss = one_pass(learner, network, history)
             seconds = round(time.perf_counter() - started, 3)
             found = learner.measured()
-            history.append(Epoch(len(history) + 1, loss, accuracy_of(learner.task, found), rate, seconds))
+            now = measured if found is None else learner.checked(found)
+            assert now is not None
+            history.append(Epoch(len(history) + 1, loss, None if found is None else now.accuracy, rate, seconds))
             if processes.is_main:
                 if best_of(history) is history[-1]:
-                    learner.save(folder / CHECKPOINT_FILE, history[-1], found)
+                    learner.save(folder / CHECKPOINT_FILE, history[-1], now, {} if measured is None else measured.notes)
                 # The state last: a run that is killed between the two trains this epoch again, to the same result.
                 save_state(folder / STATE_FILE, learner.model, learner.optimizer, history, learner.average)
                 log(history[-1])
                 if progress is not None:
                     progress(history[-1], settings.epochs)
         processes.wait()
-    return _result(learner, folder, history)
-
-
-def _one_pass(learner: Learner, network: nn.Module, history: Sequence[Epoch]) -> tuple[float, float]:
-    """One pass over the training clips; the learning rate of its first step, and the mean loss."""
-    settings, processes, epoch = learner.settings, learner.processes, len(history) + 1
-    size, count = settings.batch_size, len(learner.examples)
-    order = np.random.default_rng([settings.seed, epoch]).permutation(count)
-    whole = [order[i : i + size].tolist() for i in range(0, count, size)]
-    rates = [learning_rate(settings, step, len(whole), history) for step in range(len(whole))]
-    torch.manual_seed(_drawn_seed(settings.seed, epoch, processes.rank))
-    network.train()
-    total = torch.zeros((), device=processes.device)
-    batches = learner.batches([processes.share(batch) for batch in whole])
-    for batch, numbers, rate in zip(batches, whole, rates, strict=True):
-        for group in learner.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(processes.device.type, learner.precision, enabled=learner.precision != torch.float32):
-            output = network(batch.visual, batch.audio, batch.valid)
-        target = learner.task.target(batch.labels, batch.valid)
-        loss = learner.model.loss(output, target, batch.valid, learner.task.loss)
-        loss = loss * processes.weight(numbers)
-        learner.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if settings.clip_gradient_norm:
-            nn.utils.clip_grad_norm_(learner.model.parameters(), settings.clip_gradient_norm)
-        learner.optimizer.step()
-        if learner.average is not None:
-            learner.average.update_parameters(learner.model)
-        total += loss.detach() * len(numbers)
-    mean = float(np.mean(processes.gather(float(total)))) / count
-    if not math.isfinite(mean):
-        raise SettingsError(
-            f"the loss of epoch {epoch} is {mean}. Use a smaller learning_rate, clip_gradient_norm, or float32."
-        )
-    return rates[0], mean
+    return _result(learner, folder, history, measured)
 
 
 def _is_over(settings: TrainingSettings, history: Sequence[Epoch]) -> bool:
@@ -160,31 +126,16 @@ def _is_over(settings: TrainingSettings, history: Sequence[Epoch]) -> bool:
     return done >= settings.epochs or bool(patience and done and done - best_of(history).epoch >= patience)
 
 
-def _result(learner: Learner, folder: Path, history: Sequence[Epoch]) -> TrainingResult:
+def _result(learner: Learner, folder: Path, history: Sequence[Epoch], measured: Measured | None) -> TrainingResult:
     best = best_of(history)
+    accuracy = best.accuracy if best.accuracy is not None or measured is None else measured.accuracy
+    assert accuracy is not None
     return TrainingResult(
         checkpoint=folder / CHECKPOINT_FILE,
         best_epoch=best.epoch,
-        accuracy=best.accuracy,
+        accuracy=accuracy,
         chosen_on=learner.chosen_on,
         measure=learner.measure,
         history=tuple(history),
         stopped_early=len(history) < learner.settings.epochs,
     )
-
-
-def _drawn_seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-@contextmanager
-def _computing(threads: int) -> Iterator[None]:
-    """So many threads, and no choice of algorithms by measured time, so that equal seeds give equal results."""
-    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.get_num_threads()
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    torch.set_num_threads(threads or before[2])
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[:2]
-        torch.set_num_threads(before[2])

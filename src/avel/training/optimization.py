@@ -72,7 +72,9 @@ def learning_rate(
         steps = sum(epochs >= milestone for milestone in settings.decay_epochs)
     elif settings.schedule == "plateau":
         is_loss = settings.plateau_of == "training-loss"
-        steps = _plateaus([epoch.loss if is_loss else -epoch.accuracy for epoch in history], settings.decay_patience)
+        steps = _plateaus(
+            [epoch.loss if is_loss else -(epoch.accuracy or 0.0) for epoch in history], settings.decay_patience
+        )
     elif settings.schedule == "cosine":
         done = (epochs + iteration / iterations_per_epoch) / settings.epochs
         return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avel.data.annotations import Split
+from avel.data.clips import Rows
 from avel.errors import SettingsError
 from avel.metrics.multi_label import choose_thresholds, mean_average_precision
 from avel.metrics.segments import segment_accuracy
@@ -55,6 +56,15 @@ class LabelledLogits(NamedTuple):
     logits: Tensor
     labels: ClipLabels
     valid: Tensor
+
+    def of(self, rows: Rows) -> "LabelledLogits":
+        """Those of some clips or videos, in this order."""
+        return LabelledLogits(self.logits[rows], self.labels.of(rows), self.valid[rows])
+
+    def with_more(self, other: "LabelledLogits") -> "LabelledLogits":
+        """These, then others."""
+        logits, valid = torch.cat([self.logits, other.logits]), torch.cat([self.valid, other.valid])
+        return LabelledLogits(logits, self.labels.with_more(other.labels), valid)
 
 
 def predict(

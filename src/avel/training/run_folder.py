@@ -93,7 +93,8 @@ def logging_epochs(
             file.flush()
             if writer is not None:
                 for name in ("loss", "accuracy", "learning_rate"):
-                    writer.add_scalar(name, getattr(epoch, name), epoch.epoch)
+                    if getattr(epoch, name) is not None:
+                        writer.add_scalar(name, getattr(epoch, name), epoch.epoch)
 
         for epoch in history:
             log(epoch)

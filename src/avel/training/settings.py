@@ -12,16 +12,17 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from avel.data.annotations import Split
 from avel.data.splits import SHARES
 from avel.documents import parse_yaml
 from avel.errors import SettingsError
 from avel.files import write_text
 from avel.training.choices import (
     ClassWeights,
-    EpochProtocol,
     LossName,
     Optimizer,
     PlateauMeasure,
+    Protocol,
     Schedule,
     TaskName,
     TrainingPrecision,
@@ -66,13 +67,16 @@ class TrainingSettings:
             ``mismatched`` (sound of one category with pictures of another; Lin and Wang, ACCV 2020),
             ``noisy+mismatched``, ``none``, or a folder in AVE's layout whose clips have no event.
         protocol: which epoch is kept. ``validation``: the best on the validation split. ``literature``: the best on
-            the test split, as several published implementations do; its numbers are too good.
+            the test split, as several published implementations do; its numbers are too good. ``cross-validation``:
+            none is chosen; the model learns from the training and the validation clips, its last epoch is kept, and how
+            good it is, is measured by cross-validation over the same clips, see `avel.training.cross_validation`.
         loss: ``cross-entropy``, or ``multi-label-soft-margin`` as in the released code of Tian et al.
         window_segments: T, length of the windows that videos of one's own are cut into; AVE's clips have 10.
         hop_segments: how far their training windows start apart; fewer than ``window_segments`` lets them overlap.
         split_shares: of one's own videos in training, validation and test, where the label file names no splits.
         split_seed: of that split. It is not ``seed``, so that trainings with different seeds can be compared.
-        few_events: a category with fewer training events than this is warned of; 0 never warns.
+        few_events: a category with fewer training events than this is warned of, and where no model is named, models
+            are compared, see `avel.training.comparison`; 0 never does either.
         optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9).
         learning_rate: at the start.
         weight_decay: of the optimizer.
@@ -87,7 +91,8 @@ class TrainingSettings:
             split that chooses the epoch, or the ``accuracy`` that does.
         batch_size: clips in a batch, over all processes.
         epochs: most passes over the training clips.
-        early_stop: stop when the accuracy that chooses the epoch has not risen for so many epochs; 0 never stops.
+        early_stop: stop when the accuracy that chooses the epoch has not risen for so many epochs; 0 never stops. With
+            ``cross-validation``, which chooses none, it has to be 0.
         clip_gradient_norm: largest norm of the gradient; 0 leaves it as it is.
         label_smoothing: share of a target that all classes get alike (Szegedy et al., CVPR 2016); in multi-label,
             presence and absence. 0, as in the papers, is none.
@@ -113,13 +118,13 @@ class TrainingSettings:
     weak_labels: WeakProtocol = "one-hot"
     pooling: WeakPooling = "mean"
     backgrounds: str = NOISY
-    protocol: EpochProtocol = "validation"
+    protocol: Protocol = "validation"
     loss: LossName = "cross-entropy"
     window_segments: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
     hop_segments: Annotated[int, Field(strict=True, ge=1, le=1000)] = 5
     split_shares: list[Factor] = Field(default_factory=lambda: list(SHARES))
     split_seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
-    few_events: CountOrNone = 10
+    few_events: CountOrNone = 20
     optimizer: Optimizer = "adam"
     learning_rate: Rate = 1e-3
     weight_decay: RateOrNone = 0.0
@@ -171,6 +176,11 @@ class TrainingSettings:
             for name in mine
             if name not in ignore and mine[name] != others[name]
         ]
+
+
+def splits_learned(settings: TrainingSettings) -> tuple[Split, ...]:
+    """The splits that a model learns from by its protocol; what it says of these is too good."""
+    return ("train", "val") if settings.protocol == "cross-validation" else ("train",)
 
 
 _ADAPTER = pydantic.TypeAdapter(TrainingSettings)

@@ -26,21 +26,27 @@ class Epoch:
         epoch: from 1.
         loss: mean over the training clips.
         accuracy: in [0, 1], on the split that chooses the epoch: the run's measure, see
-            `avel.training.loop.TrainingResult`.
+            `avel.training.loop.TrainingResult`; ``None`` where none chooses it.
         learning_rate: at the epoch's first step.
         seconds: how long the pass over the training clips took, without the evaluation.
     """
 
     epoch: int
     loss: float
-    accuracy: float
+    accuracy: float | None
     learning_rate: float
     seconds: float
 
+    def __str__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", accuracy {100 * self.accuracy:.1f} %"
+        return f"loss {self.loss:.4f}{accuracy}"
+
 
 def best_of(history: Sequence[Epoch]) -> Epoch:
-    """The epoch that is kept: the most accurate, the earlier of equal ones."""
-    return max(history, key=lambda epoch: (epoch.accuracy, -epoch.epoch))
+    """The epoch that is kept: the most accurate, the earlier of equal ones; the last one where none is chosen."""
+    if history[-1].accuracy is None:
+        return history[-1]
+    return max(history, key=lambda epoch: (epoch.accuracy or 0.0, -epoch.epoch))
 
 
 def save_state(

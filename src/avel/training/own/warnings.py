@@ -8,7 +8,7 @@ from avel.data.labels import MIN_COVERAGE, coverage
 from avel.training.own.dataset import training_events
 from avel.training.own.labels import VideoLabelling
 from avel.training.own.names import some
-from avel.training.settings import FOR_FEW, TrainingSettings
+from avel.training.settings import TrainingSettings
 
 _MOST_COPIES = 5
 
@@ -44,10 +44,7 @@ def doubts(labelling: VideoLabelling, windows: WindowedVideos, settings: Trainin
     few = [f"{category} ({count})" for category, count in counts.items() if count < settings.few_events]
     what = "training events" if labelling.has_times else "training videos"
     if few:
-        rest = "" if settings.model == FOR_FEW else f"; --model {FOR_FEW} makes the most of them"
-        warnings.append(
-            f"fewer than {settings.few_events} {what}: {some(few, 20)}; such categories are hardly learned{rest}"
-        )
+        warnings.append(f"fewer than {settings.few_events} {what}: {some(few, 20)}; such categories are hardly learned")
     for split in ("val", "test"):
         there = {event.category for video in windows.videos if video.split == split for event in video.events}
         missing = [category for category in windows.categories if category not in there]
