@@ -292,7 +292,8 @@ class AudioGuidedAttention(nn.Module):
         Returns:
             (..., D_v) attended visual features, and (..., R) weights, 0 or more, whose sum is 1.
         """
-        from_visual = self.hidden_visual(functional.relu(self.project_visual(visual)))  # (..., R, k)
+        # In place, as this is as large as the regions.
+        from_visual = self.hidden_visual(functional.relu(self.project_visual(visual), inplace=True))  # (..., R, k)
         from_audio = self.hidden_audio(functional.relu(self.project_audio(audio)))  # (..., k)
         from_audio = from_audio[..., None, :] if self.form == "paper" else from_audio[..., None]
         scores = self.score(torch.tanh(from_visual + from_audio))[..., 0]

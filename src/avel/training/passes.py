@@ -10,6 +10,7 @@ from torch import nn
 
 from avel.errors import SettingsError
 from avel.models.base import LearnedAtOnce
+from avel.training.allocation import keeping_freed_memory
 from avel.training.learner import Learner
 from avel.training.optimization import learning_rate
 from avel.training.state import Epoch
@@ -90,12 +91,16 @@ def _drawn_seed(*numbers: int) -> int:
 
 @contextmanager
 def computing(threads: int) -> Iterator[None]:
-    """So many threads, and no choice of algorithms by measured time, so that equal seeds give equal results."""
+    """So many threads, and no choice of algorithms by measured time, so that equal seeds give equal results.
+
+    Memory that a step frees is kept for the next one.
+    """
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.get_num_threads()
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     torch.set_num_threads(threads or before[2])
     try:
-        yield
+        with keeping_freed_memory():
+            yield
     finally:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[:2]
         torch.set_num_threads(before[2])
