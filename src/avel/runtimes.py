@@ -11,32 +11,51 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 _TELEMETRY = "openvino_telemetry"
+_CONVERTER = "openvino.tools.ovc"
 
 
 @contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Make its import fail, also after this, unless somebody else had imported it before."""
-    before = {name: sys.modules[name] for name in sys.modules if name.split(".")[0] == _TELEMETRY}
+def _missing(package: str, *, for_ever: bool) -> Iterator[None]:
+    """Make the import of a package fail, unless somebody else had imported it before.
+
+    Args:
+        package: its name.
+        for_ever: also after this.
+    """
+    before = {name: module for name, module in sys.modules.items() if f"{name}.".startswith(f"{package}.")}
     for name in before:
         del sys.modules[name]
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # this is how Python itself blocks an import
+    sys.modules[package] = None  # type: ignore[assignment]  # this is how Python itself blocks an import
     try:
         yield
     finally:
-        if any(before.values()):
-            del sys.modules[_TELEMETRY]
+        if any(before.values()) or not for_ever:
+            del sys.modules[package]
             sys.modules.update(before)
 
 
-with _without_telemetry():
+# The converter of models takes half of the time of OpenVINO's import, which goes on without it. Nothing here uses it.
+with _missing(_TELEMETRY, for_ever=True), _missing(_CONVERTER, for_ever=False):
     import openvino
+
+
+def _converter(name: str) -> Any:
+    """Import OpenVINO's converter when somebody else in this process asks for it."""
+    if name != "convert_model":
+        raise AttributeError(f"module 'openvino' has no attribute {name!r}")
+    return import_module(_CONVERTER).convert_model
+
+
+if not hasattr(openvino, "convert_model"):
+    openvino.__getattr__ = _converter
 
 
 def pytorch_decoder() -> "type[TorchScriptPythonDecoder]":
@@ -52,7 +71,7 @@ def nncf() -> ModuleType:
     Raises:
         ModuleNotFoundError: if it is not installed.
     """
-    with _without_telemetry():
+    with _missing(_TELEMETRY, for_ever=True):
         import nncf as found
         import nncf.quantization.range_estimator
     return found

@@ -66,7 +66,7 @@ def test_a_command_imports_nothing_of_the_others(arguments):
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     found = set(done.stdout.split())
     commands = {name for name in found if name.startswith("avel.cli.")}
-    common = {f"avel.cli.{name}" for name in ("console", "later", "logs", "main", "printing")}
+    common = {f"avel.cli.{name}" for name in ("console", "later", "loading", "logs", "main", "printing")}
     assert commands - common == {f"avel.cli.{name}" for name in arguments[:1] if name == "localize"}
     assert not {"torch", "rich.console", "numpy", "avel.data.formats"} & found
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from avel.backbones import weights
 from avel.backbones.arithmetic import sigmoid
@@ -221,6 +220,8 @@ def crop(picture: npt.NDArray[np.uint8], centre: npt.NDArray[Any], side: float, 
     cos, sin = np.cos(tilt), np.sin(tilt)
     step = side / MESH_SIDE
     to_part = (step * cos, -step * sin, x - half * (cos - sin), step * sin, step * cos, y - half * (sin + cos))
+    from PIL import Image  # takes long to import, and many videos show no face
+
     region = Image.fromarray(part).transform(
         (MESH_SIDE, MESH_SIDE), Image.Transform.AFFINE, to_part, Image.Resampling.BILINEAR
     )

@@ -6,6 +6,7 @@ child goes on behind it. Where a process cannot be forked safely, the work is do
 """
 
 import contextlib
+import gc
 import os
 import signal
 import struct
@@ -65,6 +66,7 @@ def _one_child(work: Work, first: int) -> tuple[int, int | None]:
     alive, parent_end = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    gc.freeze()  # what is there stays; looking it through again would copy its pages into the child
     child = os.fork()
     if child == 0:
         os.close(items)

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from avel.cli.loading import loading
 from avel.cli.logs import logged
 
 
@@ -31,7 +32,11 @@ class Later:
 
     def command(self, name: str) -> TyperCommand | TyperGroup:
         """Import it and make a command of it that is called so."""
-        found = getattr(import_module(self.module), self.name)
+        with loading():
+            found = getattr(import_module(self.module), self.name)
+            return self._made(name, found)
+
+    def _made(self, name: str, found: Any) -> TyperCommand | TyperGroup:
         app = typer.Typer(rich_markup_mode=None)
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name, no_args_is_help=self.no_args_is_help)

@@ -26,6 +26,7 @@ from avel.cli.console import (
     usage_errors,
     warn,
 )
+from avel.cli.loading import loading
 from avel.cli.printing import printable
 from avel.features.choices import EngineName
 
@@ -297,10 +298,13 @@ def localize(
     program is killed.
     """
     with usage_errors(), _standard_input(videos or []) as paths:
-        from avel.batch.run import VideoBatch, default_settings
-        from avel.batch.videos import find_items
-        from avel.outputs import WriteOptions
-        from avel.outputs.destination import Destination
+        with loading():
+            from avel.batch.run import VideoBatch, default_settings
+            from avel.batch.videos import find_items
+            from avel.data.truth import read_truth
+            from avel.localization.selection import Selection
+            from avel.outputs import WriteOptions
+            from avel.outputs.destination import Destination
 
         if watch:
             _check_watched(paths, output, no_lists=not lists, force=force, settled_seconds=settled)
@@ -313,9 +317,6 @@ def localize(
         wanted = [name.strip() for name in formats.split(",")] if formats else []
         if clips:
             wanted = [*(wanted or ["json"]), "clips"]
-        from avel.data.truth import read_truth
-        from avel.localization.selection import Selection
-
         options = WriteOptions(frames_per_second, pad, None if truth is None else read_truth(truth))
         settings = default_settings() | {
             "model": model,
@@ -468,12 +469,13 @@ class _Work:
     def run(self, first: int, begin: Callable[[int], None]) -> int:
         """Localize the videos from ``todo[first]`` on; an exit code."""
         with avel_errors(), usage_errors():
-            from avel.localization.localizer import Localizer
-            from avel.localization.model_choice import check_attention
+            with loading():
+                from avel.localization.localizer import Localizer
+                from avel.localization.model_choice import check_attention
 
-            if needing := self.batch.destination.needs_attention:
-                check_attention(self.batch.settings["model"], needing, self.batch.settings["open_vocabulary"])
-            localizer = Localizer(**self.batch.settings)
+                if needing := self.batch.destination.needs_attention:
+                    check_attention(self.batch.settings["model"], needing, self.batch.settings["open_vocabulary"])
+                localizer = Localizer(**self.batch.settings)
             if first == 0:
                 self._start(localizer.notices)
             statuses = self.batch.work(localizer, first, begin, self._telling(first), watch=_watch)

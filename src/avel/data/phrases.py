@@ -18,10 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avel.backbones.embedded import audioset_classes
-from avel.backbones.text import TOKENIZER, WEIGHTS, TextEmbedder
 from avel.data.categories import (
     BUILT_IN_TABLES,
     MAX_CATEGORIES,
@@ -34,6 +33,9 @@ from avel.data.categories import (
 from avel.documents import control_characters
 from avel.errors import CategoriesError, WeightsError
 from avel.events import BACKGROUND
+
+if TYPE_CHECKING:
+    from avel.backbones.text import TextEmbedder
 
 FLOOR = 0.81
 """Cosine of a phrase and a name from which the name may be meant."""
@@ -312,7 +314,9 @@ def _compared(phrases: Sequence[str]) -> Iterator[Meaning]:
             yield replace(_meaning(phrase, name, best), nearest=nearest[:NEAREST])
 
 
-def _embedder(phrases: Sequence[str]) -> TextEmbedder:
+def _embedder(phrases: Sequence[str]) -> "TextEmbedder":
+    from avel.backbones.text import TOKENIZER, WEIGHTS, TextEmbedder
+
     try:
         return TextEmbedder()
     except WeightsError as error:

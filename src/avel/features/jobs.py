@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from avel.errors import AvelError, FeaturesError, MediaError, unexpected
 from avel.features.recipe import Recipe
 from avel.features.source import SourceFile
-from avel.features.store import BackboneEntry, FeatureStore, entries
 
 if TYPE_CHECKING:
     from avel.backbones.base import AudioBackbone, VisualBackbone
     from avel.features.extract import Extraction, FeatureBatch
+    from avel.features.store import BackboneEntry, FeatureStore
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -37,8 +37,10 @@ class Backbones:
         """The full record of each, by name."""
         return {backbone.name: backbone.record for backbone in (*self.visual, *self.audio)}
 
-    def entries(self) -> dict[str, BackboneEntry]:
+    def entries(self) -> "dict[str, BackboneEntry]":
         """What a store keeps of them."""
+        from avel.features.store import entries
+
         return entries((*self.visual, *self.audio))
 
 
@@ -128,7 +130,7 @@ class Job:
         """Load the networks; see `SharedJob`."""
         return self.loader(self.recipe, self.device, threads)
 
-    def describe(self, loaded: Backbones) -> dict[str, BackboneEntry]:
+    def describe(self, loaded: Backbones) -> "dict[str, BackboneEntry]":
         """Say what the networks are; see `SharedJob`."""
         return loaded.entries()
 
@@ -148,7 +150,7 @@ class Engine(Protocol):
 
     def __exit__(self, *error: object) -> None: ...
 
-    def describe(self) -> dict[str, BackboneEntry]:
+    def describe(self) -> "dict[str, BackboneEntry]":
         """Load the networks somewhere and say what they are."""
         ...
 
@@ -169,7 +171,7 @@ class LocalEngine:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def describe(self) -> dict[str, BackboneEntry]:
+    def describe(self) -> "dict[str, BackboneEntry]":
         """Load the networks and say what they are."""
         self._backbones = self._job.loader(self._job.recipe, self._job.device, None)
         return self._backbones.entries()
@@ -195,6 +197,8 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
 
     video = str(task.video)
     try:
+        from avel.features.store import FeatureStore
+
         store = FeatureStore(job.store)
         before = _status(task.video)
         source = SourceFile.of(task.video)
@@ -252,7 +256,7 @@ class _Checked:
             raise MediaError(f"{self._video}: it was changed while it was read. Run the command again.")
 
 
-def _holds(store: FeatureStore, key: str, source: SourceFile) -> bool:
+def _holds(store: "FeatureStore", key: str, source: SourceFile) -> bool:
     if key not in store:
         return False
     try:
@@ -276,7 +280,7 @@ def _status(video: Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _check_room(store: FeatureStore, extraction: "Extraction") -> None:
+def _check_room(store: "FeatureStore", extraction: "Extraction") -> None:
     """Refuse a video for which there is no room before it is extracted, rather than after hours."""
     seconds = extraction.info.duration_seconds
     if seconds is None:
