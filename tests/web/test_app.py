@@ -1,12 +1,14 @@
 """What the page is told and what it changes, by real requests on real files."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hand_made_results import make_result
 
+from avel.batch.journal import JOURNAL_FILE
 from avel.data.formats import read_annotations
 from avel.events import Localization
 from avel.outputs import FORMATS, write_all
@@ -276,6 +278,32 @@ def test_what_avel_localize_does_meanwhile_is_seen(page, dog, small_clips, resul
     shown = page.get(f"videos/{dog}").json()
     assert (shown["events"], shown["video"]["state"]) == ([], "new")
     assert page.get(f"videos/{dog}/scores?category=Howl").status_code == 404
+
+
+def test_videos_and_results_that_have_come_are_seen_when_somebody_looks_again(open_page, small_clips, tmp_path):
+    videos = tmp_path / "videos"
+    shutil.copytree(small_clips, videos)
+    page = open_page(videos)
+    assert page.post("rescan").json() == {"videos": 0, "results": 0}
+    shutil.copy(videos / "dog.mp4", videos / "puppy.mp4")
+    for name in ("goat", "puppy"):
+        found = make_result(videos / f"{name}.mp4", 3.0, [("Goat", 1.0, 2.0, "audio", 0.7)])
+        write_all(found, videos / "avel-results", ["json"])
+    assert page.post("rescan").json() == {"videos": 1, "results": 2}
+    listed = {v["name"]: (v["state"], v["categories"]) for v in page.get("videos").json()["videos"]}
+    assert listed == {"dog.mp4": ("new", []), "goat.mp4": ("done", ["Goat"]), "puppy.mp4": ("done", ["Goat"])}
+    assert page.get(f"videos/{page.id_of('puppy.mp4')}").json()["events"][0]["category"] == "Goat"
+    assert page.post("rescan").json() == {"videos": 0, "results": 0}
+
+
+def test_a_folder_of_results_lists_each_video_once_when_somebody_looks_again(open_page, small_clips, tmp_path):
+    shutil.copytree(small_clips, tmp_path / "all")
+    write_all(make_result(tmp_path / "all" / "dog.mp4", 3.0, []), tmp_path / "all", ["json"])
+    (tmp_path / "all" / JOURNAL_FILE).touch()
+    page = open_page(tmp_path / "all")
+    write_all(make_result(tmp_path / "all" / "goat.mp4", 3.0, []), tmp_path / "all", ["json"])
+    assert page.post("rescan").json() == {"videos": 0, "results": 1}
+    assert [v["name"] for v in page.get("videos").json()["videos"]] == ["dog.mp4", "goat.mp4"]
 
 
 def test_a_result_that_is_damaged_is_an_error_of_its_own(open_page, results):

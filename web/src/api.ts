@@ -78,6 +78,11 @@ export class Api {
     return this.#post(`${of(id)}/run`, { force });
   }
 
+  /** How many videos and results have come. */
+  rescan(): Promise<{ videos: number; results: number }> {
+    return this.#post("/api/rescan", {});
+  }
+
   cancel(id: string): Promise<VideoSummary> {
     return this.#post(`${of(id)}/cancel`, {});
   }

@@ -247,6 +247,19 @@ export class LibraryView {
     }
   }
 
+  async #rescan(button: HTMLButtonElement): Promise<void> {
+    button.disabled = true;
+    try {
+      const { videos, results } = await this.api.rescan();
+      notify(videos + results === 0 ? "Nothing new." : `${counted(videos, "new video")}, ${counted(results, "new result")}.`);
+      await this.#reload();
+    } catch (error) {
+      notify(error instanceof Error ? error.message : String(error), "error");
+    } finally {
+      button.disabled = false;
+    }
+  }
+
   #showFilters(): void {
     const counts = this.#answer?.counts ?? {};
     const fresh = counts["new"] ?? 0;
@@ -457,6 +470,11 @@ export class LibraryView {
         h("p", { class: "soft" }, `Up to ${bytes(session.upload.max_bytes)} and ${timeOf(session.upload.max_seconds)} each. They stay on this machine.`),
       );
     }
+    const again = h(
+      "button",
+      { title: "Look for new videos and results", onclick: () => void this.#rescan(again) },
+      "Look again",
+    );
     const next = h("button", {}, "Review next");
     next.addEventListener("click", async () => {
       const id = await this.api.next(null).catch(() => null);
@@ -473,7 +491,7 @@ export class LibraryView {
       h(
         "section",
         { class: "found", "aria-label": "Videos" },
-        h("div", { class: "listhead" }, this.#count, this.#runAll, this.#cancelAll, order),
+        h("div", { class: "listhead" }, this.#count, this.#runAll, this.#cancelAll, session.source !== "uploads" && again, order),
         session.source === "uploads" &&
           h("p", { class: "soft" }, "Uploaded videos and their events are removed when avel serve ends; export what you want to keep."),
         this.#uploads.element,

@@ -53,6 +53,7 @@ export class ReviewView {
       redo: () => this.#parts?.act("redo"),
       reviewed: () => void this.#toggleReviewed(),
       next: () => void this.#next(),
+      again: () => void this.#attempt(() => (this.#working ? this.api.cancel(this.id) : this.api.run(this.id, true))),
     });
     this.element.append(this.#head.element, this.#body);
     void this.#load();
@@ -62,6 +63,10 @@ export class ReviewView {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#parts?.close();
+  }
+
+  get #working(): boolean {
+    return this.#summary?.state === "queued" || this.#summary?.state === "running";
   }
 
   get unsaved(): boolean {
@@ -231,13 +236,17 @@ class Head {
   #undo: HTMLButtonElement;
   #redo: HTMLButtonElement;
   #reviewed: HTMLButtonElement;
+  #again: HTMLButtonElement;
   #export: HTMLDetailsElement;
   #goes: HTMLElement;
+  #video: VideoSummary | null = null;
+  #hasResult = false;
 
-  constructor(api: Api, id: string, told: { undo(): void; redo(): void; reviewed(): void; next(): void }) {
+  constructor(api: Api, id: string, told: { undo(): void; redo(): void; reviewed(): void; next(): void; again(): void }) {
     this.#undo = h("button", { class: "icon", "aria-label": "Undo", onclick: told.undo }, "↶");
     this.#redo = h("button", { class: "icon", "aria-label": "Redo", onclick: told.redo }, "↷");
     this.#reviewed = h("button", { "aria-pressed": "false", onclick: told.reviewed, title: "Key: R" }, "Reviewed");
+    this.#again = h("button", { onclick: told.again, hidden: true });
     const links = api.session.formats.map(({ name, title, suffix }) =>
       h("li", {}, downloadLink(api, api.exportUrl(id, name), {}, title, h("small", {}, `.${suffix.replace(/^\./, "")}`))),
     );
@@ -257,6 +266,7 @@ class Head {
         this.#undo,
         this.#redo,
         this.#reviewed,
+        this.#again,
         h("button", { onclick: told.next, title: "Key: N" }, "Next"),
         this.#export,
         h("button", { class: "icon", "aria-label": "Keys", title: "Key: ?", onclick: showHelp }, "?"),
@@ -270,8 +280,19 @@ class Head {
     set(this.#title, "title", video.folder ? `${video.folder}/${video.name}` : video.name);
     this.#goes.hidden = video.uploaded !== true;
     const now = badge(video);
+    this.#video = video;
+    this.#showAgain();
     this.#badge.replaceWith(now);
     this.#badge = now;
+  }
+
+  /** What a person has looked at is not overwritten; without a result, the page itself has these buttons. */
+  #showAgain(): void {
+    const { state, corrected } = this.#video ?? { state: "new", corrected: false };
+    const working = state === "queued" || state === "running";
+    this.#again.hidden = !this.#hasResult || corrected || !(working || state === "done");
+    write(this.#again, working ? "Cancel" : "Localize again");
+    set(this.#again, "title", working ? "Keep what was found before" : "Find the events anew, with the model of this server");
   }
 
   saving(word: string): void {
@@ -279,6 +300,8 @@ class Head {
   }
 
   review(corrections: Corrections | null): void {
+    this.#hasResult = corrections !== null;
+    this.#showAgain();
     const review = corrections?.review;
     set(this.#undo, "disabled", !corrections?.canUndo);
     set(this.#redo, "disabled", !review?.can_redo || corrections?.unsaved);

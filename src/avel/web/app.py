@@ -106,6 +106,7 @@ class Endpoints:
             Route("/api/search", self.search),
             Route("/api/labels", self.labels),
             Route("/api/run", self.run_all, methods=["POST"]),
+            Route("/api/rescan", self.rescan, methods=["POST"]),
             Route("/api/videos", self.videos),
             Route("/api/videos", self.upload, methods=["POST"]),
             Route(video, self.one),
@@ -211,6 +212,11 @@ class Endpoints:
     async def run_all(self, request: Request) -> Response:
         """Localize all videos that are new."""
         return JSONResponse({"queued": await run_in_threadpool(self.services.jobs.add_new)})
+
+    async def rescan(self, request: Request) -> Response:
+        """Look for videos and results that have come since the page was opened."""
+        videos, results = await run_in_threadpool(self.library.look_for_new)
+        return JSONResponse({"videos": videos, "results": results})
 
     async def cancel(self, request: Request) -> Response:
         """Localize a video no further."""

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +67,8 @@ class Collection:
         failures: why something that was given cannot be opened, by its name.
         videos_folder: what label files name videos from, ``None`` when there is no one folder.
         named: ids of the videos that were given by name.
+        given: the arguments that name all this.
+        output: folder for the results, where it was given.
     """
 
     title: str
@@ -76,6 +78,13 @@ class Collection:
     failures: dict[str, str]
     videos_folder: Path | None = None
     named: frozenset[str] = frozenset()
+    given: tuple[str, ...] = ()
+    output: str | None = None
+
+    def items_now(self) -> tuple[CollectionItem, ...]:
+        """What the same arguments name now; nothing where they have become something else, as results for videos."""
+        again = open_collection(self.given, self.output)
+        return again.items if again.source == self.source else ()
 
 
 def open_collection(given: Sequence[str], output: str | None = None) -> Collection:
@@ -99,7 +108,7 @@ def open_collection(given: Sequence[str], output: str | None = None) -> Collecti
                 f"{paths[has_results.index(True)]} holds results. Give it alone and without --output: what is "
                 "corrected is kept beside the results."
             )
-        return _of_results(paths[0])
+        return replace(_of_results(paths[0]), given=tuple(given))
     folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
     results = Path(output) if output is not None else _beside(paths) / RESULTS_FOLDER
     items, failures = find_items(given, output=results)
@@ -117,7 +126,9 @@ def open_collection(given: Sequence[str], output: str | None = None) -> Collecti
     )
     named = frozenset(item_id(text) for text in given) & {item.id for item in found}
     title = str(folder or (paths[0].name if len(paths) == 1 else f"{len(found)} videos"))
-    return Collection(title, "folder" if folder else "videos", found, results, failures, folder, named)
+    return Collection(
+        title, "folder" if folder else "videos", found, results, failures, folder, named, tuple(given), output
+    )
 
 
 def item_id(path: str | os.PathLike[str]) -> str:

@@ -139,14 +139,14 @@ class Library:
         self._corrections: OrderedDict[str, Corrections] = OrderedDict()
         for item in collection.items:
             self._videos[item.id] = LibraryVideo(item, len(self._videos))
-        self._read_states()
+        self._read_states(self._videos.values())
 
-    def _read_states(self) -> None:
+    def _read_states(self, videos: Iterable[LibraryVideo]) -> None:
         """What the folder of the results says without any result being read."""
         journal = ResultJournal(self.collection.results) if self.collection.results is not None else None
         by_name = {entry.name: entry for entry in journal.entries()} if journal else {}
         by_path = {entry.video: entry for entry in journal.entries()} if journal else {}
-        for video in self._videos.values():
+        for video in videos:
             item = video.item
             video.has_result = item.result.is_file()
             entry = by_path.get(absolute_text(item.path)) if item.path else None
@@ -207,6 +207,27 @@ class Library:
             video = LibraryVideo(item, len(self._videos))
             self._videos[item.id] = video
         return video
+
+    def look_for_new(self) -> tuple[int, int]:
+        """Take in videos and results that have come since; how many of each. What is gone stays listed.
+
+        A result that was written anew in place of another is read when its video is opened.
+        """
+        found = self.collection.items_now()
+        with self._lock:
+            known = {video.item.result for video in self._videos.values()}
+            fresh = [self.add(item) for item in found if item.id not in self._videos and item.result not in known]
+            came = [v for v in self if v.job is None and v.has_result != v.item.result.is_file()]
+            for video in came:
+                self._results.pop(video.item.id, None)
+                self._corrections.pop(video.item.id, None)
+                video.findings = None
+            changed = {video.item.id: video for video in (*fresh, *came)}
+            self._read_states(changed.values())
+        self.read_findings()
+        for video in changed.values():
+            self.changed(video.summary())
+        return len(fresh), sum(video.has_result for video in came)
 
     def annotations(self) -> dict[str, tuple[Annotation, ...]]:
         """Labels of every video that a person has corrected or reviewed, by what label files call it.

@@ -48,3 +48,7 @@ def test_an_uploaded_video_is_localized_and_a_broken_one_says_why(empty, tab, ev
     option(page).first.wait_for()
     assert page.get_by_role("option", name=re.compile("Dog|Bark")).count() >= 1
     until(page, "document.querySelector('video').readyState >= 2")
+    page.get_by_role("button", name="Localize again").click()
+    page.get_by_role("button", name="Cancel").wait_for()
+    page.get_by_role("button", name="Localize again").wait_for(timeout=90_000)
+    option(page).first.wait_for()
