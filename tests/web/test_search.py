@@ -2,7 +2,9 @@
 
 import pytest
 from hand_made_results import make_result
-from tiny_library import clip_of, make_library, opened
+from PIL import Image
+from tiny_library import clip_of, join_sounds, make_library, opened
+from tiny_taggers import SEEN
 from typer.testing import CliRunner
 
 from avel.cli.main import app
@@ -98,6 +100,39 @@ def test_what_was_uploaded_is_searched_with(open_page, animals, monkeypatch):
     found = page.get("search", params={"video": item["id"], "start": 0, "end": 2}).json()
     assert found["asked"] == "kitten.mp4 from 0 to 2 s"
     assert {hit["video_id"] for hit in found["hits"]} == {None}
+
+
+def sent(page, name, content, **asked):
+    headers = {"X-Filename": name, "X-Avel-Token": page.token}
+    return page.client.post("/api/search", content=content, headers=headers, params=asked)
+
+
+def test_moments_like_a_file_that_is_sent_and_not_kept(page, animals, tmp_path):
+    Image.new("RGB", (40, 30), SEEN["tabby"]).save(tmp_path / "a.png")
+    seen = sent(page, "kitten.png", (tmp_path / "a.png").read_bytes(), modality="visual").json()
+    assert (seen["asked"], seen["hits"][0]["name"]) == ("kitten.png", "cat.mp4")
+    join_sounds([animals / "videos" / "dog.mp4"], tmp_path / "bark.m4a")
+    heard = sent(page, "bark.m4a", (tmp_path / "bark.m4a").read_bytes(), modality="audio").json()
+    assert {hit["name"] for hit in heard["hits"] if hit["is_close"]} == {"dog.mp4", "secret_dog.mp4"}
+    dog = sent(page, "w%C3%BCffe.mp4", (animals / "videos" / "dog.mp4").read_bytes()).json()
+    assert (dog["asked"], dog["hits"][0]["name"]) == ("wüffe.mp4", "secret_dog.mp4")  # the other one, not itself
+    assert list(page.services.uploads.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "message"),
+    [
+        ("a.exe", b"MZ", 415, "a.exe is no video, sound or picture by its name"),
+        ("a.png", b"no picture", 422, "a.png: is not a picture that can be read"),
+        ("a.wav", b"no sound", 422, "a.wav"),
+        ("a.wav", b"", 400, "The file is empty"),
+    ],
+)
+def test_files_that_cannot_be_looked_for(page, name, content, status, message):
+    answer = sent(page, name, content)
+    assert (answer.status_code, message in answer.json()["error"]) == (status, True), answer.text
+    assert str(page.services.uploads.folder) not in answer.text
+    assert list(page.services.uploads.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_no_uploads_at_all(open_empty, small_clips):
     page = open_empty(max_bytes=0)
     assert page.get("session").json()["upload"]["max_bytes"] == 0
     answer = send(page, (small_clips / "dog.mp4").read_bytes())
-    assert (answer.status_code, answer.json()["error"]) == (403, "Videos cannot be uploaded here.")
+    assert (answer.status_code, answer.json()["error"]) == (403, "Nothing can be uploaded here.")
 
 
 def test_an_upload_needs_the_token(open_empty, small_clips):

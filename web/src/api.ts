@@ -63,7 +63,20 @@ export class Api {
   }
 
   search(asked: Asked, signal: AbortSignal): Promise<Found> {
-    return this.#get(`/api/search?${parameters(queryOf(asked))}`, signal);
+    const path = `/api/search?${parameters(queryOf(asked))}`;
+    if (asked.kind !== "file") return this.#get(path, signal);
+    return this.#again(() =>
+      requested<Found>(path, {
+        method: "POST",
+        headers: {
+          "Content-Type": "application/octet-stream",
+          "X-Avel-Token": this.session.token,
+          "X-Filename": encodeURIComponent(asked.file.name),
+        },
+        body: asked.file,
+        signal,
+      }),
+    );
   }
 
   peaks(id: string, perSecond: number): Promise<Peaks> {

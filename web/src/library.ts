@@ -50,6 +50,7 @@ export class LibraryView {
   #categoryQuery = h("input", { type: "search", placeholder: "Find a category", "aria-label": "Find a category" });
   #search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", id: "search" });
   #mode = h("select", { "aria-label": "Search for" });
+  #byFile = h("button", { hidden: true, title: "Find moments like a sound, a picture or a video of yours" }, "By a file …");
   #moments: Moments;
   #columns = h("div", { class: "columns" });
   #uploads: Uploads;
@@ -143,6 +144,7 @@ export class LibraryView {
   #modeChanged(): void {
     const isMoment = this.#mode.value === "moment";
     const words = isMoment ? "Such as: dog barking" : "Search by name";
+    this.#byFile.hidden = !isMoment || this.api.session.upload.max_bytes === 0;
     set(this.#search, "placeholder", words);
     set(this.#search, "aria-label", isMoment ? "Find a moment, by what is heard or seen" : words);
     set(this.#search, "maxlength", isMoment ? MOST_CHARACTERS : null);
@@ -463,6 +465,20 @@ export class LibraryView {
       this.#add(file.files ?? []);
       file.value = "";
     });
+    const query = h("input", {
+      type: "file",
+      class: "hidden",
+      tabindex: -1,
+      "aria-hidden": "true",
+      "data-part": "query",
+      accept: "audio/*,image/*,video/*",
+    });
+    query.addEventListener("change", () => {
+      const [given] = query.files ?? [];
+      query.value = "";
+      if (given !== undefined) this.#find({ kind: "file", file: given, lookedIn: this.#moments.lookedIn });
+    });
+    this.#byFile.addEventListener("click", () => query.click());
     if (session.upload.max_bytes > 0) {
       this.#empty.append(
         h("p", {}, "Drop videos here"),
@@ -510,6 +526,8 @@ export class LibraryView {
           { class: "tools" },
           session.search && this.#mode,
           this.#search,
+          this.#byFile,
+          query,
           session.upload.max_bytes > 0 && h("button", { class: "primary", onclick: () => file.click() }, "Add videos"),
           file,
           next,

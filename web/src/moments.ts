@@ -69,7 +69,7 @@ export class Moments {
     this.#asked = asked;
     this.element.hidden = false;
     this.#lookedIn.value = asked.lookedIn;
-    write(this.#title, asked.kind === "words" ? `Moments of “${asked.text}”` : "Moments like an event");
+    write(this.#title, asked.kind === "words" ? `Moments of “${asked.text}”` : `Moments like ${asked.kind === "file" ? asked.file.name : "an event"}`);
     write(this.#status, "Looking …");
     this.#clear();
     set(this.element, "aria-busy", "true");
@@ -100,7 +100,7 @@ export class Moments {
   #show(asked: Asked, found: Found): void {
     const close = found.hits.filter(({ is_close }) => is_close);
     const far = found.hits.filter(({ is_close }) => !is_close);
-    if (asked.kind === "like") write(this.#title, `Moments like ${found.asked}`);
+    if (asked.kind !== "words") write(this.#title, `Moments like ${found.asked}`);
     write(this.#status, found.note ?? (close.length === 1 ? "1 moment." : `${counted(close.length, "moment")}, the closest first.`));
     write(this.#meaning, found.meaning ? `Taken for ${found.meaning}.` : "");
     this.#meaning.hidden = !found.meaning;

@@ -3,7 +3,7 @@
 export const LOOKED_IN = ["both", "audio", "visual"] as const;
 export type LookedIn = (typeof LOOKED_IN)[number];
 
-/** Words, or a part of a video: of its sound alone, or of sound and picture. */
+/** Words; a part of a video, of its sound alone or of sound and picture; or a file, which no address holds. */
 export type Asked =
   | { readonly kind: "words"; readonly text: string; readonly lookedIn: LookedIn }
   | {
@@ -13,14 +13,17 @@ export type Asked =
       readonly end: number;
       readonly by: "audio" | "video";
       readonly lookedIn: LookedIn;
-    };
+    }
+  | { readonly kind: "file"; readonly file: File; readonly lookedIn: LookedIn };
 
 /** Where the page shows what is found. */
 export function addressOf(asked: Asked): string {
   const given: Record<string, string> =
     asked.kind === "words"
       ? { find: asked.text }
-      : { like: asked.id, start: hundredths(asked.start), end: hundredths(asked.end), by: asked.by };
+      : asked.kind === "file"
+        ? { file: asked.file.name }
+        : { like: asked.id, start: hundredths(asked.start), end: hundredths(asked.end), by: asked.by };
   return `/#${new URLSearchParams({ ...given, in: asked.lookedIn })}`;
 }
 
@@ -39,6 +42,7 @@ export function askedIn(hash: string): Asked | null {
 /** What the server is asked. */
 export function queryOf(asked: Asked): Record<string, string | number> {
   const { lookedIn: modality } = asked;
+  if (asked.kind === "file") return { modality };
   if (asked.kind === "words") return { text: asked.text, modality };
   return { video: asked.id, start: asked.start, end: asked.end, by: asked.by, modality };
 }

@@ -27,6 +27,7 @@ from avel.documents import DocumentError, parse_json
 from avel.errors import AvelError, unexpected
 from avel.events import Event, Localization
 from avel.library.library import TOP
+from avel.library.query import QueryKind
 from avel.localization.rethreshold import THRESHOLD, events_at
 from avel.outputs import FORMATS, render
 from avel.outputs.timeline import tells_modalities
@@ -34,10 +35,10 @@ from avel.version import __version__
 from avel.web import views
 from avel.web.jobs import JobError
 from avel.web.library import ORDERS, STATES, Library, NoResultError, UnknownVideoError, media_path
-from avel.web.search import MAX_FOUND
+from avel.web.search import MAX_FOUND, PageSearch
 from avel.web.security import Access, Guard
 from avel.web.services import Services
-from avel.web.uploads import UploadError
+from avel.web.uploads import PICTURE_SUFFIXES, UploadError
 from avel.web.worker import WorkerStoppedError
 
 STATIC = Path(__file__).parent / "static"
@@ -104,6 +105,7 @@ class Endpoints:
             Route("/api/stream", self.stream),
             Route("/api/next", self.next_video),
             Route("/api/search", self.search),
+            Route("/api/search", self.search_by_file, methods=["POST"]),
             Route("/api/labels", self.labels),
             Route("/api/run", self.run_all, methods=["POST"]),
             Route("/api/rescan", self.rescan, methods=["POST"]),
@@ -228,16 +230,11 @@ class Endpoints:
 
     async def search(self, request: Request) -> Response:
         """Moments that a library finds, by words, by a category, or by a part of one of the videos."""
-        moments, asked = self.services.search, request.query_params
-        if moments is None:
-            raise HTTPException(404, "There is no library to search. Start avel serve with --library LIBRARY.")
+        moments, asked = self._moments(), request.query_params
         given = [name for name in ("text", "category", "video") if name in asked]
         if len(given) != 1:
             raise HTTPException(400, "Give one of text, category and video.")
-        how: dict[str, Any] = {
-            "modality": asked.get("modality", "both"),
-            "top": _whole(asked.get("top", str(TOP)), 1, MAX_FOUND),
-        }
+        how = _how(asked)
         if "video" not in asked:
             how[given[0]] = asked[given[0]]
             return JSONResponse(await run_in_threadpool(moments.words, **how))
@@ -245,6 +242,31 @@ class Endpoints:
         return JSONResponse(
             await run_in_threadpool(moments.like, asked["video"], *part, by=asked.get("by", "video"), **how)
         )
+
+    async def search_by_file(self, request: Request) -> Response:
+        """Moments like a sound, a picture or a video that is sent, and kept no longer than that takes."""
+        moments, uploads = self._moments(), self.services.uploads
+        how = _how(request.query_params)
+        declared = _whole(request.headers.get("content-length", "0"), 0, 1 << 50)
+        item = await uploads.receive(request.headers.get("x-filename", ""), declared, request.stream(), is_query=True)
+        assert item.path is not None
+        try:
+            kind = await run_in_threadpool(self._kind_of_query, item.path)
+            return JSONResponse(await run_in_threadpool(moments.file, item.path, item.shown, kind, **how))
+        except AvelError as error:
+            raise UploadError(str(error).replace(str(item.path), item.shown), 422) from error
+        finally:
+            uploads.discard(item)
+
+    def _kind_of_query(self, path: Path) -> QueryKind:
+        if path.suffix in PICTURE_SUFFIXES:
+            return "image"
+        return "video" if self.services.media.look(path).has_picture else "audio"
+
+    def _moments(self) -> PageSearch:
+        if self.services.search is None:
+            raise HTTPException(404, "There is no library to search. Start avel serve with --library LIBRARY.")
+        return self.services.search
 
     # One video
 
@@ -601,6 +623,14 @@ def _number(text: str, what: str) -> float:
         return float(text)
     except ValueError:
         raise HTTPException(400, f"{what} is a number, got {text[:20]!r}.") from None
+
+
+def _how(asked: Mapping[str, str]) -> dict[str, Any]:
+    """In what is looked for moments, and how many are wanted."""
+    return {
+        "modality": asked.get("modality", "both"),
+        "top": _whole(asked.get("top", str(TOP)), 1, MAX_FOUND),
+    }
 
 
 def _attachment(content: bytes, name: str) -> Response:

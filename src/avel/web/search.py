@@ -14,7 +14,7 @@ from typing import Any
 from avel.errors import MediaError
 from avel.features.source import absolute_text
 from avel.library.library import TOP, SearchModality, VideoLibrary
-from avel.library.query import MAX_SEGMENTS
+from avel.library.query import MAX_SEGMENTS, QueryKind
 from avel.library.results import Hit, SearchResult
 from avel.web.library import Library, media_path
 
@@ -102,21 +102,41 @@ class PageSearch:
         end = min(end_seconds, longest)
         asked = f"{item.shown} from {start_seconds:g} to {end:g} s"
         part = f"{path}#t={start_seconds:.3f},{end:.3f}"
-        try:
-            with self._lock:
-                found = (
-                    self._searched.search(audio=part, modality=modality, top=top)
-                    if by == "audio"
-                    else self._searched.search(video=part, modality=modality, top=top)
-                )
-        except MediaError as error:
-            raise MediaError(str(error).replace(str(path), item.shown)) from error
-        notes = [note.replace(str(path), item.shown) for note in found.notes]
+        found, notes = self._by_file("audio" if by == "audio" else "video", part, path, item.shown, modality, top)
         if end < end_seconds:
             notes.insert(
                 0, f"The first {end - start_seconds:g} s of it are looked for, which is the most there can be."
             )
         return self._view(found, asked, warnings=notes)
+
+    def file(
+        self, path: Path, shown: str, kind: QueryKind, *, modality: SearchModality = "both", top: int = TOP
+    ) -> dict[str, Any]:
+        """Moments like a file.
+
+        Args:
+            path: the file.
+            shown: what people call it.
+            kind: whether its sound, its picture, or both are looked for.
+            modality: as of `VideoLibrary.search`.
+            top: at most so many.
+
+        Raises:
+            AvelError: as `VideoLibrary.search`.
+        """
+        found, notes = self._by_file(kind, str(path), path, shown, modality, top)
+        return self._view(found, shown, warnings=notes)
+
+    def _by_file(
+        self, kind: QueryKind, query: str, path: Path, shown: str, modality: SearchModality, top: int
+    ) -> tuple[SearchResult, list[str]]:
+        """What is found by a file or a part of it, and notes with its name in place of its path."""
+        try:
+            with self._lock:
+                found = self._searched.search(**{kind: query}, modality=modality, top=top)
+        except MediaError as error:
+            raise MediaError(str(error).replace(str(path), shown).replace(path.name, shown)) from error
+        return found, [note.replace(str(path), shown) for note in found.notes]
 
     def _view(
         self, found: SearchResult, asked: str, *, meaning: str | None = None, warnings: list[str] | None = None

@@ -22,6 +22,10 @@ from avel.files import writing
 from avel.web.collection import CollectionItem
 
 MAX_NAME_BYTES = 200
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SOUND_SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".oga", ".opus", ".wav")
+QUERY_SUFFIXES = (*PICTURE_SUFFIXES, *SOUND_SUFFIXES)
+"""Of what a library is searched by, besides videos."""
 FREE_BYTES = 1 << 30
 """Room that is left on the disk."""
 PREFIX = "avel-serve-"
@@ -80,20 +84,23 @@ class Uploads:
         self._lock = threading.Lock()
         self._count = 0
 
-    async def receive(self, name: str, declared_bytes: int | None, chunks: AsyncIterable[bytes]) -> CollectionItem:
+    async def receive(
+        self, name: str, declared_bytes: int | None, chunks: AsyncIterable[bytes], *, is_query: bool = False
+    ) -> CollectionItem:
         """Take a file in, as far as its name and size allow; whether it is a video is not looked at here.
 
         Args:
             name: of the file, percent-encoded; it becomes no path.
             declared_bytes: as the browser says.
             chunks: the bytes.
+            is_query: whether it is looked for in a library, so that it may be a sound or a picture too.
 
         Raises:
             UploadError: if it is not taken.
         """
         if not self.limits.max_bytes:
-            raise UploadError("Videos cannot be uploaded here.", 403)
-        shown = self._checked_name(name)
+            raise UploadError("Nothing can be uploaded here.", 403)
+        shown = self._checked_name(name, is_query=is_query)
         self._check_size(declared_bytes or 0)
         if (declared_bytes or 0) + FREE_BYTES > shutil.disk_usage(self.folder).free:
             raise UploadError(f"There is no room for {shown} on this machine's disk for temporary files.", 507)
@@ -137,7 +144,9 @@ class Uploads:
             )
 
     def discard(self, item: CollectionItem) -> None:
-        """Remove a video that was not taken after all."""
+        """Remove a file that was not taken after all, or is no longer needed."""
+        with self._lock:
+            self._count -= 1
         if item.path is not None:
             shutil.rmtree(item.path.parent, ignore_errors=True)
 
@@ -147,12 +156,14 @@ class Uploads:
         self._in_use.release()
         shutil.rmtree(self._place, ignore_errors=True)
 
-    def _checked_name(self, name: str) -> str:
+    def _checked_name(self, name: str, *, is_query: bool) -> str:
         shown = unquote(name, errors="replace").replace("\\", "/").rpartition("/")[2].strip()
         if not shown or control_characters(shown) or len(shown.encode()) > MAX_NAME_BYTES:
             raise UploadError("The name of the file is missing, too long, or holds control characters.", 400)
-        if Path(shown).suffix.lower() not in self.limits.suffixes:
-            raise UploadError(f"{shown} is no video by its name. Names end in {', '.join(self.limits.suffixes)}.", 415)
+        suffixes = (*self.limits.suffixes, *(QUERY_SUFFIXES if is_query else ()))
+        if Path(shown).suffix.lower() not in suffixes:
+            what = "video, sound or picture" if is_query else "video"
+            raise UploadError(f"{shown} is no {what} by its name. Names end in {', '.join(suffixes)}.", 415)
         return shown
 
     def _check_size(self, size: int) -> None:

@@ -25,7 +25,7 @@ def searched(event_clips, tmp_path_factory, chromium, localizer_weights):
     server.stop()
 
 
-def test_words_lead_to_a_moment_and_an_event_to_others_like_it(searched, tab):
+def test_words_lead_to_a_moment_and_an_event_or_a_file_to_others_like_it(searched, tab, event_clips):
     page = tab(searched.address())
     page.get_by_label("Search for").select_option(label="Find a moment")
     page.keyboard.type("dog barking")
@@ -54,5 +54,9 @@ def test_words_lead_to_a_moment_and_an_event_to_others_like_it(searched, tab):
     page.get_by_role("listbox").wait_for()
     page.go_back()
     moments.get_by_role("link").first.wait_for()
+    page.locator("input[data-part=query]").set_input_files(event_clips / "dog_bark_avsync.mp4")
+    page.get_by_role("heading", name="Moments like dog_bark_avsync.mp4").wait_for()
+    found = page.get_by_role("list", name="Moments, the closest first").get_by_role("link")
+    assert "dog_bark_02677.mp4" in found.first.inner_text(timeout=90_000)
     page.keyboard.press("Escape")
     page.get_by_role("list", name="Videos").get_by_role("link").first.wait_for()
