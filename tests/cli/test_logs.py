@@ -7,6 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from avel.cli import console, logs
+from avel.cli.main import app
 from avel.errors import OutputError
 
 FIELDS = {"epoch": 1, "loss": 0.5}
@@ -112,3 +113,17 @@ def test_progress_is_told_every_so_often(say, monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "avel.cli"):
         lines(2, 9)
     assert caplog.messages == ["2 of 9 videos looked at"]
+
+
+def test_every_command_has_these_options():
+    def commands(group, path=()):
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from commands(command, (*path, name))
+            else:
+                yield (*path, name), {option for parameter in command.params for option in parameter.opts}
+
+    found = dict(commands(typer.main.get_group(app)))
+    assert ("weights", "fetch") in found
+    assert ("localize",) in found
+    assert [name for name, options in found.items() if not {"--verbose", "--quiet", "--log-file"} <= options] == []

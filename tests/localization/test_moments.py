@@ -73,9 +73,11 @@ def test_a_query_must_be_there_and_fit(finder, clip, tmp_path):
         finder.find_part(clip, "a2v", 7, 9)
     with pytest.raises(ValueError, match="0 <= START < END, got 6 and 3"):
         finder.find_part(clip, "a2v", 6, 3)
-    long = make_clip(tmp_path / "long.mkv", 9.0, video_span=None)
+    long = make_clip(tmp_path / "long.mkv", 9.0, events=[(0.0, 1.0)], video_span=None)
     with pytest.raises(MediaError, match="its pictures have 8 segments, and the query has 9. Give a shorter one"):
         finder.find_sound(clip, long)
+    with pytest.raises(MediaError, match=r"clip.mkv: it is silent \(below -60 dB .* from 0 to 2 s: there is nothing"):
+        finder.find_part(clip, "a2v", 0, 2)
     silent = make_clip(tmp_path / "silent.mkv", 4.0, audio_span=None)
     with pytest.raises(MediaError, match=r"silent.mkv: "):
         finder.find_part(silent, "v2a", 0, 2)

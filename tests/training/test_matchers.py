@@ -94,3 +94,15 @@ def test_published_weights_become_a_matcher_of_the_published_features(tmp_path):
     record = features_of(said)
     assert (record.visual, record.audio) == (preset("ave").visual, preset("ave").audio)
     assert (record.regions, record.visual_dims, record.audio_dims) == (49, 512, 128)
+
+
+def test_videos_shorter_than_a_window_are_told_with_what_to_do(folder, monkeypatch):
+    data = open_data(folder)
+    valid = np.zeros((len(data.examples("val")), data.num_segments), np.bool_)
+    valid[:, :4] = True
+    monkeypatch.setattr(data, "valid", lambda examples: valid)
+    monkeypatch.setattr(type(data), "is_store", True)
+    with pytest.raises(
+        FeaturesError, match="split val have up to 4 segments of 1 s; a matcher .* of 10, 10 s. .* 0.4 s"
+    ):
+        clips_of(data, "val")

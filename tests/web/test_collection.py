@@ -100,8 +100,11 @@ def test_a_journal_says_where_a_video_was(videos, tmp_path):
     }
     (out / ".avel.jsonl").write_text(json.dumps(line | {"reason": "", "events": []}) + "\n")
     assert len(ResultJournal(out).entries()) == 1
-    (item,) = open_collection([str(out)]).items
-    assert (item.path, item.shown) == (videos / "dog.mp4", "dog.mp4")
+    found = open_collection([str(out)])
+    (item,) = found.items
+    assert (item.path, item.shown, found.failures) == (videos / "dog.mp4", "dog.mp4", {})
+    (out / "clip.json").write_bytes(b"\0" + (out / "clip.json").read_bytes()[1:])  # damaged from its first byte on
+    assert "clip.json: is no result of avel, or damaged" in open_collection([str(out)]).failures["clip.json"]
 
 
 def test_a_journal_of_anybody_is_read_with_care(videos, open_page):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avel.cli.console import SCREEN, complain
+from avel.cli.logs import CommandGroup
 from avel.cli.printing import print_json, printable
 from avel.cli.terminal import errors
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from avel.data.annotations import Annotation
     from avel.data.ave.check import CheckProgress
 
-app: typer.Typer = typer.Typer(
+app: typer.Typer = CommandGroup(
     help="Check copies of published data sets, and tell the figures of labels.",
     short_help="Check copies of data sets, tell the figures of labels.",
 )

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from avel.cli import console, terminal
+from avel.cli.logs import CommandGroup
 from avel.cli.printing import print_json
 from avel.features.choices import EngineName, FloatType, Precision, StoredType
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from avel.features.run import OutcomeProgress
     from avel.features.store import FeatureStore, StoreInfo
 
-app: typer.Typer = typer.Typer(
+app: typer.Typer = CommandGroup(
     help="Look into feature stores, check that they are intact, and convert them from and to the layout of the AVE "
     "data set.",
     short_help="Look into feature stores, check and convert them.",

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from avel.cli.loading import loading
-from avel.cli.logs import logged
+from avel.cli.logs import CommandGroup
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,12 @@ class Later:
         module: where it is.
         name: of the function, or of the `typer.Typer` of a group, in there.
         short_help: a line in the list of commands; a group has its own.
-        is_logged: whether a function has the options of `avel.cli.logs`, too.
         no_args_is_help: whether it shows its help where nothing else is given.
     """
 
     module: str
     name: str
     short_help: str | None = None
-    is_logged: bool = True
     no_args_is_help: bool = False
 
     def command(self, name: str) -> TyperCommand | TyperGroup:
@@ -37,11 +35,11 @@ class Later:
             return self._made(name, found)
 
     def _made(self, name: str, found: Any) -> TyperCommand | TyperGroup:
-        app = typer.Typer(rich_markup_mode=None)
+        app = CommandGroup(rich_markup_mode=None)
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name, no_args_is_help=self.no_args_is_help)
         else:
-            app.command(name, short_help=self.short_help)(logged(found) if self.is_logged else found)
+            app.command(name, short_help=self.short_help)(found)
         made = typer.main.get_group(app).commands[name]
         assert isinstance(made, TyperCommand | TyperGroup)
         return made

@@ -102,6 +102,20 @@ def logged(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
+class CommandGroup(typer.Typer):
+    """Commands that all have the options of this module, too."""
+
+    def command(self, *arguments: Any, **settings: Any) -> Callable[[Any], Any]:
+        """As typer's, with these options."""
+        add = super().command(*arguments, **settings)
+
+        def decorated(command: Any) -> Any:
+            add(logged(command))
+            return command
+
+        return decorated
+
+
 class TextLines(logging.Formatter):
     """Lines for people: time, level, message; a name with a line end in it makes no line of its own."""
 

@@ -17,9 +17,7 @@ COMMANDS: dict[str, Later] = {
     "localize": Later("avel.cli.localize", "localize", "Find the events of videos that are both seen and heard."),
     "compare": Later("avel.cli.compare", "compare", "Show side by side what several models find in a video."),
     "serve": Later("avel.cli.serve", "serve", "Play, correct, export and localize in a browser."),
-    "categories": Later(
-        "avel.cli.categories", "categories", "List event categories, or write a table of your own.", is_logged=False
-    ),
+    "categories": Later("avel.cli.categories", "categories", "List event categories, or write a table of your own."),
     "sync": Later("avel.cli.sync", "sync", "Say how late or early the sound of a video is."),
     "extract": Later("avel.cli.features", "extract", "Extract the features of videos into a feature store."),
     "train": Later("avel.cli.train", "train", "Train a model, keep its best epoch, and measure it."),
@@ -31,7 +29,7 @@ COMMANDS: dict[str, Later] = {
         "avel.cli.train_matching", "train_matching", "Learn which pictures and sounds go together."
     ),
     "reproduce": Later("avel.cli.reproduce", "reproduce", "Train the rows of papers' tables, beside their numbers."),
-    "doctor": Later("avel.cli.doctor", "doctor", "Print what a report of a fault needs.", is_logged=False),
+    "doctor": Later("avel.cli.doctor", "doctor", "Print what a report of a fault needs."),
     "models": Later("avel.cli.models", "app"),
     "features": Later("avel.cli.features", "app", no_args_is_help=True),
     "data": Later("avel.cli.data", "app", no_args_is_help=True),

@@ -9,10 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from avel.cli.console import say, usage_errors
+from avel.cli.logs import CommandGroup
 from avel.cli.printing import print_json
 from avel.cli.terminal import SafeConsole
 
-app: typer.Typer = typer.Typer(short_help="List models; describe, export and import trained ones.")
+app: typer.Typer = CommandGroup(short_help="List models; describe, export and import trained ones.")
 
 CheckpointArgument = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint that avel train wrote, or the folder of the run.")

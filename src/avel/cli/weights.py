@@ -6,9 +6,10 @@ import typer
 from rich.table import Column, Table
 
 from avel.cli.console import SCREEN, usage_errors
+from avel.cli.logs import CommandGroup
 from avel.cli.terminal import SafeConsole
 
-app: typer.Typer = typer.Typer(
+app: typer.Typer = CommandGroup(
     help="List, fetch and find the weight files of the pretrained networks.",
     short_help="List, fetch and find the networks' weight files.",
 )

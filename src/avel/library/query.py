@@ -5,17 +5,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from avel.backbones.base import AudioBackbone, Floats
+from avel.backbones.base import Floats
 from avel.errors import MediaError
 from avel.features.extract import Extraction, FeatureBatch
 from avel.features.feature_file import BackboneModality
 from avel.features.jobs import Backbones, Loader
+from avel.features.silence import IT_IS_SILENT, SegmentLevel, is_loud
 from avel.features.store import FeatureStore
 from avel.library.spaces import MODALITIES, Space
 from avel.media.pictures import picture_size
@@ -29,9 +30,6 @@ PICTURE_FORMATS = ("JPEG", "PNG", "WEBP")
 
 MAX_PIXELS = 100_000_000
 """Of a picture."""
-
-SILENT_DBFS = -60.0
-"""A segment whose sound is quieter, as root mean square, is taken for silence."""
 
 _NETWORKS: dict[QueryKind, tuple[BackboneModality, ...]] = {
     "audio": ("audio",),
@@ -61,23 +59,6 @@ class Query:
     vectors: Mapping[BackboneModality, Floats]
     usable: Mapping[BackboneModality, npt.NDArray[np.bool_]]
     notes: tuple[str, ...]
-
-
-class SegmentLevel(AudioBackbone):
-    """Root mean square of each segment, in dB of full scale."""
-
-    name = "loudness"
-    dims = 1
-    labels: tuple[str, ...] | None = None
-
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self.record: dict[str, Any] = {"name": self.name}
-
-    def __call__(self, waveforms: Floats) -> Floats:
-        """See `AudioBackbone`."""
-        power = np.mean(np.square(waveforms, dtype=np.float64), axis=1, keepdims=True)
-        return np.asarray(10 * np.log10(np.maximum(power, 1e-12)), np.float32)
 
 
 def parse_query(text: str) -> tuple[Path, tuple[float, float] | None]:
@@ -253,5 +234,4 @@ def _usable(
         return valid, "it has no picture that can be read"
     if not valid.any():
         return valid, "it has no sound that can be read"
-    loud = np.concatenate([batch.audio[SegmentLevel.name] for batch in batches])[first:last, 0] >= SILENT_DBFS
-    return valid & loud, f"it is silent (below {SILENT_DBFS:g} dB of full scale)"
+    return valid & np.concatenate([is_loud(batch) for batch in batches])[first:last], IT_IS_SILENT

@@ -19,6 +19,7 @@ import torch
 from avel.errors import MediaError, ModelError
 from avel.features.extract import Extraction, FeatureBatch
 from avel.features.jobs import Loader, load_backbones
+from avel.features.silence import IT_IS_SILENT, SegmentLevel, is_loud
 from avel.localization.checkpoint_system import check_networks, needed_by, recipe_of
 from avel.matching.localization import Direction, window_sums
 from avel.matching.weights import load_with_metadata
@@ -67,10 +68,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class _ModalityTrack:
-    """A modality of a file: (T, D) features and which of the segments could be read."""
+    """A modality of a file: (T, D) features, which of the segments could be read, and which are not silent."""
 
     features: npt.NDArray[np.float32]
     valid: npt.NDArray[np.bool_]
+    loud: npt.NDArray[np.bool_]
     warnings: tuple[str, ...]
 
 
@@ -115,7 +117,7 @@ class MomentFinder:
         """When the sound of a file is seen in a video.
 
         Raises:
-            MediaError: if a file cannot be read, or the sound is longer than the video.
+            MediaError: if a file cannot be read, or the sound is silent or longer than the video.
         """
         query = self._track(sound, "audio")
         return self._found(video, sound, "a2v", query, (0, len(query.valid)))
@@ -130,7 +132,7 @@ class MomentFinder:
             end_seconds: of the part, above its start; it ends with the segment that holds it.
 
         Raises:
-            MediaError: if the video cannot be read, or the part is not in it.
+            MediaError: if the video cannot be read, or the part is silent or not in it.
             ValueError: if the end is not after the start, or the start is below 0.
         """
         if not 0 <= start_seconds < end_seconds:
@@ -153,6 +155,9 @@ class MomentFinder:
         what, where = ("sound", "pictures") if direction == "a2v" else ("pictures", "sound")
         if not query.valid[first:end].all():
             raise MediaError(f"{source}: its {what} cannot be read all through the query. Choose another part.")
+        if not query.loud[first:end].any():
+            asked = f"{first * self.segment_seconds:g} to {end * self.segment_seconds:g} s"
+            raise MediaError(f"{source}: {IT_IS_SILENT} from {asked}: there is nothing to look for.")
         candidates = self._track(video, "visual" if direction == "a2v" else "audio")
         length, count = end - first, len(candidates.valid)
         if length > count:
@@ -195,12 +200,17 @@ class MomentFinder:
         of_batch: Callable[[FeatureBatch], npt.NDArray[np.float32]] = _pictures if modality == "visual" else _sound
         visual: Sequence[Any] = networks if modality == "visual" else ()
         audio: Sequence[Any] = networks if modality == "audio" else ()
-        features, valid = [], []
+        if audio:
+            audio = [*audio, SegmentLevel(audio[0].sample_rate)]
+        features, valid, loud = [], [], []
         with Extraction(path, visual, audio, segment_seconds=self.segment_seconds) as extraction:
             for batch in extraction:
                 features.append(of_batch(batch))
                 valid.append(batch.visual_valid if modality == "visual" else batch.audio_valid)
-            return _ModalityTrack(np.concatenate(features), np.concatenate(valid), extraction.warnings)
+                loud.append(is_loud(batch) if audio else batch.visual_valid)
+            return _ModalityTrack(
+                np.concatenate(features), np.concatenate(valid), np.concatenate(loud), extraction.warnings
+            )
 
 
 def _pictures(batch: FeatureBatch) -> npt.NDArray[np.float32]:
@@ -208,4 +218,4 @@ def _pictures(batch: FeatureBatch) -> npt.NDArray[np.float32]:
 
 
 def _sound(batch: FeatureBatch) -> npt.NDArray[np.float32]:
-    return np.concatenate(list(batch.audio.values()), axis=-1)
+    return np.concatenate([x for name, x in batch.audio.items() if name != SegmentLevel.name], axis=-1)

@@ -100,7 +100,12 @@ def clips_of(data: LocalizationData, split: Split) -> Clips:
     batches = list(data.batches(examples, order, ("audio", "visual"), dtype=torch.float32, device=_CPU))
     whole = data.valid(examples).all(axis=1)  # clips without padding
     if not whole.any():
-        raise FeaturesError(f"{data.name}: no clip of split {split} is as long as its windows.")
+        longest, seconds = int(data.valid(examples).sum(axis=1).max()), data.record.segment_seconds
+        raise FeaturesError(
+            f"{data.name}: the clips of split {split} have up to {longest} segments of {seconds:g} s; a matcher learns "
+            f"from clips of {data.num_segments}, {data.num_segments * seconds:g} s. Give videos as long as that, or "
+            f"shorter segments, as of {seconds * longest / data.num_segments:.2g} s (segment_seconds)."
+        )
     kept = torch.from_numpy(whole)
     visual = torch.cat([batch.visual.float().mean(dim=2) for batch in batches])[kept]
     audio = torch.cat([batch.audio.float() for batch in batches])[kept]

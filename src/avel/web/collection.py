@@ -186,7 +186,20 @@ def _of_results(given: Path) -> Collection:
         items.append(CollectionItem(item_id(file), video, name, shown, _folder(name), folder))
     if given.is_dir():
         items += _other_videos(folder, items)
-    return Collection(given.name or str(given.absolute()), "results", tuple(items), folder, {})
+    return Collection(
+        given.name or str(given.absolute()), "results", tuple(items), folder, _damaged(folder, [*videos], files)
+    )
+
+
+def _damaged(folder: Path, names: Sequence[str], files: Sequence[Path]) -> dict[str, str]:
+    """What is wrong with the results that the journal names and that are there, but do not begin as results do."""
+    read = set(files)
+    inside = (Path(f"{name}.json") for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts)
+    return {
+        str(path): f"{folder / path}: is no result of avel, or damaged. Localize its video again with --force."
+        for path in inside
+        if folder / path not in read and (folder / path).is_file()
+    }
 
 
 def _other_videos(folder: Path, of_results: Sequence[CollectionItem]) -> list[CollectionItem]:
