@@ -58,6 +58,11 @@ def problems(names: Iterable[str], size_bytes: int) -> list[str]:
     return found
 
 
+def dead_links(metadata: str) -> list[str]:
+    """Links of a wheel's description that lead nowhere on the page of a package index."""
+    return re.findall(r"\]\((?!https?:|mailto:)([^)]*)\)", metadata)
+
+
 def main(folder: Path) -> int:
     """Check the wheel and the source distribution of this version in a folder; an exit code."""
     wheel, source = folder / f"avel-{__version__}-py3-none-any.whl", folder / f"avel-{__version__}.tar.gz"
@@ -68,10 +73,12 @@ def main(folder: Path) -> int:
         print(f"{path.name}: {path.stat().st_size:,} bytes")
     with zipfile.ZipFile(wheel) as archive:
         infos = archive.infolist()
+        metadata = archive.read(f"avel-{__version__}.dist-info/METADATA").decode("utf-8")
     print(f"installed: {sum(info.file_size for info in infos):,} bytes in {len(infos)} files; the largest:")
     for info in sorted(infos, key=lambda info: -info.file_size)[:5]:
         print(f"  {info.file_size:>10,} {info.filename}")
     found = problems((info.filename for info in infos), wheel.stat().st_size)
+    found += [f"its description links to {link}, which no package index has" for link in dead_links(metadata)]
     for problem in found:
         print(f"{wheel.name}: {problem}", file=sys.stderr)
     return 1 if found else 0

@@ -103,3 +103,15 @@ def test_what_a_wheel_lacks_and_how_large_it_is_are_told():
         r"holds no avel/py\.typed",
         "is 9,000,000 bytes large; at most 8,000,000 are allowed",
     ]
+
+
+def test_the_description_of_a_package_links_to_nothing_that_an_index_lacks():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hook = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = "".join((ROOT / fragment["path"]).read_text(encoding="utf-8") for fragment in hook["fragments"])
+    assert check_dist.dead_links(text)
+    for one in hook["substitutions"]:
+        text = re.sub(one["pattern"], one["replacement"], text)
+    assert check_dist.dead_links(text) == []
+    assert "This trains avel's own recommended model, which follows no paper" in " ".join(text.split())
+    assert "docs/review.png" not in text
