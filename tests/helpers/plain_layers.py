@@ -44,6 +44,8 @@ def affine(linear, x):
 def layer_norm(layer, x):
     centre = sum(x) / len(x)
     deviation = math.sqrt(sum((y - centre) ** 2 for y in x) / len(x) + layer.eps)
+    if not layer.elementwise_affine:
+        return [(y - centre) / deviation for y in x]
     weight, bias = layer.weight.tolist(), layer.bias.tolist()
     return [(y - centre) / deviation * w + b for y, w, b in zip(x, weight, bias, strict=True)]
 

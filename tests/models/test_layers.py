@@ -9,6 +9,7 @@ from avel.models.layers import (
     AudioGuidedAttention,
     RegionConv3d,
     SegmentLSTM,
+    Standardization,
     check_inputs,
     mean_over_regions,
     without_padding,
@@ -238,3 +239,37 @@ def test_the_mean_over_regions_in_both_precisions() -> None:
     half = mean_over_regions(x.bfloat16())
     assert half.dtype == torch.bfloat16
     assert torch.allclose(half.float(), x.mean(dim=2), atol=4e-3)
+
+
+def test_features_are_standardized_over_all_segments_seen_but_padding() -> None:
+    layer = Standardization(2).train()
+    valid = torch.tensor([[True, True, False], [True, False, True]])
+    batches = [torch.randn(2, 3, 2) * torch.tensor([0.1, 30]) + torch.tensor([5, -2]) for _ in range(3)]
+    for batch in batches:
+        batch[~valid] = torch.nan
+        found = layer(batch, valid)
+    seen = torch.cat([batch[valid] for batch in batches])
+    torch.testing.assert_close(layer.mean, seen.mean(0))
+    torch.testing.assert_close(layer.variance, seen.var(0, correction=0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        found[valid],
+        (batches[-1][valid] - seen.mean(0)) / torch.sqrt(seen.var(0, correction=0) + 1e-5),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    before = layer.mean.clone()
+    torch.testing.assert_close(layer.eval()(batches[-1], valid)[valid], found[valid])
+    assert torch.equal(layer.mean, before)
+
+
+def test_a_feature_that_never_varied_does_not_drown_the_others() -> None:
+    layer = Standardization(2).train()
+    valid = torch.ones(1, 4, dtype=torch.bool)
+    layer(torch.tensor([[[0.0, 1], [0, 2], [0, 3], [0, 4]]]), valid)
+    assert layer.eval()(torch.tensor([[[0.5, 2.5]]]), valid[:, :1])[0, 0].tolist() == [10, 0]
+
+
+def test_no_valid_segment_changes_no_moments() -> None:
+    layer = Standardization(1).train()
+    layer(torch.full((1, 2, 1), torch.nan), torch.zeros(1, 2, dtype=torch.bool))
+    assert (layer.mean.tolist(), layer.variance.tolist(), layer.count.item()) == ([0], [1], 0)

@@ -25,7 +25,11 @@ def slow(model, visual, audio, kept=None):
     of_visual, of_audio = kept or ([1.0] * len(visual[0][0]), [1.0] * len(audio[0]))
     xs, shown = [], []
     for regions, sound in zip(visual, audio, strict=True):
-        a = plain.times(of_audio, plain.layer_norm(model.normalize_audio, sound))
+        a = plain.layer_norm(model.normalize_audio, sound)
+        if model.standardize is not None:
+            moments = zip(a, model.standardize.mean.tolist(), model.standardize.variance.tolist(), strict=True)
+            a = [(x - mean) / math.sqrt(variance + 1e-5) for x, mean, variance in moments]
+        a = plain.times(of_audio, a)
         v = [plain.times(of_visual, plain.layer_norm(model.normalize_visual, region)) for region in regions]
         pooled = plain.mean(v)
         if model.attention is not None:
@@ -52,13 +56,17 @@ def slow(model, visual, audio, kept=None):
 def with_norms_that_do_something(model):
     with torch.no_grad():
         for layer in (model.normalize_visual, model.normalize_audio):
-            layer.weight.uniform_(0.5, 2)
-            layer.bias.uniform_(-1, 1)
+            if layer.elementwise_affine:
+                layer.weight.uniform_(0.5, 2)
+                layer.bias.uniform_(-1, 1)
+        if model.standardize is not None:
+            model.standardize.mean.uniform_(-1, 1)
+            model.standardize.variance.uniform_(0.5, 2)
     return model
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("options", [{}, {"pooling": "mean"}, {"layers": 2}])
+@pytest.mark.parametrize("options", [{}, {"pooling": "mean"}, {"layers": 2}, {"standardize_sound": False}])
 @pytest.mark.parametrize("segments", [1, 4])
 def test_it_is_its_formulas(options, segments, dims, batch):
     model = with_norms_that_do_something(small(dims, **options)).eval()

@@ -68,6 +68,16 @@ def test_thresholds_make_a_model_multi_label(saved: Path) -> None:
     assert info.num_segments == 7
 
 
+def test_an_option_that_came_later_means_the_form_before_it(tmp_path: Path) -> None:
+    model = registry.build("recommended", DIMS, model_dims=8, standardize_sound=False)
+    checkpoint.save(tmp_path / "a.safetensors", model, info_of("recommended", model_dims=8, standardize_sound=False))
+    options = dict(checkpoint.read_info(tmp_path / "a.safetensors").options)
+    del options["standardize_sound"]
+    earlier, info = checkpoint.load(changed(tmp_path / "a.safetensors", options=options, written_by="0.2.0"))
+    assert info.options["standardize_sound"] is False
+    assert earlier.state_dict().keys() == model.state_dict().keys()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -76,7 +86,7 @@ def test_thresholds_make_a_model_multi_label(saved: Path) -> None:
         ({"options": {"no": 1}}, "there is no option 'no'"),
         ({"options": {"self": 1}}, "there is no option 'self'"),
         (
-            {"options": {"position": "early", "fusion_dims": 8, "lstm_dims": 16}},
+            {"options": registry.options_of("dmrn", position="early", fusion_dims=8, lstm_dims=16).model_dump()},
             "does not hold the weights of 'dmrn': .* is F32 of shape",
         ),
         ({"model": "a", "options": {}}, "does not hold the weights of 'a': "),

@@ -5,7 +5,7 @@ such a segment reaches another one, not even a NaN.
 """
 
 import math
-from typing import Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +98,54 @@ def linear(input_dims: int, output_dims: int) -> nn.Linear:
 def mlp_head(input_dims: int, hidden_dims: int, num_classes: int) -> nn.Sequential:
     """ReLU, Linear, ReLU, Linear, as the head of Tian et al.'s released code; Glorot-uniform weights, as there."""
     return nn.Sequential(nn.ReLU(), linear(input_dims, hidden_dims), nn.ReLU(), linear(hidden_dims, num_classes))
+
+
+class Standardization(nn.Module):
+    """Brings each feature to mean 0 and variance 1 over all segments that it was trained on.
+
+    Mean and variance are those of all valid segments since the start of the training, in training as well, so that a
+    segment's result does not depend on the batch it is in, as it would with batch normalization.
+
+    Args:
+        dims: D.
+
+    Attributes:
+        mean: (D,) of the segments.
+        variance: (D,) of them.
+        count: how many they are; a number with a point, so that it can be averaged as weights are.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    count: Tensor
+
+    LIMIT: ClassVar[float] = 10.0
+    """Standard deviations; a feature that hardly varied in training must not drown all others when it does later."""
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dims))
+        self.register_buffer("variance", torch.ones(dims))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D), from -10 to 10; padding has no part in the mean and the variance."""
+        if self.training:
+            self._learn(x.detach()[valid].float())
+        scaled = (x - self.mean) * torch.rsqrt(self.variance + 1e-5)
+        return scaled.clamp(-self.LIMIT, self.LIMIT)
+
+    def _learn(self, segments: Tensor) -> None:
+        """Add (N, D) segments to the mean and the variance (Chan, Golub and LeVeque, 1983)."""
+        if not len(segments):
+            return
+        count = self.count + len(segments)
+        share = len(segments) / count
+        variance, mean = torch.var_mean(segments, dim=0, correction=0)
+        apart = mean - self.mean
+        self.variance.lerp_(variance, share).add_(apart**2 * share * (1 - share))
+        self.mean.add_(apart * share)
+        self.count.copy_(count)
 
 
 class SegmentLSTM(nn.Module):

@@ -101,4 +101,4 @@ class Options(Checked):
     called: ClassVar[str] = "option"
 
     early: ClassVar[Mapping[str, Any]] = {}
-    """Options that the first checkpoints do not name, since there was no other form, and what they mean."""
+    """Options that earlier checkpoints do not name, since there was no other form, and what they mean then."""

@@ -2,7 +2,7 @@
 
 With LN a LayerNorm, and [x, y] both joined:
 
-    v_i, a   = LN(region i), LN(sound)
+    v_i, a   = LN(region i), Standardized(LN(sound))         a feature of sound: mean 0, variance 1 over all segments
     w        = softmax_i((W_q a) . (W_k v_i) / sqrt(d))      audio-guided attention to the R regions, in one head
     v        = relu(W_v [sum_i w_i v_i, mean_i v_i])
     a        = relu(W_a a)
@@ -11,15 +11,17 @@ With LN a LayerNorm, and [x, y] both joined:
     logits   = W_c Transformer(x)                            of the segments of a video
 
 Against the systems of the papers it has fewer weights per region, since pictures are few and soon learned by heart;
-normalized inputs, so that it learns from features of any scale, and sound as fast as pictures; and whole channels of
-both inputs are dropped in training. Its training averages weights and smooths labels. Where only a video's label is
+normalized inputs, so that it learns from features of any scale; and whole channels of both inputs are dropped in
+training. Of networks that end in a ReLU all sounds point nearly the same way, and what tells them apart is small beside
+what they share: standardized, it is learned as fast as pictures, which otherwise are known by heart before the sound is
+listened to. Its training averages weights and smooths labels. Where only a video's label is
 known, a category counts by its best segment, and besides clips without event it sees the sound of one category with
 pictures of another; see `avel.training.settings.TrainingSettings`.
 """
 
 import math
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -30,6 +32,7 @@ from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import (
     AttentionBlock,
+    Standardization,
     attended_regions,
     check_heads,
     mean_over_regions,
@@ -51,6 +54,8 @@ class RecommendedOptions(Options):
         layers: of the transformer, at most 16.
         dropout: share dropped after every map while training.
         input_dropout: share of the features of pictures and of sound dropped in a whole video while training.
+        standardize_sound: bring each feature of the normalized sound to mean 0 and variance 1 over the segments of the
+            training; off, each has a learned scale and shift (LayerNorm's), as up to avel 0.2.0.
 
     Raises:
         ValueError: if ``model_dims`` is no such multiple, or as `Options`.
@@ -64,6 +69,9 @@ class RecommendedOptions(Options):
     layers: Layers = 1
     dropout: Share = 0.2
     input_dropout: Share = 0.4
+    standardize_sound: bool = True
+
+    early: ClassVar[Mapping[str, Any]] = {"standardize_sound": False}
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
@@ -118,7 +126,11 @@ class Recommended(TwoModalityInput):
         super().__init__(dims)
         size = options.model_dims
         self.input_dropout: nn.Dropout = nn.Dropout(options.input_dropout)
-        self.normalize_visual, self.normalize_audio = nn.LayerNorm(dims.visual_dims), nn.LayerNorm(dims.audio_dims)
+        self.normalize_visual: nn.LayerNorm = nn.LayerNorm(dims.visual_dims)
+        self.standardize: Standardization | None = None
+        if options.standardize_sound:
+            self.standardize = Standardization(dims.audio_dims)
+        self.normalize_audio: nn.LayerNorm = nn.LayerNorm(dims.audio_dims, elementwise_affine=self.standardize is None)
         self.attention: ProductAttention | None = None
         if options.pooling == "attention":
             self.attention = ProductAttention(dims.visual_dims, dims.audio_dims, options.attention_dims)
@@ -139,7 +151,10 @@ class Recommended(TwoModalityInput):
         # sums over regions, as is what is dropped: no gradient and no copy of all regions is needed.
         kept = self._kept_channels(visual)[:, :, None]  # (B, 1, 1, D_v)
         scale, shift = self.normalize_visual.weight * kept, self.normalize_visual.bias * kept
-        audio = self.normalize_audio(audio) * self._kept_channels(audio)
+        audio = self.normalize_audio(audio)
+        if self.standardize is not None:
+            audio = self.standardize(audio, valid)
+        audio = audio * self._kept_channels(audio)
         regions = functional.layer_norm(visual, visual.shape[-1:], eps=self.normalize_visual.eps)
         pooled = self._pool(regions, scale[:, :, 0], audio, valid, shown) * scale + shift
         v = self._map(self.map_visual, pooled.flatten(2))

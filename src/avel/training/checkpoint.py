@@ -139,7 +139,7 @@ class CheckpointInfo:
             if not all(type(value) is float and 0 < value < 1 for value in thresholds):
                 raise ValueError("thresholds that are not between 0 and 1")
             options = data["options"]
-            if not version and data["model"] in registry.MODELS:
+            if data["model"] in registry.MODELS:
                 options = {**registry.MODELS[data["model"]].options.early, **options}
             known = {
                 "options": options,
