@@ -36,3 +36,19 @@ def test_padding_is_as_if_it_were_not_there(backwards):
     for found, expected, first in zip(states, alone, start, strict=True):
         torch.testing.assert_close(found[:1, kept], expected)
         torch.testing.assert_close(found[1], first[1].expand(5, -1))  # nothing happens in a video of padding
+
+
+class Scan(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.LSTMCell(3, 4)
+
+    def forward(self, x):
+        zeros = x.new_zeros(len(x), 4)
+        return scan(self.cell, x, torch.ones(x.shape[:2], dtype=torch.bool), (zeros, zeros))
+
+
+def test_any_number_of_segments_is_refused_at_once():
+    segments = ({1: torch.export.Dim("segments")},)
+    with pytest.raises(ValueError, match="exported for a fixed number of them only"):
+        torch.export.export(Scan(), (torch.zeros(2, 5, 3),), dynamic_shapes=segments, strict=False)

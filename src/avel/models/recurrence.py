@@ -23,7 +23,12 @@ def scan(
 
     Returns:
         For each state (B, T, H), what it is after each segment.
+
+    Raises:
+        ValueError: if T is left open, as exporters do: no graph has a step for each of any number of segments.
     """
+    if not isinstance(x.shape[1], int):
+        raise ValueError("what steps through the segments one by one can be exported for a fixed number of them only")
     states, history = start, []
     for t in reversed(range(x.shape[1])) if backwards else range(x.shape[1]):
         after = step(x[:, t], states)
