@@ -79,9 +79,9 @@ def test_commands_that_meet_files_can_be_debugged(command):
 def test_an_error_that_nobody_expected_ends_a_command_with_one_line(tmp_path):
     code = (
         "import sys\nfrom avel.cli import main\n"
-        "def surprise(*arguments, **settings): raise KeyError('surprise')\n"
-        "from avel.evaluation import train_on\ntrain_on.train_on = surprise\n"
-        "sys.argv = ['avel', 'train', sys.argv[1], '-o', sys.argv[1] + '/run', *sys.argv[2:]]\nmain.main()\n"
+        "def surprise(video): raise KeyError('surprise')\n"
+        "from avel.synchrony import offset\noffset.find_offset = surprise\n"
+        "sys.argv = ['avel', 'sync', *sys.argv[1:]]\nmain.main()\n"
     )
     plain, debug = (
         subprocess.run([sys.executable, "-c", code, tmp_path, *more], capture_output=True, text=True, check=False)

@@ -161,20 +161,21 @@ def test_standard_input_to_standard_output(hello):
     assert json.loads(result.stdout)["video"] == "-"
 
 
-@needs_weights
-def test_several_videos_to_standard_output_are_json_lines(hello, tmp_path):
-    second = tmp_path / "second.ogv"
-    second.write_bytes(hello.read_bytes())
-    result = run("localize", hello, second, "--format", "json")
-    videos = [json.loads(line)["video"] for line in result.stdout.decode().splitlines()]
-    assert videos == [str(hello), str(second)]
+def test_several_videos_to_standard_output_are_json_lines(trained, minute, tmp_path):
+    path, _ = trained
+    second = tmp_path / "second.mkv"
+    second.symlink_to(minute)
+    result = invoke("localize", minute, second, "--model", path, "--format", "json")
+    assert result.exit_code == 0, result.output
+    videos = [json.loads(line)["video"] for line in result.stdout.splitlines()]
+    assert videos == [str(minute), str(second)]
 
 
-@needs_weights
-def test_one_video_to_one_file_by_its_suffix(hello, tmp_path):
+def test_one_video_to_one_file_by_its_suffix(trained, minute, tmp_path):
+    path, _ = trained
     target = tmp_path / "report.html"
-    result = run("localize", hello, "-o", target)
-    assert result.stdout.decode().strip() == str(target)
+    result = invoke("localize", minute, "--model", path, "-o", target)
+    assert result.stdout.strip() == str(target)
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
@@ -243,10 +244,10 @@ def test_a_checkpoint_finds_events(trained, minute, tmp_path):
 def test_a_checkpoint_that_cannot_be_used_is_refused_before_any_video_is_opened(tmp_path):
     path = write_checkpoint(tmp_path / "a.safetensors")
     (tmp_path / "text.mp4").write_text("not a video")
-    result = run("localize", tmp_path / "text.mp4", "--model", path)
-    assert result.returncode == 1
-    assert b"no visual backbone is called 'mean-colours'" in result.stderr
-    assert b"text.mp4" not in result.stderr
+    result = invoke("localize", tmp_path / "text.mp4", "--model", path)
+    assert result.exit_code == 1
+    assert "no visual backbone is called 'mean-colours'" in " ".join(result.stderr.split())
+    assert "text.mp4" not in result.output
 
 
 def test_ctrl_c_writes_what_was_found(trained, minute, tmp_path):
@@ -345,7 +346,7 @@ def test_a_full_standard_output_is_one_clear_error():
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert result.returncode == 1
@@ -622,7 +623,7 @@ def test_two_workers_do_what_one_does(hello, tmp_path):
     done = run("localize", videos, "-o", tmp_path / "two", "--workers", 2, "--audio-tagger", "embedded")
     assert done.returncode == 1, done.stderr
     assert b"2 videos localized, 0 done before, 1 failed." in done.stderr
-    run("localize", videos, "-o", tmp_path / "one", "--audio-tagger", "embedded")
+    invoke("localize", videos, "-o", tmp_path / "one", "--audio-tagger", "embedded")
     for name in ("a.json", "sub/b.json", "summary.csv"):
         assert (tmp_path / "two" / name).read_text() == (tmp_path / "one" / name).read_text()
     again = run("localize", videos, "-o", tmp_path / "two", "--workers", 2, "--audio-tagger", "embedded")
