@@ -1,11 +1,15 @@
 """Fixtures shared by all tests."""
 
+import gc
 import os
+import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -14,12 +18,40 @@ from avel.errors import WeightsError
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that import ONNX Runtime themselves
 
+# The tests' networks are small, and other tests run beside: threads that wait for each other take longer than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What is imported and collected stays to the end. To look through it for garbage again and again would take a fourth of
+# the time of collecting, and some of that of every test.
+gc.disable()
+
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("AVEL_SHARED", ROOT.parent / "shared"))
 
-# What is right on a busy machine is right: no test of a property fails because it took long.
-settings.register_profile("avel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# What is right on a busy machine is right: no test of a property fails because it took long. Each draws the same
+# examples in every run; `pytest --hypothesis-profile search` draws others, and more.
+settings.register_profile(
+    "avel",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("search", settings.get_profile("avel"), derandomize=False, max_examples=1000)
 settings.load_profile("avel")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_runtest_setup() -> None:
+    """Let a test draw the same random numbers whatever ran before it."""
+    random.seed(2018)
+    np.random.seed(2018)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(2018)
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,6 @@ import torch
 from avel.models.options import Dims
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    state = torch.random.get_rng_state()
-    torch.manual_seed(2018)
-    yield
-    torch.random.set_rng_state(state)
-
-
 @pytest.fixture
 def dims():
     return Dims(visual_dims=6, regions=4, audio_dims=5, num_categories=3)
