@@ -25,7 +25,7 @@ def test_the_python_example_runs(tmp_path):
         env={**os.environ, "AVEL_OFFLINE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -88,7 +88,7 @@ def test_suppression_of_nothing_and_of_boxes_without_area() -> None:
     assert len(points) == 3
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_suppresses_as_a_loop_does(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

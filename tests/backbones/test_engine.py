@@ -96,7 +96,7 @@ def module_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network
         yield small()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(n=st.integers(0, 40))
 def test_an_item_does_not_depend_on_its_batch(module_network: Network, n: int) -> None:
     batch = pictures(40)

@@ -121,7 +121,7 @@ def test_a_scheduler_without_workers(clips, tmp_path, monkeypatch):
 
 
 def test_a_cluster_that_goes_away(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr("avel.features.distributed.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("avel.features.distributed.CONNECT_SECONDS", 10)
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=1, dashboard_address=None, silence_logs="CRITICAL") as cluster:

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_backbones import RECIPE, load
 
@@ -219,7 +218,7 @@ def test_the_odd_files(odd_files, tmp_path):
 
 
 @given(share=st.floats(0, 1), name=st.sampled_from(["dog_bark_02677.mp4", "water_cc0.mp4"]))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 def test_truncated_videos(event_clips, tmp_path, share, name):
     shutil.rmtree(tmp_path / "s", ignore_errors=True)
     content = (event_clips / name).read_bytes()
@@ -286,67 +285,84 @@ def test_a_network_that_fails_on_one_video(clips, tmp_path):
 
 # Kills and full disks -------------------------------------------------------------------------------------------------
 
-SCRIPT = """
+STUCK = """
 import sys
-from tiny_backbones import RECIPE, load_slow
+from tiny_backbones import RECIPE, load_stuck
 from avel.features.run import extract_many
-extract_many(sys.argv[1], sys.argv[2], RECIPE, loader=load_slow)
+extract_many(sys.argv[1], sys.argv[2], RECIPE, loader=load_stuck)
+"""
+
+KILLED = """
+import os, signal, sys
+from tiny_backbones import RECIPE, load
+from avel.features.run import extract_many
+
+def run_and_die(videos, store, left):
+    "Kill this process before the given one of its steps on files of the store."
+    def watch(event, arguments):
+        nonlocal left
+        if event.startswith(("open", "os.")) and str((arguments or [""])[0]).startswith(store):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    try:
+        extract_many(videos, store, RECIPE, loader=load)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+for line in sys.stdin:
+    if not (child := os.fork()):
+        run_and_die(sys.argv[1], sys.argv[2], int(line))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def start(videos, store):
+def start(script, videos, store, **pipes):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(videos), str(store)], env=environment)
+    command = [sys.executable, "-c", script, str(videos), str(store)]
+    return subprocess.Popen(command, env=environment, text=True, **pipes)
 
 
 def test_kill_and_resume(clips, tmp_path):
     whole, store = tmp_path / "whole", tmp_path / "s"
     run(clips, whole)
-    process = start(clips, store)
-    deadline = time.monotonic() + 60
-    while len(times(store)) < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(0.2)  # into the next video
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = start(STUCK, clips, store, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "stuck\n"  # in the third video
+    process.kill()
+    process.communicate()
     before = times(store)
-    assert 2 <= len(before) < 6
+    assert len(before) == 2
     assert any((store / ".tmp").iterdir())
     assert not any(problems for _, problems in FeatureStore(store).verify())
     summary = run(clips, store)
-    assert (summary.done, summary.skipped) == (6 - len(before), len(before))
+    assert (summary.done, summary.skipped) == (4, 2)
     after = times(store)
     assert {name: after[name] for name in before} == before
     assert contents(store) == contents(whole)
     assert not list((store / ".tmp").iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_kills_at_random_moments(clips, tmp_path):
     whole, store = tmp_path / "whole", tmp_path / "s"
     run(clips, whole)
     chance = random.Random(5)
-    kills = 0
+    codes: list[int] = []
     written: dict[str, int] = {}
-    while True:
-        process = start(clips, store)
-        try:
-            process.wait(timeout=chance.uniform(0.5, 2.5) * (1 + kills / 10))  # a busy machine needs longer
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-        if (store / "store.json").exists():
-            assert not any(problems for _, problems in FeatureStore(store).verify())
-            now = times(store)
-            assert {name: now[name] for name in written} == written
-            written = now
-        if process.returncode == 0:
-            break
-        assert kills < 60
-    assert kills
+    with start(KILLED, clips, store, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as forks:
+        while 0 not in codes:
+            print(chance.randint(1, 40 + len(codes)), file=forks.stdin, flush=True)
+            codes.append(int(forks.stdout.readline()))
+            if (store / "store.json").exists():
+                assert not any(problems for _, problems in FeatureStore(store).verify())
+                now = times(store)
+                assert {name: now[name] for name in written} == written
+                written = now
+    assert set(codes[:-1]) == {-signal.SIGKILL}
+    assert len(codes) > 5
     assert contents(store) == contents(whole)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file, save_file
@@ -114,7 +114,7 @@ def test_any_safetensors_reader_can_read_a_file(store):
     valid=st.booleans(),
     seconds=st.floats(0.001, 1e6),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_round_trip(tmp_path, visual, cut, stored_as, text, valid, seconds):
     shutil.rmtree(tmp_path / "s", ignore_errors=True)
     recipe = replace(RECIPE, stored_as=stored_as)
@@ -359,7 +359,7 @@ def test_nothing_is_removed_while_another_process_writes(store):
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_every_changed_byte_is_found(tmp_path, data):
     shutil.rmtree(tmp_path / "s", ignore_errors=True)
     store = FeatureStore.create(tmp_path / "s", RECIPE, BACKBONES)
@@ -375,7 +375,7 @@ def test_every_changed_byte_is_found(tmp_path, data):
 
 
 @given(share=st.floats(0, 1, exclude_max=True))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 def test_a_truncated_file_is_never_read(tmp_path, share):
     shutil.rmtree(tmp_path / "s", ignore_errors=True)
     store = FeatureStore.create(tmp_path / "s", RECIPE, BACKBONES)
@@ -540,7 +540,6 @@ def test_a_video_that_was_moved_keeps_its_key(tmp_path):
 @given(
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=300), max_size=8), st.booleans()
 )
-@settings(deadline=None)
 def test_keys_are_unique_and_can_be_written_on_any_file_system(names, upper):
     videos = [(Path(f"/v/{number}.mp4"), name.upper() if upper else name) for number, name in enumerate(names)]
     keys = list(assign_keys(videos, []).values())

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-SECONDS = 30
+SECONDS = 300
 
 
 class Server:

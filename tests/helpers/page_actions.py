@@ -44,7 +44,7 @@ def saved(page):
     page.get_by_text("All changes are saved.").wait_for()
 
 
-def until(page, expression, seconds=60):
+def until(page, expression, seconds=300):
     """Wait until something is true in the page; Playwright's own way needs what the content-security policy forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):

@@ -64,6 +64,20 @@ def load_slow(recipe, device, threads):
     return backbones
 
 
+def load_stuck(recipe, device, threads):
+    """As `load`; says so in the third batch, and does not end."""
+    backbones = load(recipe, device, threads)
+    backbones.visual[0].__class__ = _Stuck
+    return backbones
+
+
+def load_held(recipe, device, threads):
+    """As `load`; all batches but the first wait until the file that is named in the environment is gone."""
+    backbones = load(recipe, device, threads)
+    backbones.visual[0].__class__ = _Held
+    return backbones
+
+
 def load_poisonable(recipe, device, threads):
     """As `load`; the process dies of a picture that is all red."""
     backbones = load(recipe, device, threads)
@@ -82,6 +96,27 @@ def load_and_die(recipe, device, threads):
 class _Slow(MeanColours):
     def __call__(self, pictures):
         time.sleep(0.5)
+        return super().__call__(pictures)
+
+
+class _Stuck(MeanColours):
+    batches = 0
+
+    def __call__(self, pictures):
+        self.batches += 1
+        if self.batches == 3:
+            print("stuck", flush=True)
+            time.sleep(3600)
+        return super().__call__(pictures)
+
+
+class _Held(MeanColours):
+    batches = 0
+
+    def __call__(self, pictures):
+        self.batches += 1
+        while self.batches > 1 and Path(os.environ["TINY_HOLD"]).exists():
+            time.sleep(0.01)
         return super().__call__(pictures)
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import av
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avel.errors import MediaError
@@ -151,7 +151,7 @@ class TestKnownAnswer:
         assert reader.warnings == []
 
     @given(data=st.data())
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25)
     def test_the_picture_is_the_latest_one_due(self, tmp_path, data):
         milliseconds = data.draw(st.lists(st.integers(1, 2999), min_size=1, max_size=20, unique=True).map(sorted))
         times = [0.0, *(ms / 1000 for ms in milliseconds)]

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from avel.metrics.events import event_scores
@@ -28,7 +28,6 @@ def test_equal_scores_are_one_step():
     assert average_precision([0.3] * 10, [True] * 3 + [False] * 7) == pytest.approx(0.3)
 
 
-@settings(deadline=None)  # the first call imports torchmetrics
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40))
 def test_average_precision_is_torchmetrics(rows):
     torch = pytest.importorskip("torch")

@@ -124,7 +124,7 @@ SETS = st.tuples(st.integers(1, 5), st.integers(1, 12), st.integers(2, 4), st.in
 
 
 @given(SETS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_segment_metrics_agree_with_torchmetrics(shape: tuple[int, int, int, int]) -> None:
     torch = pytest.importorskip("torch")
     functional = pytest.importorskip("torchmetrics.functional.classification")
@@ -143,7 +143,7 @@ def test_segment_metrics_agree_with_torchmetrics(shape: tuple[int, int, int, int
 
 
 @given(SETS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_matching_finds_as_many_events_as_any_matching(shape: tuple[int, int, int, int]) -> None:
     n, t, c, seed = shape
     rng = np.random.default_rng(seed)

@@ -124,7 +124,7 @@ def test_what_a_segment_attends_to_is_shown_once_for_both_modalities(dims, batch
     assert (shown[1, :, 3:] == 0).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.floats(-5, 5, width=16), min_size=4, max_size=4),
     st.lists(st.floats(-5, 5, width=16), min_size=1, max_size=6),

@@ -70,7 +70,7 @@ def test_lstm_is_equation_1():
     torch.testing.assert_close(layer(x, valid), both(x, valid)[..., :2])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=4))
 def test_bilstm_leaves_padding_out_wherever_it_is(valid):
     valid = torch.tensor(valid)

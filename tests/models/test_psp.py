@@ -63,7 +63,7 @@ def test_propagation_is_its_formula(form, segments):
         assert (found[2] == 0).any()  # something was pruned
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.booleans(), min_size=6, max_size=6).filter(any), st.sampled_from(["supervised", "weak"]))
 def test_propagation_leaves_padding_out(valid, form):
     valid = torch.tensor([valid])

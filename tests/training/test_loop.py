@@ -282,7 +282,7 @@ def test_learning_rates_by_hand() -> None:
     assert rates(plateau, [0.1, 0.2, 0.2, 0.1, 0.3, 0.3, 0.3], 1) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
 
 
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 @given(
     values=st.lists(st.sampled_from([0.5, 0.49999, 0.4999, 0.499, 0.3, 0.2]), min_size=1, max_size=12),
     patience=st.integers(1, 3),

@@ -21,7 +21,7 @@ def npm():
         pytest.skip("what builds the page is not installed here (npm ci in web/, as make test does)")
 
     def run(script):
-        return subprocess.run(["npm", "run", "--silent", script], cwd=WEB, capture_output=True, text=True, timeout=120)
+        return subprocess.run(["npm", "run", "--silent", script], cwd=WEB, capture_output=True, text=True, timeout=300)
 
     return run
 

@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from tiny_backbones import load_poisonable, load_slow
+from tiny_backbones import load, load_held, load_poisonable
 from tiny_checkpoints import CATEGORIES, write_checkpoint
 from tiny_clips import make_clip as make_plain_clip
 
@@ -50,15 +50,20 @@ class Watcher:
 
     def wait(self, wanted):
         with self.changed:
-            assert self.changed.wait_for(lambda: any(wanted(*one) for one in self.seen), 120), self.seen
+            assert self.changed.wait_for(lambda: any(wanted(*one) for one in self.seen), 300), self.seen
 
 
 def is_in(name, *states):
     return lambda video, state, progress: video == name and state in states
 
 
-def test_one_after_the_other_with_progress_cancel_and_what_became_of_each(model, folder, open_page, tmp_path):
-    settings = {"model": str(model), "loader": load_slow}
+def test_one_after_the_other_with_progress_cancel_and_what_became_of_each(
+    model, folder, open_page, tmp_path, monkeypatch
+):
+    hold = tmp_path / "hold"
+    hold.touch()
+    monkeypatch.setenv("TINY_HOLD", str(hold))
+    settings = {"model": str(model), "loader": load_held}
     page = open_page(folder, settings=settings)
     watcher = Watcher(page)
     ids = {name: page.id_of(name) for name in ("long.mkv", "short.mkv", "broken.mp4")}
@@ -75,6 +80,7 @@ def test_one_after_the_other_with_progress_cancel_and_what_became_of_each(model,
     assert page.post(f"videos/{ids['short.mkv']}/cancel").json()["state"] == "new"
     page.post(f"videos/{ids['long.mkv']}/cancel")
     watcher.wait(is_in("broken.mp4", "failed"))
+    hold.unlink()
     assert page.get(f"videos/{ids['long.mkv']}").json()["video"]["state"] == "new"
     assert not list((folder / "avel-results").rglob("*.json"))
     failed = page.get(f"videos/{ids['broken.mp4']}").json()["video"]
@@ -134,7 +140,7 @@ def test_a_crash_costs_one_video_which_is_left_alone(model, folder, open_page):
 
 
 def test_a_video_that_is_named_is_localized_unasked(model, folder, open_page):
-    page = open_page(folder / "sub" / "short.mkv", settings={"model": str(model), "loader": load_slow})
+    page = open_page(folder / "sub" / "short.mkv", settings={"model": str(model), "loader": load})
     assert page.get("session").json()["categories"] == list(CATEGORIES)
     page.services.jobs.finish()
     (video,) = page.get("videos").json()["videos"]

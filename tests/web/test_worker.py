@@ -68,7 +68,7 @@ def test_what_nobody_wants_ends_at_once_or_never_begins(worker, tmp_path):
     while not list(tmp_path.iterdir()):
         time.sleep(0.01)
     worker.stop(unwanted)
-    thread.join(10)
+    thread.join(300)
     assert outcome == ["stopped"]
     process = int(next(tmp_path.iterdir()).name)
     with pytest.raises(ProcessLookupError):

@@ -3,7 +3,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_backbones import RECIPE, load
 
@@ -111,7 +111,7 @@ def test_one_of_several_backbones_has_to_be_chosen(tmp_path):
     dtype=st.sampled_from(["float16", "float32", "float64"]),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 def test_what_is_imported_is_exported(tmp_path_factory, rows, segments, dtype, seed):
     folder = tmp_path_factory.mktemp("exchange")
     random = np.random.default_rng(seed)

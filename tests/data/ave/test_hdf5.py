@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -239,7 +239,6 @@ def test_a_damaged_row_is_refused(tmp_path):
         array[1]
 
 
-@settings(deadline=None)  # a changed shape may ask for a GiB of zeros
 @given(st.integers(0, 4000), st.integers(0, 255))
 def test_a_changed_byte_is_read_or_refused_with_our_error(tmp_path_factory, position, value):
     path = tmp_path_factory.mktemp("changed") / "a.h5"
@@ -463,7 +462,7 @@ def test_a_disk_that_refuses_is_an_error_and_no_crash_of_hdf5(tmp_path):
     path = tmp_path / "audio_feature.h5"
     limits = ["0", "1000", "2500", "100000", "200000", "201000"]  # the file takes 202048 bytes
     command = [sys.executable, "-c", LIMITED, str(path), *limits]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     reason = "the file would be larger than is allowed here. Free some room and run the command again."
     assert result.stdout.splitlines() == [f"Cannot write {path}: {reason}"] * len(limits)

@@ -67,7 +67,7 @@ def tab(chromium):
         context = chromium.new_context(viewport={"width": 1280, "height": 1100}, accept_downloads=True, **how)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(300_000)
         if without is not None:
             page.route(without, lambda route: route.abort())
         page.on("pageerror", lambda error: complaints.append(str(error)))

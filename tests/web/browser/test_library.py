@@ -42,7 +42,7 @@ def test_an_uploaded_video_is_localized_and_a_broken_one_says_why(empty, tab, ev
     page.get_by_role("region", name="Uploads").get_by_text(".txt is not a kind of video").wait_for()
     page.get_by_role("region", name="Uploads").get_by_text("<b>broken.mp4: the recording was cut off").wait_for()
     card = page.get_by_role("listitem").filter(has_text="dog_bark_avsync.mp4").filter(has=page.locator(".badge.done"))
-    card.wait_for(timeout=90_000)
+    card.wait_for(timeout=300_000)
     assert "event" in card.inner_text()
     card.get_by_role("link").click()
     option(page).first.wait_for()

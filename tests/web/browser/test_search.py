@@ -44,7 +44,7 @@ def test_words_lead_to_a_moment_and_an_event_or_a_file_to_others_like_it(searche
     page.keyboard.press("Enter")
     until(page, f"document.querySelector('video')?.currentTime >= {start[3:]}")  # though nothing was found in it yet
     page.get_by_role("button", name="Find events").click()
-    page.get_by_role("listbox").wait_for(timeout=90_000)
+    page.get_by_role("listbox").wait_for(timeout=300_000)
     until(page, f"document.querySelector('video').currentTime >= {start[3:]}")
     page.locator("[role=option]", has_text="Bark").first.click()
     page.keyboard.press("f")
