@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from avel.backbones import compilation
 from avel.backbones.engine import EngineOptions, Network, from_frozen
 from avel.backbones.operations import FrozenNetwork
+from avel.backbones.tidying import MAX_IDLE_DAYS
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 ITEMS = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -172,3 +175,19 @@ def test_a_cache_that_cannot_be_written_is_no_error(
     (tmp_path / "file").touch()
     monkeypatch.setenv("AVEL_CACHE_DIR", str(tmp_path / "file"))
     check(network(made))
+
+
+def test_a_new_entry_takes_the_place_of_those_that_nobody_reads(made: list[str], cache_folder: Path) -> None:
+    check(network(made))
+    (first,) = (cache_folder / "compiled").glob("tiny-*")
+    long_ago = time.time() - (MAX_IDLE_DAYS + 1) * 86400
+    os.utime(first, (long_ago, long_ago))
+    check(network(made))  # which reads it
+    check(network(made, "second"))
+    assert first.exists()
+    os.utime(first, (long_ago, long_ago))
+    check(network(made, "third"))
+    assert sorted(path.name.partition("-")[0] for path in (cache_folder / "compiled").glob("[!.]*")) == [
+        "second",
+        "third",
+    ]

@@ -2,7 +2,8 @@
 
 Under ``compiled`` there is a folder for every network as avel, OpenVINO and this processor run it. Later starts read it
 when the network is first asked for, and neither make its graph nor compile it. An entry that is damaged, or is another
-network's, is made again. Under ``graphs`` are graphs that take long to make.
+network's, is made again. Under ``graphs`` are graphs that take long to make. Whenever one is added to either, those
+that nobody reads any more are deleted (`avel.backbones.tidying`).
 """
 
 import hashlib
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.backbones import weights
+from avel.backbones.tidying import tidy, used
 from avel.documents import parse_json
 from avel.errors import OutputError
 from avel.files import new_folder
@@ -163,6 +165,7 @@ class CompiledNetwork:
             self._throw_away(error)
             return None
         self._content = content
+        used(self._folder)
         if hasattr(mapped, "madvise"):  # weights have been laid out anew, and what is not is read again where needed
             mapped.madvise(mmap.MADV_DONTNEED)
         return model
@@ -200,6 +203,7 @@ class CompiledNetwork:
         except OutputError as error:
             _log.info("%s is not kept: %s", self._folder, error)
             return traits, model
+        tidy(self._folder.parent)
         return traits, self._read() or model  # what later starts will run, to the last bit
 
 
@@ -226,6 +230,7 @@ def cached_graph(key: Key, make: "Callable[[], openvino.Model]") -> "openvino.Mo
     folder = weights.cache_folder().parent / "graphs" / f"{key[0]}-{_digest((openvino_version(), *key))[:16]}"
     if (folder / "graph.xml").exists():
         try:
+            used(folder)
             return core().read_model(folder / "graph.xml")
         except RuntimeError as error:
             _log.warning("%s cannot be read and is made again: %s", folder, error)
@@ -234,6 +239,7 @@ def cached_graph(key: Key, make: "Callable[[], openvino.Model]") -> "openvino.Mo
     try:
         with new_folder(folder) as temporary:
             openvino.save_model(model, temporary / "graph.xml", compress_to_fp16=False)
+        tidy(folder.parent)
         return core().read_model(folder / "graph.xml")
     except (OutputError, RuntimeError) as error:
         _log.info("%s is not kept: %s", folder, error)
