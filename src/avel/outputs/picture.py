@@ -153,17 +153,20 @@ class Sheet:
         self._text(_MARGIN, self.top + 0.52, facts, size=8, color=_SOFT)
         self.top += _TITLE
 
-    def key(self, entries: Sequence[tuple[str, str, str | None]]) -> None:
-        """A legend of words, each with its colour and hatch."""
+    def key(self, entries: Sequence[tuple[str, str, bool]]) -> None:
+        """A legend of words, each with its colour, and whether its bars are crossed; others are thin."""
         x, y = _MARGIN + _LABELS, self.top + _LEGEND / 2 - 0.03
-        for word, color, hatch in entries:
-            corner = (x / _WIDTH, 1 - (y + 0.05) / self.height)
-            self.figure.add_artist(
-                Rectangle(
-                    corner, 0.26 / _WIDTH, 0.1 / self.height, facecolor=color, edgecolor="white", hatch=hatch,
-                    linewidth=0, transform=self.figure.transFigure,
-                )
-            )  # fmt: skip
+        for word, color, is_crossed in entries:
+            high = 0.12 if is_crossed else 0.036
+            corner = (x / _WIDTH, 1 - (y + high / 2) / self.height)
+            bar = Rectangle(corner, 0.26 / _WIDTH, high / self.height, facecolor=color, linewidth=0)
+            bar.set_transform(self.figure.transFigure)
+            self.figure.add_artist(bar)
+            if is_crossed:
+                middle = ([(x + 0.13) / _WIDTH], [1 - y / self.height])
+                cross = Line2D(*middle, marker="x", color="white", markersize=4, markeredgewidth=1.2)
+                cross.set_transform(self.figure.transFigure)
+                self.figure.add_artist(cross)
             self._text(x + 0.34, y, word, size=8, color=_SOFT)
             x += 0.7 + 0.062 * len(word)
         self.top += _LEGEND

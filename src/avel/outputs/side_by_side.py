@@ -114,11 +114,11 @@ def _evidence(comparison: Comparison) -> Evidence:
     return gather(replace(comparison.models[0].result, attention=None))
 
 
-def _keys(comparison: Comparison) -> list[tuple[str, str, str | None]]:
-    """Word, colour and hatch of what the legend explains."""
+def _keys(comparison: Comparison) -> list[tuple[str, str, bool]]:
+    """Word and colour of what the legend explains, and whether it is crossed."""
     if comparison.truth is None:
         return []
-    return [("right", RIGHT_COLOR, None), ("wrong", WRONG_COLOR, "xxxx")]
+    return [("right", RIGHT_COLOR, False), ("wrong", WRONG_COLOR, True)]
 
 
 def _band(axes: Axes, runs: list[Run], colour_of: Mapping[str, str], duration_seconds: float) -> None:
