@@ -12,9 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from avel.cli import console, terminal
+from avel.cli.console import Device
+from avel.cli.extraction_options import DaskScheduler, DaskWorkers, EngineChoice, RetryQuarantined
 from avel.cli.logs import CommandGroup
 from avel.cli.printing import print_json
-from avel.features.choices import EngineName, FloatType, Precision, StoredType
+from avel.features.choices import FloatType, Precision, StoredType
 
 if TYPE_CHECKING:
     from avel.features.jobs import Outcome
@@ -120,36 +122,11 @@ def extract(
             "videos in several languages or with audio description. [default: the track that a player would play]",
         ),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(help="Where the networks run: auto, cpu, cuda, or torch-cpu, which avoids OpenVINO."),
-    ] = "auto",
-    engine: Annotated[
-        EngineName,
-        typer.Option(
-            help="How videos are worked through: local extracts one after the other in this process; dask extracts "
-            "several at once, in processes on this computer or on a cluster."
-        ),
-    ] = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option(help="How many processes dask starts on this computer. [default: one for each core]"),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            help="The address of a running Dask scheduler whose workers extract, such as tcp://host:8786. Its workers "
-            "have to see the videos and the store under the same paths. [default: dask starts its own processes]"
-        ),
-    ] = None,
-    retry_quarantined: Annotated[
-        bool,
-        typer.Option(
-            "--retry-quarantined",
-            help="Also try videos that made the process that read them crash in a former run. They are left out "
-            "otherwise.",
-        ),
-    ] = False,
+    device: Device = "auto",
+    engine: EngineChoice = "local",
+    workers: DaskWorkers = None,
+    scheduler: DaskScheduler = None,
+    retry_quarantined: RetryQuarantined = False,
 ) -> None:
     """Extract the features of videos into a feature store.
 

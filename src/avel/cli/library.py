@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from avel.cli.console import Device, say, usage_errors, warn
+from avel.cli.extraction_options import DaskScheduler, DaskWorkers, EngineChoice, RetryQuarantined
 from avel.cli.features import extraction_progress
 from avel.cli.printing import print_json, printable
 from avel.cli.terminal import SafeConsole
-from avel.features.choices import EngineName
 
 if TYPE_CHECKING:
     from avel.library.results import SearchResult
@@ -52,24 +52,10 @@ def index(
             "longer there.",
         ),
     ] = False,
-    device: Annotated[
-        str, typer.Option(help="Where the networks run: auto, cpu, cuda, or torch-cpu, which avoids OpenVINO.")
-    ] = "auto",
-    engine: Annotated[
-        EngineName,
-        typer.Option(
-            help="How videos are worked through: local, one after the other in this process; dask, several at once, in "
-            "processes on this computer or on a cluster."
-        ),
-    ] = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option(help="How many processes dask starts on this computer. [default: one for each core]"),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="The address of a running Dask scheduler whose workers see the videos and the library."),
-    ] = None,
+    device: Device = "auto",
+    engine: EngineChoice = "local",
+    workers: DaskWorkers = None,
+    scheduler: DaskScheduler = None,
     forget: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,10 +64,7 @@ def index(
             "the videos themselves stay. May be given several times; nothing else is done then.",
         ),
     ] = None,
-    retry_quarantined: Annotated[
-        bool,
-        typer.Option("--retry-quarantined", help="Also try videos that made the process that read them crash before."),
-    ] = False,
+    retry_quarantined: RetryQuarantined = False,
 ) -> None:
     """Make a library of videos for avel search, or add videos to one.
 
