@@ -1,6 +1,6 @@
 import pytest
 
-from avel.documents import DocumentError, control_characters, parse_json, parse_toml, parse_yaml
+from avel.documents import DocumentError, control_characters, parse_json, parse_toml, parse_yaml, read_json
 
 DIGITS = "9" * 5000
 DEEP = "[" * 100_000
@@ -34,6 +34,14 @@ def test_whatever_is_wrong_is_one_kind_of_error(parse, text, message):
     with pytest.raises(DocumentError) as error:
         parse(text)
     assert str(error.value).startswith(message)
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}')
+    assert read_json(path, 8) == {"a": 1}
+    with pytest.raises(DocumentError, match="it is larger than 7 bytes"):
+        read_json(path, 7)
 
 
 def test_control_characters_are_named():

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -24,6 +25,19 @@ def parse_json(text: str) -> Any:
     """
     with _one_kind_of_error("JSON"):
         return json.loads(text)
+
+
+def read_json(path: Path, most_bytes: int) -> Any:
+    """Read a JSON file that is no larger than some size.
+
+    Raises:
+        DocumentError: as `parse_json`, or if it is larger.
+        OSError: if it cannot be read.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
+    if path.stat().st_size > most_bytes:
+        raise DocumentError(f"it is larger than {most_bytes} bytes")
+    return parse_json(path.read_text("utf-8"))
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from avel.documents import parse_json
+from avel.documents import read_json
 from avel.errors import FeaturesError
 from avel.features.feature_file import (
     FORMAT,
@@ -455,9 +455,7 @@ class FeatureStore:
 def _read_store(folder: Path) -> tuple[Recipe, dict[str, BackboneEntry]]:
     file = folder / "store.json"
     try:
-        if file.stat().st_size > MAX_STORE_JSON_BYTES:
-            raise ValueError(f"it is larger than {MAX_STORE_JSON_BYTES} bytes")
-        content = parse_json(file.read_text("utf-8"))
+        content = read_json(file, MAX_STORE_JSON_BYTES)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}, this version reads '{FORMAT}'")
         recipe = Recipe.from_dict(content["recipe"])

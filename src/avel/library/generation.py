@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.backbones.base import Floats
-from avel.documents import parse_json
+from avel.documents import read_json
 from avel.errors import FeaturesError, LibraryError
 from avel.features.feature_file import BackboneModality
 from avel.features.index import IndexRow
@@ -272,7 +272,7 @@ def _by_content(rows: Sequence[IndexRow]) -> Iterator[list[IndexRow]]:
 
 def _current_name(folder: Path) -> str | None:
     try:
-        content = parse_json((folder / CURRENT_FILE).read_text("utf-8"))
+        content = read_json(folder / CURRENT_FILE, _MAX_JSON_BYTES)
         name = str(content["generation"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -281,9 +281,7 @@ def _current_name(folder: Path) -> str | None:
 
 def _read_contents(path: Path) -> _Contents:
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise ValueError(f"it is larger than {_MAX_JSON_BYTES} bytes")
-        contents = _Contents.from_dict(parse_json(path.read_text("utf-8")))
+        contents = _Contents.from_dict(read_json(path, _MAX_JSON_BYTES))
         if contents.format != FORMAT:
             raise ValueError(f"its format is {contents.format!r}, this version reads {FORMAT!r}")
         if any(video.segments < 1 for video in contents.videos) or not contents.segment_seconds > 0:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avel.documents import parse_json
+from avel.documents import read_json
 from avel.errors import LibraryError
 from avel.features.choices import EngineName
 from avel.features.discovery import discover_videos
@@ -455,9 +455,7 @@ def _written_by_one(folder: Path) -> Iterator[None]:
 def _read_description(folder: Path) -> _Description:
     path = folder / LIBRARY_FILE
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise ValueError(f"it is larger than {_MAX_JSON_BYTES} bytes")
-        content = parse_json(path.read_text("utf-8"))
+        content = read_json(path, _MAX_JSON_BYTES)
         if content["format"] != FORMAT:
             raise LibraryError(
                 f"{path}: its format is {content['format']!r}, and this version of avel reads {FORMAT!r}. Index the "
