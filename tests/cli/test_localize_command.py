@@ -75,7 +75,7 @@ def test_version():
         ([".", "--watch", "-o", "out", "--force"], "--force would do everything again whenever a video arrives."),
         ([".", "--watch", "-o", "out", "--workers", "2"], "--watch works in one process."),
         ([], "There is no video to localize. Name files or folders, or give --list."),
-        (["a.mp4", "--engine", "local", "--workers", "2"], "Several workers, or a scheduler, need --engine dask."),
+        (["a.mp4", "--engine", "local", "--scheduler", "tcp://a:1"], "A scheduler is one of Dask"),
         (["a.mp4", "--workers", "2", "--scheduler", "tcp://a:1"], "give either --workers or --scheduler"),
         (["a.mp4", "--model", "none"], "Unknown model 'none'. Available models are"),
         (["a.mp4", "--segment-seconds", "0"], "segment_seconds must be from 0.2 to 30.0, got 0.0"),

@@ -380,9 +380,9 @@ class _OpenVinoNetwork(Network):
         items_together: int = 1,
     ) -> None:
         self._together = items_together
-        self._requests = min(options.threads or _usable_cores(), items_at_once)
+        self._requests = min(options.threads or usable_cores(), items_at_once)
         settings = {
-            "INFERENCE_NUM_THREADS": str(options.threads or _usable_cores()),
+            "INFERENCE_NUM_THREADS": str(options.threads or usable_cores()),
             "NUM_STREAMS": str(self._requests),
             "ENABLE_CPU_PINNING": "NO",  # else two processes share one core and leave the other idle
         }
@@ -528,7 +528,8 @@ def _torch_cpu_has_float16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,19 +121,17 @@ class VideoBatch:
     def work(
         self,
         localizer: "Localizer",
-        first: int,
-        begin: Callable[[int], None],
-        through: Callable[[VideoItem, "VideoOutcome"], None],
+        places: Iterable[int],
+        through: Callable[[int, VideoItem, "VideoOutcome"], None],
         *,
         watch: "Watch | None" = None,
     ) -> list[str]:
-        """Do the videos from ``todo[first]`` on.
+        """Do some of the videos.
 
         Args:
             localizer: what finds the events.
-            first: where in ``todo`` to begin.
-            begin: called before each video with its place in ``todo``.
-            through: called after each.
+            places: of these videos in ``todo``.
+            through: called after each, with its place first.
             watch: as for `avel.batch.one.localize_one`.
 
         Returns:
@@ -142,14 +140,13 @@ class VideoBatch:
         from avel.batch.one import localize_one
 
         statuses: list[str] = []
-        for place in range(first, len(self.todo)):
-            begin(place)
+        for place in places:
             index = self.todo[place]
             item = self.items[index]
             seen = stamp_if_there(item.path)
             outcome = localize_one(localizer, item.path, self.destination, index, watch=watch)
             self._record(index, outcome, seen)
-            through(item, outcome)
+            through(place, item, outcome)
             statuses.append(outcome.status)
             if outcome.status == "stopped":
                 break

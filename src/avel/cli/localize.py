@@ -33,6 +33,7 @@ from avel.features.choices import EngineName
 if TYPE_CHECKING:
     from avel.batch.one import VideoOutcome
     from avel.batch.run import VideoBatch
+    from avel.batch.supervise import ChildShare
     from avel.batch.videos import VideoItem
     from avel.events import Localization
     from avel.features.extract import SecondsProgress
@@ -238,16 +239,16 @@ def localize(
     engine: Annotated[
         EngineName | None,
         typer.Option(
-            help="Where the work is done: local, in one process, or dask, in several. [default: local; dask with "
-            "--workers or --scheduler]"
+            help="How the work is shared: local, by processes of this machine, or dask, by a Dask cluster. [default: "
+            "local; dask with --scheduler]"
         ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="How many processes share the work on this machine; each takes about 1 GB of memory. Choose several "
-            "for many videos. [default: 1; with --engine dask one for each core]",
+            help="How many processes share the work on this machine; each takes about 1 GB of memory. Choose as many "
+            "as there are cores for many videos. [default: 1; with --engine dask one for each core]",
         ),
     ] = None,
     scheduler: Annotated[
@@ -339,17 +340,20 @@ def localize(
             return VideoBatch(some, destination, settings, force, retry_failed=not watch)
 
         cluster = _cluster(engine, workers, scheduler)
-        if watch and cluster is not None:
+        if watch and (cluster is not None or workers not in (None, 1)):
             raise ValueError("--watch works in one process. Leave --engine, --workers and --scheduler.")
         if watch and folder is not None:
             code = _watch_folders(
-                paths, folder, settled, lambda some: _localize(batch_of(some), 0, None, header=header, explain=explain)
+                paths,
+                folder,
+                settled,
+                lambda some: _localize(batch_of(some), 0, 1, None, header=header, explain=explain),
             )
         else:
             batch = batch_of(items)
             for reason in failures.values():
                 complain(reason)
-            code = _localize(batch, len(failures), cluster, header=header, explain=explain)
+            code = _localize(batch, len(failures), workers or 1, cluster, header=header, explain=explain)
     if code:
         raise typer.Exit(code)
 
@@ -390,22 +394,25 @@ def _watch_folders(
 
 
 def _cluster(engine: EngineName | None, workers: int | None, scheduler: str | None) -> dict[str, Any] | None:
-    """How a Dask cluster is asked for, ``None`` for one process here."""
+    """How a Dask cluster is asked for, ``None`` where the work is done without one."""
     if workers is not None and scheduler is not None:
         raise ValueError("A running scheduler has its own workers: give either --workers or --scheduler.")
-    wants_one = scheduler is None and workers in (None, 1)
-    if engine == "local" and not wants_one:
-        raise ValueError("Several workers, or a scheduler, need --engine dask.")
-    if engine == "local" or (engine is None and wants_one):
-        return None
-    return {"workers": workers, "scheduler": scheduler}
+    if engine == "local" and scheduler is not None:
+        raise ValueError("A scheduler is one of Dask: leave --engine, or use --engine dask.")
+    return None if engine != "dask" and scheduler is None else {"workers": workers, "scheduler": scheduler}
 
 
 def _localize(
-    batch: "VideoBatch", unreadable: int, cluster: dict[str, Any] | None, *, header: bool, explain: bool
+    batch: "VideoBatch",
+    unreadable: int,
+    workers: int,
+    cluster: dict[str, Any] | None,
+    *,
+    header: bool,
+    explain: bool,
 ) -> int:
-    """Do a batch, in a child process where that is possible, and print what became of it; an exit code."""
-    from avel.batch.supervise import can_supervise, supervised
+    """Do a batch, in child processes where that is possible, and print what became of it; an exit code."""
+    from avel.batch.supervise import ChildShare, can_supervise, supervised
 
     batch.plan()
     if batch.before and batch.retry_failed:
@@ -415,14 +422,16 @@ def _localize(
             f"{len(batch.corrected)} of {len(batch.items)} videos were corrected or reviewed by a person (avel serve) "
             "and are left as they are."
         )
-    work = _Work(batch, header, explain)
+    work = _Work(batch, explain, workers)
     code = 1 if unreadable else 0
-    if batch.todo and cluster is not None:
-        code = max(code, work.run_on_cluster(cluster))
-    elif batch.todo and can_supervise():
-        code = max(code, supervised(work.run, len(batch.todo), work.on_death))
+    if header and batch.todo and batch.destination.kind == "table":
+        print(*COLUMNS, sep="\t")
+    if batch.todo and cluster is None and can_supervise():
+        code = max(code, supervised(work.run, len(batch.todo), work.on_death, children=workers))
+    elif batch.todo and cluster is None and workers == 1:
+        code = max(code, work.run(ChildShare.all_of(len(batch.todo))))
     elif batch.todo:
-        code = max(code, work.run(0, lambda place: None))
+        code = max(code, work.run_on_cluster(cluster or {"workers": workers}))
     _say_configuration(batch)
     total = len(batch.items) + unreadable
     summary = batch.summary() if total > 1 else None
@@ -458,27 +467,29 @@ class _Work:
 
     Attributes:
         batch: the videos.
-        header: whether text lines begin with the names of their columns.
         explain: whether to say what came nearest to an event.
+        workers: how many processes share the work, and so the cores.
     """
 
     batch: "VideoBatch"
-    header: bool
     explain: bool
+    workers: int
 
-    def run(self, first: int, begin: Callable[[int], None]) -> int:
-        """Localize the videos from ``todo[first]`` on; an exit code."""
+    def run(self, share: "ChildShare") -> int:
+        """Localize a share of the videos; an exit code."""
         with avel_errors(), usage_errors():
             with loading():
+                from avel.backbones.engine import usable_cores
                 from avel.localization.localizer import Localizer
                 from avel.localization.model_choice import check_attention
 
                 if needing := self.batch.destination.needs_attention:
                     check_attention(self.batch.settings["model"], needing, self.batch.settings["open_vocabulary"])
-                localizer = Localizer(**self.batch.settings)
-            if first == 0:
+                threads = None if self.workers == 1 else max(1, usable_cores() // self.workers)
+                localizer = Localizer(**self.batch.settings, threads=threads)
+            if share.number == 0:
                 self._start(localizer.notices)
-            statuses = self.batch.work(localizer, first, begin, self._telling(first), watch=_watch)
+            statuses = self.batch.work(localizer, share, self._telling(share), watch=_watch)
             if "stopped" in statuses:
                 return STOPPED
             return 1 if "failed" in statuses else 0
@@ -486,18 +497,18 @@ class _Work:
     def run_on_cluster(self, cluster: dict[str, Any]) -> int:
         """Localize all videos in several processes; an exit code."""
         with avel_errors(), usage_errors():
+            from avel.batch.supervise import ChildShare
             from avel.localization.model_choice import check_attention
 
             if needing := self.batch.destination.needs_attention:
                 check_attention(self.batch.settings["model"], needing, self.batch.settings["open_vocabulary"])
-            statuses = self.batch.work_on_cluster(self._start, self._telling(0), **cluster)
+            tell, through = self._telling(ChildShare.all_of(0)), itertools.count()
+            statuses = self.batch.work_on_cluster(self._start, lambda *of: tell(next(through), *of), **cluster)
             return 1 if "failed" in statuses else 0
 
     def _start(self, notices: Sequence[str]) -> None:
         for notice in notices:
             say(f"[yellow]notice:[/yellow] {escape(notice)}")
-        if self.header and self.batch.destination.kind == "table":
-            print(*COLUMNS, sep="\t")
 
     def on_death(self, place: int | None, how: str) -> None:
         """Say of which video a process died, and leave that one alone from now on."""
@@ -511,13 +522,15 @@ class _Work:
         self.batch.quarantine(place, reason)
         complain(reason)
 
-    def _telling(self, first: int) -> "Callable[[VideoItem, VideoOutcome], None]":
-        """Prints what became of each video from ``todo[first]`` on, and every so often how many are through."""
-        lines, through, total = ProgressLines("videos looked at"), itertools.count(first + 1), len(self.batch.todo)
+    def _telling(self, share: "ChildShare") -> "Callable[[int, VideoItem, VideoOutcome], None]":
+        """Prints what became of each video, and every so often how many are through."""
+        lines, total = ProgressLines("videos looked at"), len(self.batch.todo)
 
-        def tell(item: "VideoItem", outcome: "VideoOutcome") -> None:
-            self._print(item, outcome)
-            lines(next(through), total)
+        def tell(place: int, item: "VideoItem", outcome: "VideoOutcome") -> None:
+            with share.alone():
+                self._print(item, outcome)
+            if share.number == 0:  # they are begun in order, so nearly all before it are through
+                lines(place + 1, total)
 
         return tell
 

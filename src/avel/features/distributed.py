@@ -8,11 +8,11 @@ One video at a time runs on each worker, with as many threads as the worker was 
 """
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, Self
 
+from avel.backbones.engine import usable_cores
 from avel.errors import AvelError
 
 CONNECT_SECONDS = 20
@@ -151,7 +151,7 @@ class DaskEngine:
                 raise AvelError(
                     f"No Dask scheduler answers at {self._scheduler} ({error}). Check the address."
                 ) from error
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         workers = self._workers or cores
         cluster = self._dask.LocalCluster(
             n_workers=workers,

@@ -229,9 +229,8 @@ def localize_item(
 
     batch.work(
         localizer,
-        0,
-        lambda place: None,
-        lambda item, outcome: reasons.append(outcome.reason or None),
+        [0],
+        lambda place, item, outcome: reasons.append(outcome.reason or None),
         watch=watch,
     )
     return reasons[0]
