@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avel.errors import MediaError
-from avel.media import assembly
+from avel.media import assembly, frames
 from avel.media.reader import MediaReader, probe
-from avel.media.types import PictureFormat
+from avel.media.types import PictureFormat, SegmentPictures
 from avel.testing.tone_and_flash import is_flash, make_clip, picture_number, tone_waveform
 
 TINY = PictureFormat(5, width=64, height=64)
@@ -134,6 +134,18 @@ class TestKnownAnswer:
         assert segments[0].pictures["faces"].shape == (1, 48, 64, 3)
         assert numbers(segments, "tags") == [[0, 6, 12, 18], [25, 31, 37, 43]]
         assert numbers(segments, "faces") == [[0], [25]]
+
+    def test_formats_of_one_size_share_their_pictures(self, tmp_path, monkeypatch):
+        path = make_clip(tmp_path / "clip.mkv", 2.0, width=128, height=96)
+        four, six = PictureFormat(4, width=32, height=32), PictureFormat(6, width=32, height=32)
+        alone = [read(path, {"four": four})[0], read(path, {"six": six})[0]]
+        scaled, scale = [], frames.Scaler.__call__
+        monkeypatch.setattr(frames.Scaler, "__call__", lambda *given: scaled.append(given[1].pts) or scale(*given))
+        both, _ = read(path, {"four": four, "six": six})
+        for name, expected in zip(("four", "six"), alone, strict=True):
+            found = SegmentPictures.stacked([segment.pictures for segment in both], name)
+            assert np.array_equal(found, np.stack([segment.pictures[name] for segment in expected]))
+        assert len(scaled) == len(set(scaled)) == 2 * (4 + 6 - 2)
 
     def test_pictures_at_uneven_times(self, tmp_path):
         times = [0.0, 0.31, 0.32, 0.9, 2.45, 2.5, 3.99]

@@ -15,6 +15,20 @@ def test_motion_is_where_the_picture_changes():
     assert np.nansum(energies) == pytest.approx(100, abs=0.1)
 
 
+def test_motion_is_that_of_a_slow_loop():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (1, 4, SIDE, SIDE, 3), dtype=np.uint8)
+    pictures[0, 2] = pictures[0, 1]  # shown twice
+    found = Motion(4 / 50)(pictures)[0]
+    grey = pictures[0] @ np.array([0.299, 0.587, 0.114])
+    assert np.isnan(found[:, [0, 2]]).all()
+    for moment, before in ((1, 0), (3, 2)):
+        for block in range(COLUMNS * COLUMNS):
+            rows, columns = (slice(16 * place, 16 * place + 16) for place in divmod(block, COLUMNS))
+            changed = np.abs(grey[moment, rows, columns] - grey[before, rows, columns]).mean()
+            assert found[block, moment] == pytest.approx(changed, rel=1e-5)
+
+
 def test_onsets_are_where_a_sound_starts():
     waveform = np.random.default_rng(0).normal(0, 1e-4, 16000).astype(np.float32)
     waveform[8000:12000] += np.random.default_rng(1).normal(0, 0.2, 4000).astype(np.float32)

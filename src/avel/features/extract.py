@@ -1,6 +1,5 @@
 """From a video to its features: the media reader's segments through the backbones, in bounded memory."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from avel.backbones.base import AudioBackbone, Pictures, VisualBackbone
+from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.media.reader import MediaReader
-from avel.media.types import MediaInfo, MediaSegment
+from avel.media.types import MediaInfo, MediaSegment, SegmentPictures
 
 SecondsProgress = Callable[[float, float | None], None]
 """Called with the seconds done so far and the video's declared duration, if it declares one."""
@@ -144,40 +143,40 @@ class Extraction:
         """
         before: MediaSegment | None = None
         segments: list[MediaSegment] = []
-        pictures: dict[str, list[Pictures]] = defaultdict(list)
         for segment in self._reader:
             if len(segments) == BATCH_SEGMENTS:
-                yield self._features(before, segments, segment, pictures)
+                yield self._features(before, segments, segment)
                 before, segments = segments[-1], []
-            for name, some in segment.pictures.items():
-                pictures[name].append(some)
-            segments.append(replace(segment, pictures={}))
+            segments.append(segment)
             self.duration_seconds = segment.end_seconds
         if segments:
-            yield self._features(before, segments, None, pictures)
+            yield self._features(before, segments, None)
 
     def _features(
         self,
         before: MediaSegment | None,
         segments: list[MediaSegment],
         after: MediaSegment | None,
-        pictures: dict[str, list[Pictures]],
     ) -> FeatureBatch:
-        """Of some segments, whose pictures are taken out of `pictures`: each kind is let go when it has been seen."""
+        """Of some segments, which let go of each kind of pictures when it has been seen."""
         seen = np.array([segment.visual_valid for segment in segments])
         heard = np.array([segment.audio_valid for segment in segments])
         audio = {}
         for backbone in self._audio:
             context = round(backbone.context_seconds * self._sample_rate)
-            audio[backbone.name] = _where_valid(backbone, _with_context(before, segments, after, context), heard)
+            audio[backbone.name] = _heard(backbone, _with_context(before, segments, after, context), heard)
         batch = FeatureBatch({}, audio, seen, heard)
         for eye in sorted(self._visual, key=lambda eye: eye.name in self._gates):
             gate = self._gates.get(eye.name)
+            features = np.zeros((len(segments), eye.regions, eye.dims), np.float32)
             if gate is None:
-                features = _where_valid(eye, np.stack(pictures.pop(eye.name)), seen)
+                parts = [np.flatnonzero(seen)] if seen.any() else []
             else:
-                looked_at = _widened(seen & gate(batch), eye.window_segments) & seen
-                features = _in_runs(eye, np.stack(pictures.pop(eye.name)), looked_at)
+                parts = [np.arange(*run) for run in _runs(_widened(seen & gate(batch), eye.window_segments) & seen)]
+            for part in parts:
+                features[part] = eye(SegmentPictures.stacked([segments[i].pictures for i in part], eye.name))
+            for segment in segments:
+                segment.pictures.let_go(eye.name)
             batch = replace(batch, visual={**batch.visual, eye.name: features})
         return batch
 
@@ -261,27 +260,14 @@ def _runs(wanted: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
         yield int(start), int(end)
 
 
-def _in_runs(
-    backbone: VisualBackbone, pictures: npt.NDArray[Any], wanted: npt.NDArray[np.bool_]
+def _heard(
+    backbone: AudioBackbone, waveforms: npt.NDArray[np.float32], usable: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float32]:
-    """Features of each run of wanted segments, and zeros in the places of the others."""
-    features = np.zeros((len(pictures), backbone.regions, backbone.dims), np.float32)
-    for start, end in _runs(wanted):
-        features[start:end] = backbone(pictures[start:end])
-    return features
-
-
-def _where_valid(
-    backbone: VisualBackbone | AudioBackbone, inputs: npt.NDArray[Any], usable: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float32]:
-    """Features of the usable segments, and zeros in the places of the others, which no network sees."""
-    if isinstance(backbone, VisualBackbone):
-        shape: tuple[int, ...] = (len(inputs), backbone.regions, backbone.dims)
-    else:
-        shape = (len(inputs), *([] if backbone.steps is None else [backbone.steps]), backbone.dims)
+    """Features of the usable segments, and zeros in the places of the others, which no network hears."""
     if usable.all():
-        return backbone(inputs)  # which are not copied
+        return backbone(waveforms)  # which are not copied
+    shape = (len(waveforms), *([] if backbone.steps is None else [backbone.steps]), backbone.dims)
     features = np.zeros(shape, np.float32)
     if usable.any():
-        features[usable] = backbone(inputs[usable])
+        features[usable] = backbone(waveforms[usable])
     return features

@@ -16,10 +16,14 @@ import numpy as np
 
 from avel.media.pictures import Orientations, Scaler, picture_size
 from avel.media.timeline import MIN_HOLE_SECONDS, Coverage
-from avel.media.types import MIN_VALID_SHARE, Picture, PictureFormat
+from avel.media.types import MIN_VALID_SHARE, Picture, PictureFormat, Scaling, SegmentPictures
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+
+
+_Kind = tuple[tuple[int, int], Scaling]
+"""Size and scaling: formats that have both in common have their pictures in common."""
 
 
 class PictureTrack:
@@ -49,7 +53,8 @@ class PictureTrack:
         self._first_index = 0
         self._segment_seconds = segment_seconds
         self._orientations = Orientations()
-        self._scalers = {name: Scaler(size, formats[name].scaling) for name, size in self.sizes.items()}
+        self._kinds: dict[str, _Kind] = {name: (size, formats[name].scaling) for name, size in self.sizes.items()}
+        self._scalers = {kind: Scaler(*kind) for kind in self._kinds.values()}
         self._pace = {name: 1.0 if wanted.moments == "even" else whole_interval for name, wanted in formats.items()}
         self._latest = max([1.0, *self._pace.values()])
         self._next_tick = dict.fromkeys(formats, 0)
@@ -107,7 +112,7 @@ class PictureTrack:
         elif frame.key_frame and start >= self._damaged_at - 0.001:
             self._waits_for_key = False
         self._frame = frame
-        self._pictures: dict[str, Picture] = {}
+        self._pictures: dict[_Kind, Picture] = {}
         self._end_seconds = end
         # Some containers give a picture the duration of the hole behind it: then it lasts as long as the one before.
         self._stops_seconds = min(end, start + max(self._interval, MIN_HOLE_SECONDS))
@@ -153,7 +158,7 @@ class PictureTrack:
         self.is_ended = True
         self._frame = None
 
-    def take(self, index: int, start: float, end: float, sound: Coverage) -> tuple[dict[str, Picture], bool, bool]:
+    def take(self, index: int, start: float, end: float, sound: Coverage) -> tuple[SegmentPictures, bool, bool]:
         """The pictures of the next segment; whether they are valid; whether they are damaged.
 
         Args:
@@ -171,14 +176,14 @@ class PictureTrack:
         covered = min(end, self.shown_until) - max(start, self.first_seconds) - missing
         self._take_out(segment, start, holes)
         is_valid = covered >= MIN_VALID_SHARE * (end - start) - 1e-6 and not segment.is_damaged and segment.is_full
-        pictures = {}
+        rows: dict[str, list[Picture]] = {}
         for name, wanted in self.formats.items():
             if is_valid:
-                pictures[name] = np.stack(_without_holes(segment.pictures[name]))
+                rows[name] = _without_holes(segment.pictures[name])
             else:
                 width, height = self.sizes[name]
-                pictures[name] = np.zeros((wanted.frames_per_segment, height, width, 3), dtype=np.uint8)
-        return pictures, is_valid, segment.is_damaged
+                rows[name] = [np.zeros((height, width, 3), dtype=np.uint8)] * wanted.frames_per_segment
+        return SegmentPictures(rows), is_valid, segment.is_damaged
 
     def _take_out(self, segment: "_PictureSegment", start: float, holes: list[tuple[float, float]]) -> None:
         """Put the picture after a hole in the place of the one before it, at moments of the segment in the hole."""
@@ -227,7 +232,7 @@ class PictureTrack:
                     segment = self._segment(tick // count)
                     if seconds >= self._good_until:
                         segment.is_damaged = True
-                    is_new = name not in self._pictures
+                    is_new = self._kinds[name] not in self._pictures
                     picture = self._scaled(name)
                     if picture is None:
                         segment.is_damaged = True
@@ -241,13 +246,14 @@ class PictureTrack:
 
     def _scaled(self, name: str) -> Picture | None:
         assert self._frame is not None
-        if name not in self._pictures:
+        kind = self._kinds[name]
+        if kind not in self._pictures:
             try:
-                self._pictures[name] = self._scalers[name](self._frame, self._orientations.of(self._frame))
+                self._pictures[kind] = self._scalers[kind](self._frame, self._orientations.of(self._frame))
             except (av.FFmpegError, ValueError, MemoryError) as error:
                 self.last_error = str(getattr(error, "strerror", None) or error)
                 return None
-        return self._pictures[name]
+        return self._pictures[kind]
 
     def _segment(self, index: int) -> "_PictureSegment":
         while len(self.segments) <= index - self._first_index:

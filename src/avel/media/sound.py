@@ -79,8 +79,10 @@ class MonoMixer:
             self._is_plain = frame.format.name in ("flt", "fltp") and len(self._gains) <= 2
             self._key = key
         channels = self._channels(frame)
-        mono: Samples = self._gains @ channels
-        if not math.isfinite(float(mono.sum(dtype=np.float64))):  # a hundred times a second, so asked cheaply
+        with np.errstate(over="ignore", invalid="ignore"):
+            mono: Samples = self._gains @ channels
+            is_finite = math.isfinite(float(mono.sum()))  # a hundred times a second, so asked cheaply
+        if not is_finite:
             mono = self._gains @ np.nan_to_num(channels, posinf=0, neginf=0)
         return self._limited(mono, frame.sample_rate) if len(self._gains) > 2 else mono
 

@@ -1,6 +1,6 @@
 """What the media reader is asked for and what it gives."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -84,6 +84,43 @@ class MediaInfo:
     audio_tracks: int = 0
 
 
+class SegmentPictures(Mapping[str, npt.NDArray[np.uint8]]):
+    """The pictures of a segment by the name given to the reader, (F, H, W, 3) uint8 RGB each.
+
+    They are put into one array when they are asked for, or, with those of other segments, by `stacked`: what is shown
+    several times takes memory once until then.
+
+    Args:
+        rows: F pictures (H, W, 3) of each name.
+    """
+
+    def __init__(self, rows: Mapping[str, Sequence[Picture]]) -> None:
+        self._rows = dict(rows)
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.uint8]:
+        return np.stack(self._rows[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def let_go(self, name: str) -> None:
+        """Hold the pictures of a name no longer."""
+        del self._rows[name]
+
+    @staticmethod
+    def stacked(segments: "Sequence[SegmentPictures]", name: str) -> npt.NDArray[np.uint8]:
+        """(T, F, H, W, 3): the pictures of T segments, T >= 1."""
+        rows = [segment._rows[name] for segment in segments]
+        together = np.empty((len(rows), len(rows[0]), *rows[0][0].shape), np.uint8)
+        for row, into in zip(rows, together, strict=True):
+            for picture, place in zip(row, into, strict=True):
+                place[...] = picture
+        return together
+
+
 @dataclass(frozen=True, slots=True)
 class MediaSegment:
     """One segment of a video.
@@ -103,7 +140,7 @@ class MediaSegment:
     index: int
     start_seconds: float
     end_seconds: float
-    pictures: Mapping[str, npt.NDArray[np.uint8]]
+    pictures: SegmentPictures
     waveform: npt.NDArray[np.float32]
     audio_valid: bool
     visual_valid: bool

@@ -21,6 +21,9 @@ MAX_MOMENTS = 500
 """In a segment, so that long ones do not fill the memory; they are looked at less often."""
 _SAME_PICTURE = 0.02
 """Mean difference, in grey levels, below which two pictures are one that was shown twice."""
+_BLOCK_WIDTH = SIDE // COLUMNS
+_MEAN = np.full(_BLOCK_WIDTH, ROWS * COLUMNS / SIDE**2, np.float32)
+"""What each pixel of a block counts in its mean."""
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -53,10 +56,11 @@ class Motion(VisualBackbone):
         """(T, F, H, W, 3) pictures to (T, R, F) motion energy; see `VisualBackbone`."""
         energies = np.full((len(pictures), self.regions, pictures.shape[1]), np.nan, np.float32)
         for segment, into in zip(pictures, energies, strict=True):
-            is_new = (segment[1:] != segment[:-1]).any(axis=(1, 2, 3))
-            at = np.concatenate([[0], np.flatnonzero(is_new) + 1])
-            difference = np.abs(np.diff(segment[at] @ _GREY, axis=0))  # (F', H, W)
-            blocks = difference.reshape(-1, ROWS, SIDE // ROWS, COLUMNS, SIDE // COLUMNS).mean(axis=(2, 4))
+            words = np.ascontiguousarray(segment).reshape(len(segment), -1).view(np.uint64)
+            at = np.concatenate([[0], np.flatnonzero((words[1:] != words[:-1]).any(axis=1)) + 1])
+            grey = (segment[at].reshape(-1, 3).astype(np.float32) @ _GREY).reshape(len(at), -1, _BLOCK_WIDTH)
+            lines = np.abs(grey[1:] - grey[:-1]) @ _MEAN  # of the lines of each block
+            blocks = lines.reshape(-1, ROWS, SIDE // ROWS, COLUMNS).sum(axis=2)
             moved = blocks.mean(axis=(1, 2)) >= _SAME_PICTURE
             into[:, at[1:][moved]] = blocks[moved].reshape(-1, self.regions).T
         return energies
