@@ -6,7 +6,6 @@ background; in the order of the batches, since a store has a file for each video
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ from avel.errors import FeaturesError
 from avel.features.feature_file import FeatureArray
 from avel.training.sources import FeatureSource
 
-_ROWS_AT_ONCE = 64
 _EXPONENT_OF_HALF = 0x7C00
 """Bits of a float16 that are all set in infinite values and NaN alone."""
 
@@ -69,7 +67,7 @@ class HeldClips:
         held = self._held[modality]
         with torch.inference_mode():  # where batches are asked for within it, ``out`` can be written in it alone
             for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-                features = held[row] if row in held else self._read(modality, [row])[0]
+                features = held[row] if row in held else self._read(modality, row)
                 out[place].copy_(torch.from_numpy(features))
 
     def load(self, modality: str, rows: Rows, budget: Budget) -> None:
@@ -83,29 +81,28 @@ class HeldClips:
             raise FeaturesError(f"{self.source.name}: there are no {modality} features ({missing}).")
         held, is_bounded = self._held[modality], self.source.is_quick(modality)
         wanted = [row for row in np.unique(rows).tolist() if row not in held]
-        while wanted:
-            count = _ROWS_AT_ONCE
-            if is_bounded:
-                row_bytes = self.source.read(modality, np.float16, wanted[:1]).nbytes
-                count = min(count, (budget.held_bytes - budget.used_bytes) // row_bytes)
-            if count <= 0:
-                logger.info("%s: %s features of %d clips are not held", self.source.name, modality, len(wanted))
+        for number, row in enumerate(wanted):
+            features = self._read(modality, row)
+            if is_bounded and budget.used_bytes + features.nbytes > budget.held_bytes:
+                left = len(wanted) - number
+                logger.info("%s: %s features of %d clips are not held", self.source.name, modality, left)
                 return
-            some, wanted = wanted[:count], wanted[count:]
-            held.update(zip(some, self._read(modality, some), strict=True))
-            budget.used_bytes += sum(held[row].nbytes for row in some)
+            held[row] = features
+            budget.used_bytes += features.nbytes
 
-    def _read(self, modality: str, rows: Sequence[int]) -> list[FeatureArray]:
-        half = list(self.source.read(modality, np.float16, rows))
-        for place, features in enumerate(half):
-            if not _is_finite_half(features):
-                half[place] = self.source.read(modality, np.float32, rows[place : place + 1])[0]
-                if not np.isfinite(half[place]).all():
-                    raise FeaturesError(
-                        f"{self.source.name}: the {modality} features of clip {rows[place]} hold NaN or infinite "
-                        "values. Extract them again."
-                    )
-        return half
+    def _read(self, modality: str, row: int) -> FeatureArray:
+        features = self.source.row(modality, row)
+        with np.errstate(over="ignore"):
+            half = features.astype(np.float16, copy=False)
+        if _is_finite_half(half):
+            return half
+        single = features.astype(np.float32, copy=False)
+        if not np.isfinite(single).all():
+            raise FeaturesError(
+                f"{self.source.name}: the {modality} features of clip {row} hold NaN or infinite values. "
+                "Extract them again."
+            )
+        return single
 
 
 def _is_finite_half(features: npt.NDArray[Any]) -> bool:

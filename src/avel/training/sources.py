@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,8 @@ class FeatureSource(Protocol):
     def missing(self, modality: str) -> str | None:
         """What is not there, ``None`` when all is."""
 
-    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> FeatureArray:
-        """(n, T, R, D_v) or (n, T, D_a)."""
+    def row(self, modality: str, row: int) -> FeatureArray:
+        """(T, R, D_v) or (T, D_a) of one clip, in the type of the file."""
 
     def is_quick(self, modality: str) -> bool:
         """Whether single rows are quickly read in any order, so that they need not be held in memory."""
@@ -68,11 +68,11 @@ class AveSource:
         """What is not there, ``None`` when all is."""
         return None if self._files[modality] is not None else f"no {modality}_feature{self._ending}.h5"
 
-    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> FeatureArray:
-        """(n, T, R, D_v) or (n, T, D_a)."""
+    def row(self, modality: str, row: int) -> FeatureArray:
+        """(T, R, D_v) or (T, D_a) of one clip, in the type of the file."""
         file = self._files[modality]
         assert file is not None
-        return file.read_as(dtype, rows)
+        return file.row(row)
 
     def is_quick(self, modality: str) -> bool:
         """Whether single rows are quickly read in any order: not if HDF5 has to unpack many for one."""
@@ -127,17 +127,8 @@ class StoreSource:
         names = getattr(self.record, modality)
         return None if names else f"the store has no {modality} network"
 
-    def read(self, modality: str, dtype: Any, rows: Sequence[int]) -> FeatureArray:
-        """(n, T, R, D_v) or (n, T, D_a)."""
-        with np.errstate(over="ignore"):
-            return np.stack([self._one(modality, row).astype(dtype, copy=False) for row in rows])
-
-    def valid(self) -> npt.NDArray[np.bool_]:
-        """(N, T), False where a segment is only padding."""
-        left = self._reader.segments[self._video_of] - self._starts
-        return np.arange(self.num_segments) < left[:, None]
-
-    def _one(self, modality: str, row: int) -> FeatureArray:
+    def row(self, modality: str, row: int) -> FeatureArray:
+        """(T, R, D_v) or (T, D_a) of one clip, in the type of the file."""
         video, start = int(self._video_of[row]), int(self._starts[row])
         networks = [
             self._reader.read(video, f"{modality}/{name}", start, start + self.num_segments)
@@ -147,6 +138,11 @@ class StoreSource:
         if len(joined) == self.num_segments:
             return joined
         return np.pad(joined, [(0, self.num_segments - len(joined)), *[(0, 0)] * (joined.ndim - 1)])
+
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """(N, T), False where a segment is only padding."""
+        left = self._reader.segments[self._video_of] - self._starts
+        return np.arange(self.num_segments) < left[:, None]
 
 
 def store_record(store: FeatureStore) -> FeatureRecord:
@@ -194,7 +190,7 @@ def check_fits(main: FeatureSource, other: FeatureSource) -> None:
     """Whether clips of another source can be in one batch with the main ones."""
     for modality in ("visual", "audio"):
         if main.missing(modality) is None and other.missing(modality) is None:
-            shapes = [source.read(modality, np.float32, [0]).shape[1:] for source in (main, other)]
+            shapes = [source.row(modality, 0).shape for source in (main, other)]
             if shapes[0] != shapes[1]:
                 raise FeaturesError(
                     f"{other.name}: clips without event have {modality} features of shape {shapes[1]}, "

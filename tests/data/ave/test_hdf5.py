@@ -474,3 +474,20 @@ def test_a_full_disk_is_an_error_and_no_crash_of_hdf5(small_disk):
     with pytest.raises(FeaturesError, match="the disk is full"):
         write_rows(small_disk / "visual_feature.h5", rows, 50)
     assert not list(small_disk.iterdir())
+
+
+@pytest.mark.parametrize(
+    "layout", [{}, {"chunks": (2, 3, 4)}, {"chunks": (1, 3, 4), "compression": "gzip"}, {"dtype": ">f4"}]
+)
+@pytest.mark.parametrize("userblock_size", [0, 512])
+def test_rows_of_every_layout_of_the_file(tmp_path, layout, userblock_size):
+    rows = np.random.default_rng(0).random((5, 3, 4)).astype(np.float32)
+    path = tmp_path / "audio_feature.h5"
+    with h5py.File(path, "w", userblock_size=userblock_size) as file:
+        file.create_dataset("other", data=np.ones(7))
+        file.create_dataset("avadataset", data=rows, **layout)
+    array = AveArray(path, ndim=3)
+    assert array.rows_at_once == layout.get("chunks", (1,))[0]
+    for index in (4, 0, 2):
+        assert np.array_equal(array.row(index), rows[index])
+    assert np.array_equal(array.read([3, -1]), rows[[3, -1]])
