@@ -15,7 +15,7 @@ import avel
 
 SOURCE = Path(avel.__file__).parent
 
-GROUND = {"errors", "version", "files", "runtimes", "records", "documents", "templates", "events"}
+GROUND = {"errors", "version", "files", "runtimes", "records", "documents", "templates", "events", "wording"}
 """What anything may use; it uses nothing but itself."""
 
 LAYERS = (

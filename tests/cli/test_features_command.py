@@ -53,10 +53,10 @@ def test_extract_info_verify_export_import(avel, small, hello, tmp_path):
     assert known["backbones"]["yamnet-embedding"]["shape"] == [1024]
 
     result = avel("features", "export", store, tmp_path / "ave", "--segments", 10, "--dtype", "float16")
-    assert "1 videos filled with zeros: a" in result.stderr
+    assert "1 video filled with zeros: a" in result.stderr
     assert f"{tmp_path}/ave/visual_feature.h5" in result.stdout.splitlines()
     result = avel("features", "import", tmp_path / "ave", tmp_path / "s2", "--audio", "yamnet-embedding")
-    assert result.stdout == f"{tmp_path}/s2: 1 videos\n"
+    assert result.stdout == f"{tmp_path}/s2: 1 video\n"
     assert avel("features", "verify", tmp_path / "s2").stdout == f"{tmp_path}/s2: 1 intact, 0 damaged\n"
 
     assert avel("features", "verify", store, "--sources").stdout == f"{store}: 1 intact, 0 damaged\n"
@@ -87,7 +87,7 @@ def test_the_order_of_annotations(avel, small, hello, tmp_path):
     with pytest.raises(FeaturesError, match="lacks 1 of 2 videos: gone"):
         avel("features", "export", tmp_path / "s", tmp_path / "ave", "--annotations", table)
     result = avel("features", "export", tmp_path / "s", tmp_path / "ave", "--annotations", table, "--allow-missing")
-    assert "1 videos missing: gone" in result.stderr
+    assert "1 video missing: gone" in result.stderr
     assert (tmp_path / "ave" / "videos.txt").read_text() == "hello\ngone\n"
     table.write_text("Bark&hello&good&0&3\nnonsense&gone\n")
     with pytest.raises(AnnotationsError, match="line 2 is no row .*Without it all rows would shift"):

@@ -83,7 +83,7 @@ def test_a_folder_is_forgotten(run_command, tmp_path):
     clip_of(tmp_path / "cats" / "cat.mp4", "tabby", "Meow", 2)
     make_library([tmp_path / "dogs", tmp_path / "cats"], tmp_path / "lib")
     command = ("index", "-o", tmp_path / "lib", "--forget", tmp_path / "cats")
-    assert run_command(app, *command).stdout.endswith("lib: 1 videos; 1 taken out\n")
+    assert run_command(app, *command).stdout.endswith("lib: 1 video; 1 taken out\n")
     run_command(app, "search", tmp_path / "lib", "--category", "Meow", code=1)
     refused = run_command(app, *command, tmp_path / "dogs", code=2)
     assert "does nothing else" in " ".join(refused.stderr.split())
@@ -106,7 +106,7 @@ def test_no_library(run_command, tmp_path):
 
 def test_real_networks(run_command, weight_file, hello, tmp_path):
     weight_file("efficientnet-lite0")
-    assert "1 videos, " in run_command(app, "index", hello, "-o", tmp_path / "lib").stdout
+    assert "1 video, " in run_command(app, "index", hello, "-o", tmp_path / "lib").stdout
     said = json.loads(run_command(app, "search", tmp_path / "lib", "--video", f"{hello}#t=0,1", "--json").stdout)
     assert said["segments"] > 0
 

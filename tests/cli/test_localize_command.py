@@ -150,7 +150,7 @@ def test_a_failing_video_stops_no_other(hello, tmp_path):
     lines = result.stderr.decode().splitlines()
     assert [line for line in lines if "text.mp4" in line]
     assert [line for line in lines if "none.mp4" in line]
-    assert "1 videos localized, 0 done before, 1 failed." in " ".join(lines)
+    assert "1 video localized, 0 done before, 1 failed." in " ".join(lines)
     assert b"Traceback" not in result.stderr
 
 
@@ -317,7 +317,7 @@ def test_an_error_that_nobody_expected_concerns_one_video(trained, minute, tmp_p
     said = " ".join(result.stderr.split())
     assert f"{minute}: an error that avel did not expect (IndexError: a stream that came late)." in said
     assert "with the output of `avel doctor`" in said
-    assert "1 videos localized, 0 done before, 1 failed." in said
+    assert "1 video localized, 0 done before, 1 failed." in said
     assert [p.name for p in (tmp_path / "out").glob("*.json")] == ["minute-2.json"]
 
 
@@ -424,13 +424,13 @@ def test_a_folder_is_mirrored_and_what_is_done_is_not_done_again(trained, folder
     (out / "sub" / "two.json").unlink()  # is done again; so is what failed
     second = invoke(*arguments)
     assert "1 of 3 videos were done before; --force does them again." in said(second)
-    assert "1 videos localized, 1 done before, 1 failed." in said(second)
+    assert "1 video localized, 1 done before, 1 failed." in said(second)
     assert (out / "summary.csv").read_text().splitlines() == rows
 
     (folder / "broken.mp4").unlink()
     (folder / "one.mkv").rename(folder / "sub" / "moved.mkv")
     third = invoke(*arguments)
-    assert "1 videos localized, 1 done before, 0 failed." in said(third)
+    assert "1 video localized, 1 done before, 0 failed." in said(third)
     assert third.exit_code == 0
     assert "2 videos localized, 0 done before" in said(invoke(*arguments, "--force"))
     assert "2 videos localized, 0 done before" in said(invoke(*arguments, "--format", "csv"))
@@ -461,7 +461,7 @@ def test_what_arrives_is_localized_also_after_a_new_start(trained, folder, tmp_p
     assert first.exit_code == 0
     assert "2 videos localized, 0 done before, 1 failed." in said(first)
     assert said(first).count("broken.mp4: not a video or audio file") == 1
-    assert "1 videos localized, 2 done before, 1 failed." in said(first)
+    assert "1 video localized, 2 done before, 1 failed." in said(first)
     assert said(first).endswith("stopped watching")
     second = invoke(*arguments)
     assert "0 videos localized, 3 done before, 1 failed." in said(second)

@@ -292,7 +292,7 @@ def test_copies_on_both_sides_and_videos_without_features(write: Write, videos: 
     labels = write(rows, "video,start_seconds,end_seconds,category,split")
     warnings = " | ".join(opened(labels, copies, tmp_path / "s").warnings)
     assert "'clip3.mp4' (test) and 'clip0.mp4' (train) are copies of one file" in warnings
-    assert "1 videos have no features and are left out: clip5.mp4" in warnings
+    assert "left out without features: 1 video (clip5.mp4)" in warnings
     rows[2][-1] = rows[3][-1] = rows[4][-1] = "train"
     with pytest.raises(FeaturesError, match="holds features of no video of split test, of which the labels name 1"):
         opened(write(rows, "video,start_seconds,end_seconds,category,split"), copies, tmp_path / "s")

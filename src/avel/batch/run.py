@@ -20,6 +20,7 @@ from avel.files import write_text
 from avel.localization.model_choice import DEFAULT_MODEL
 from avel.localization.selection import Selection
 from avel.outputs.destination import Destination
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from avel.batch.one import VideoOutcome, Watch
@@ -65,7 +66,7 @@ class BatchSummary:
 
     def text(self, top: int = 10) -> str:
         """One or two sentences; of the categories the most frequent ones."""
-        said = f"{self.done} videos localized, {self.skipped} done before, {len(self.failures)} failed."
+        said = f"{counted(self.done, 'video')} localized, {self.skipped} done before, {len(self.failures)} failed."
         most = [f"{name} {count}" for name, count in Counter(self.events).most_common(top)]
         rest = len(self.events) - len(most)
         more = f" and {rest} more categories" if rest else ""

@@ -11,6 +11,7 @@ from avel.cli.console import SCREEN, complain
 from avel.cli.logs import CommandGroup
 from avel.cli.printing import print_json, printable
 from avel.cli.terminal import errors
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,7 +95,7 @@ def _hub(folder: Path, extract: Path | None, as_json: bool) -> None:
         return
     with _progress() as progress:
         written, missing = extract_hub(folder, extract, progress=progress or (lambda done, total: None))
-    print(f"{written} videos written into {printable(str(extract / 'AVE'))}")
+    print(f"{counted(written, 'video')} written into {printable(str(extract / 'AVE'))}")
     if missing:
         complain(f"{folder}: {len(missing)} rows hold no video ({', '.join(missing[:5])}). Get the files again.")
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from avel.cli.extraction_options import DaskScheduler, DaskWorkers, EngineChoice
 from avel.cli.logs import CommandGroup
 from avel.cli.printing import print_json
 from avel.features.choices import FloatType, Precision, StoredType
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from avel.features.jobs import Outcome
@@ -261,7 +262,7 @@ def export_command(
         )
     for what, videos in (("cut", exported.cut), ("filled with zeros", exported.filled), ("missing", exported.missing)):
         if videos:
-            console.say(f"[yellow]{len(videos)} videos {what}:[/yellow] {escape(_some(videos))}")
+            console.say(f"[yellow]{counted(len(videos), 'video')} {what}:[/yellow] {escape(_some(videos))}")
     for path in exported.files:
         print(path)
 
@@ -298,7 +299,7 @@ def import_command(
             audio=audio,
             stored_as=stored_as,
         )
-    print(f"{store}: {len(opened)} videos")
+    print(f"{store}: {counted(len(opened), 'video')}")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -383,7 +384,7 @@ def _info_dict(found: "StoreInfo", failures: "list[Outcome]") -> dict[str, Any]:
 
 def _print_info(store: "FeatureStore", found: "StoreInfo", failures: "list[Outcome]") -> None:
     table = Table(title=escape(str(store.folder)), title_justify="left", show_header=False)
-    table.add_row("videos", f"{found.videos} ({found.seconds / 3600:.2f} h, {found.segments} segments)")
+    table.add_row("videos", f"{found.videos} ({found.seconds / 3600:.2f} h, {counted(found.segments, 'segment')})")
     table.add_row("size", f"{found.size_bytes / 1e6:.1f} MB")
     for name, entry in found.backbones.items():
         digest = entry.network.get("digest") or entry.network.get("origin") or "no weights"
@@ -395,7 +396,7 @@ def _print_info(store: "FeatureStore", found: "StoreInfo", failures: "list[Outco
     table.add_row(
         "could not be read",
         f"pictures of {found.invalid_visual_segments} segments, sound of {found.invalid_audio_segments}; "
-        f"{found.videos_with_warnings} videos with warnings",
+        f"{counted(found.videos_with_warnings, 'video')} with warnings",
     )
     table.add_row("failed", f"{len(failures)} ({sum(failure.quarantined for failure in failures)} quarantined)")
     if found.damaged:

@@ -12,6 +12,7 @@ from avel.cli.extraction_options import DaskScheduler, DaskWorkers, EngineChoice
 from avel.cli.features import extraction_progress
 from avel.cli.printing import print_json, printable
 from avel.cli.terminal import SafeConsole
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from avel.library.results import SearchResult
@@ -97,8 +98,9 @@ def index(
     summary = indexed.summary
     print(
         printable(
-            f"{output}: {indexed.videos} videos, {indexed.segments} segments; {summary.done} added, {summary.skipped} "
-            f"already there, {len(indexed.removed)} taken out, {len(summary.failures)} failed"
+            f"{output}: {counted(indexed.videos, 'video')}, {counted(indexed.segments, 'segment')}; "
+            f"{summary.done} added, {summary.skipped} already there, {len(indexed.removed)} taken out, "
+            f"{len(summary.failures)} failed"
         )
     )
     if summary.failures or indexed.problems:
@@ -116,7 +118,7 @@ def _forget(places: list[str], library: Path, *, others: bool) -> None:
         say(f"taken out: {escape(path)}")
     for problem in forgotten.problems:
         warn(problem)
-    print(printable(f"{library}: {forgotten.videos} videos; {len(forgotten.removed)} taken out"))
+    print(printable(f"{library}: {counted(forgotten.videos, 'video')}; {len(forgotten.removed)} taken out"))
 
 
 def search(

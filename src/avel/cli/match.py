@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from avel.cli.console import Device, say, usage_errors, warn
 from avel.cli.printing import print_json, printable
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from avel.matching.localization import MatchingAccuracy
@@ -91,7 +92,7 @@ def match(
 def matching_lines(found: "MatchingAccuracy") -> list[str]:
     """What a matcher reached, beside what needs no learning."""
     return [
-        f"exact start found on {found.clips} clips with an event shorter than they are:",
+        f"exact start found on {counted(found.clips, 'clip')} with a shorter event:",
         f"  pictures from the sound (A2V)  {100 * found.a2v:.1f} %",
         f"  sound from the pictures (V2A)  {100 * found.v2a:.1f} %",
         f"  a random start                 {100 * found.random_start:.1f} %",

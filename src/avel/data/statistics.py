@@ -14,6 +14,7 @@ from avel.data.labels import MIN_COVERAGE, classes_in, coverage
 from avel.events import segment_bounds
 from avel.files import replacing
 from avel.records import Record
+from avel.wording import counted
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Statistics(Record):
         lengths = [f"{seconds} s: {count}" for seconds, count in self.event_seconds.items()]
         return [
             f"videos: {self.videos}, of which {self.videos_without_event} without event",
-            f"events: {self.events} of {len(self.categories)} categories",
+            f"events: {self.events} of {counted(len(self.categories), 'category')}",
             f"segments with an event: {share}",
             f"events by length, rounded up: {', '.join(lengths) or 'none'}",
             "",

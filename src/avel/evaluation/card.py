@@ -22,6 +22,7 @@ from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 from avel.training.comparison import comparison_in
 from avel.training.cross_validation import CROSS_VALIDATION
+from avel.wording import counted
 
 RESULT_FILE = "result.json"
 """What ``avel train`` writes beside a checkpoint."""
@@ -135,11 +136,12 @@ def _evaluation(path: Path, info: CheckpointInfo) -> tuple[Evaluation | None, st
 def _limits(info: CheckpointInfo, shows: tuple[str, ...], found: Evaluation | None, complaint: str) -> Iterator[str]:
     """What can be said from what is known."""
     settings, notes, features = info.settings, info.notes, info.features
-    yield f"It knows {len(info.categories)} event categories and takes everything else for background."
+    yield f"It knows {counted(len(info.categories), 'event category')} and takes everything else for background."
     if not info.multi_label:
         yield "A segment has one category: of events that overlap it finds one at a time."
     yield (
-        f"Times are in steps of {info.segment_seconds:g} s; it was trained on windows of {info.num_segments} segments."
+        f"Times are in steps of {info.segment_seconds:g} s; it was trained on windows of "
+        f"{counted(info.num_segments, 'segment')}."
     )
     modalities = registry.modalities_of(info.model, info.options)
     if len(modalities) == 1:
@@ -169,7 +171,8 @@ def _weaknesses(found: Evaluation) -> Iterator[str]:
         yield f"It finds less than {percent(GOOD_ENOUGH)} of the {found.unit}s of: {', '.join(poor)}."
     if absent := [name for name, share in shares.items() if math.isnan(share)]:
         yield f"In the {found.split} split there is nothing of: {', '.join(absent)}."
-    yield f"It was measured on {found.metrics.videos} videos of the data it was trained on; others may differ more."
+    videos = counted(found.metrics.videos, "video")
+    yield f"It was measured on {videos} of the data it was trained on; others may differ more."
 
 
 def _beats(found: Evaluation, trivial: Any) -> bool:
@@ -277,7 +280,11 @@ def _measured(card: Card) -> Iterator[str]:
     found = card.evaluation
     if found is None:
         return
-    yield from ("", f"On the {found.split} split, {found.metrics.videos} videos, beside what needs no learning:", "")
+    yield from (
+        "",
+        f"On the {found.split} split, {counted(found.metrics.videos, 'video')}, beside what needs no learning:",
+        "",
+    )
     yield from _table([("", *columns(found)), *rows(found)])
 
 

@@ -11,6 +11,7 @@ from avel.files import make_folder, write_text
 from avel.metrics.multi_label import MultiLabelMetrics
 from avel.metrics.segments import Metrics
 from avel.templates import page_templates
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from avel.evaluation.evaluate import Evaluation
@@ -64,9 +65,9 @@ def lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as text."""
     about = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in evaluation.about.items())
     metrics = evaluation.metrics
-    size = f"{metrics.videos} clips, {metrics.segments} segments"
+    size = f"{counted(metrics.videos, 'clip')}, {counted(metrics.segments, 'segment')}"
     if evaluation.unit == "video":
-        size = f"{metrics.videos} videos"
+        size = counted(metrics.videos, "video")
     by_category: list[str] = []
     if isinstance(metrics, MultiLabelMetrics):
         by_category = ["", *aligned([("", *CATEGORY_COLUMNS), *category_rows(metrics, evaluation.categories)])]

@@ -51,6 +51,7 @@ from avel.training.own.opening import open_labelled
 from avel.training.own.splits import split_videos, splits_csv
 from avel.training.run_folder import SETTINGS_FILE, check_folder, check_same_settings, locked
 from avel.training.settings import FOR_FEW, TrainingSettings, from_mapping, read_yaml, settings_for, splits_learned
+from avel.wording import counted
 
 FEATURES_FOLDER, SPLITS_FILE = "features", "splits.csv"
 RESULT_JSON, RESULT_HTML = "result.json", "result.html"
@@ -186,7 +187,9 @@ def train_on(
             check_same_settings(output, settings)
             data = open_ave(source, listener)
         clips = sum(len(data.splits.get(split, ())) for split in splits_learned(settings))
-        listener.say(f"training {settings.model} on {clips} clips, for at most {settings.epochs} epochs")
+        listener.say(
+            f"training {settings.model} on {counted(clips, 'clip')}, for at most {counted(settings.epochs, 'epoch')}"
+        )
         with listener.training(settings.epochs) as progress:
             result = loop.train(settings, data, output, resume=resume, progress=progress, measured=measured)
         evaluation = None
@@ -418,8 +421,8 @@ def _chosen(labelling: VideoLabelling, settings: TrainingSettings, asked_for: Ma
     """What the labels are, and which settings they asked for."""
     annotations = labelling.annotations
     yield (
-        f"{labelling.source}: {len(annotations.events)} labels of {annotations.num_categories} categories in "
-        f"{len(annotations.videos)} videos"
+        f"{labelling.source}: {counted(len(annotations.events), 'label')} of "
+        f"{counted(annotations.num_categories, 'category')} in {counted(len(annotations.videos), 'video')}"
     )
     if asked_for.get("task") == settings.task == "weak":
         yield "The labels have no times, so the model is trained on labels of whole videos (task weak)."
@@ -434,6 +437,6 @@ def _extract(labelling: VideoLabelling, store: Path, recipe: Recipe, listener: L
     with listener.extracting() as progress:
         summary = extract_many(labelling.files.values(), store, recipe, progress=progress)
     listener.say(
-        f"features in {store}: {summary.done} videos extracted, {summary.skipped} already there, "
+        f"features in {store}: {counted(summary.done, 'video')} extracted, {summary.skipped} already there, "
         f"{len(summary.failures)} failed"
     )

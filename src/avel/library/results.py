@@ -7,6 +7,7 @@ from typing import Any, Literal
 from avel.events import Modality
 from avel.features.feature_file import BackboneModality
 from avel.matching.calibration import CLOSE
+from avel.wording import counted
 
 Asked = Literal["audio", "video", "image", "category", "text"]
 
@@ -89,12 +90,12 @@ class SearchResult:
             return f"{self.library} has no video yet."
         if self.close:
             moments = f"{len(self.close)} moment{'s' if len(self.close) != 1 else ''}"
-            return f"{moments} close to {self.asked}, among {self.segments} segments."
+            return f"{moments} close to {self.asked}, among {counted(self.segments, 'segment')}."
         if not self.hits:
-            return f"Nothing close to {self.asked} among {self.segments} segments."
+            return f"Nothing close to {self.asked} among {counted(self.segments, 'segment')}."
         best = self.hits[0]
         return (
-            f"Nothing close to {self.asked} among {self.segments} segments: the nearest is {best.video} at "
+            f"Nothing close to {self.asked} among {counted(self.segments, 'segment')}: the nearest is {best.video} at "
             f"{best.start_seconds:g} s with a score of {best.score:.2f}, and {CLOSE:g} is close."
         )
 

@@ -39,6 +39,7 @@ from avel.data.annotations import Annotation
 from avel.metrics.ov_avebench import Presence, ov_avebench_f1
 from avel.metrics.values import Number, ratio
 from avel.records import Record
+from avel.wording import counted
 
 TIOUS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 COLLAR_SECONDS = 0.2
@@ -111,7 +112,8 @@ class DetectionMetrics(Record):
             f"event F1 with collars: {percent(self.event_f1)} (precision {percent(self.event_precision)}, "
             f"recall {percent(self.event_recall)})",
             f"segment F1: {percent(self.segment_f1)} (segments of {self.segment_seconds:g} s)",
-            f"segment accuracy: {percent(self.segment_accuracy)} of {self.segments} segments (total accuracy)",
+            f"segment accuracy: {percent(self.segment_accuracy)} of {counted(self.segments, 'segment')} "
+            "(total accuracy)",
             f"mean over videos, as OV-AVEBench: segment-level F1 {percent(self.video_segment_f1)}, event-level F1 "
             f"{percent(self.video_event_f1)}",
         ]

@@ -15,6 +15,7 @@ from avel.errors import AnnotationsError
 from avel.events import BACKGROUND, Event, Localization
 from avel.files import unique_names
 from avel.localization.decoding import present_in
+from avel.wording import counted
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class ComparedModel:
             count = sum(event.modality == "audio-visual" for event in self.result.events)
             return f"{count} audio-visual event{'' if count == 1 else 's'}"
         share = 100 * self.right / len(self.segments)
-        return f"{self.right} of {len(self.segments)} segments right ({share:.1f} %)"
+        return f"{self.right} of {counted(len(self.segments), 'segment')} right ({share:.1f} %)"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from avel.events import Localization, Segment
 from avel.localization.model_choice import DEFAULT_MODEL
 from avel.localization.naming import ALONE
+from avel.wording import counted
 
 THRESHOLD = 0.5
 """Score at which a category counts as heard, as seen, or as both."""
@@ -127,7 +128,7 @@ def _facts(result: Localization, is_anything: bool) -> list[str]:
         for what, modality in (("sound", "audio"), ("picture", "visual"))
     }
     facts = [
-        f"Sound could be read in {read['sound']} of {count} segments, the picture in {read['picture']}.",
+        f"Sound could be read in {read['sound']} of {counted(count, 'segment')}, the picture in {read['picture']}.",
         f"A category counts as heard or seen from a score of {THRESHOLD}, and is an event where it is both.",
     ]
     if result.model.get("name") == DEFAULT_MODEL:

@@ -16,6 +16,7 @@ from avel.events import Event, Localization, by_start
 from avel.outputs import heat, timeline
 from avel.outputs.evidence import Evidence, Frame, Sight
 from avel.templates import page_templates
+from avel.wording import counted
 
 MAX_TABLE_ROWS = 500
 PLAYABLE_SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".ogv", ".mkv"}
@@ -231,7 +232,7 @@ def _hundredths(values: timeline.Columns) -> list[int]:
 
 def _band_title(events: Sequence[Event], clock: Any) -> str:
     if len(events) > 1:
-        return f"{len(events)} events of {events[0].category}"
+        return f"{counted(len(events), 'event')} of {events[0].category}"
     e = events[0]
     times = f"{clock(e.start_seconds)} to {clock(e.end_seconds)}"
     return f"{e.category}, {timeline.MODALITY_WORDS[e.modality]}, {times}, score {e.score:.2f}"

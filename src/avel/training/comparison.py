@@ -22,6 +22,7 @@ from avel.training.passes import computing
 from avel.training.prediction import measure_of
 from avel.training.processes import joined_processes
 from avel.training.settings import TrainingSettings
+from avel.wording import counted
 
 COMPARISON_FILE = "comparison.json"
 """In the folder of a run whose model was chosen."""
@@ -131,9 +132,10 @@ class ModelComparison(Record):
     def about(self) -> str:
         """How it was made, in a sentence."""
         times = "once" if self.divisions == 1 else f"{self.divisions} times"
+        videos = counted(self.videos, "training and validation video")
         return (
-            f"{self.videos} training and validation videos, divided into {self.folds} folds {times}; the interval is "
-            "over videos, and what differs by less may be luck."
+            f"{videos}, divided into {self.folds} folds {times}; the interval is over videos, and what differs by less "
+            "may be luck."
         )
 
 

@@ -15,6 +15,7 @@ from avel.features.discovery import MEDIA_SUFFIXES, discover_videos
 from avel.features.source import absolute_text
 from avel.files import unique_names
 from avel.outputs import FORMATS
+from avel.wording import counted
 
 SourceKind = Literal["folder", "results", "videos", "uploads"]
 
@@ -125,7 +126,7 @@ def open_collection(given: Sequence[str], output: str | None = None) -> Collecti
         for item, name in zip(items, names, strict=True)
     )
     named = frozenset(item_id(text) for text in given) & {item.id for item in found}
-    title = str(folder or (paths[0].name if len(paths) == 1 else f"{len(found)} videos"))
+    title = str(folder or (paths[0].name if len(paths) == 1 else counted(len(found), "video")))
     return Collection(
         title, "folder" if folder else "videos", found, results, failures, folder, named, tuple(given), output
     )

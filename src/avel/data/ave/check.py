@@ -36,6 +36,7 @@ from avel.data.formats.ave import AVE_SECONDS, AveRow, AveTable, read_ave_table
 from avel.data.formats.label_file import DURATION_TOLERANCE_SECONDS
 from avel.data.labels import Labels
 from avel.errors import AnnotationsError, AvelError, FeaturesError, MediaError
+from avel.wording import counted
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 
@@ -119,7 +120,7 @@ class Report:
         header = {None: "missing", True: "with header", False: "without header"}[self.has_header]
         text = [
             f"AVE data in {self.folder}",
-            f"  annotations  {self.num_rows} rows, {self.num_videos} videos, "
+            f"  annotations  {counted(self.num_rows, 'row')}, {counted(self.num_videos, 'video')}, "
             f"{self.num_categories} event categories ({ANNOTATIONS_FILE} {header})",
             f"  splits       {_counts(self.splits)}",
             f"  cross-modal  {_counts(self.match_splits)}",

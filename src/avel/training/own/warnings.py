@@ -9,6 +9,7 @@ from avel.training.own.dataset import training_events
 from avel.training.own.labels import VideoLabelling
 from avel.training.own.names import some
 from avel.training.settings import TrainingSettings
+from avel.wording import counted
 
 _MOST_COPIES = 5
 
@@ -17,9 +18,9 @@ def left_out(missing: Sequence[str], late: int) -> list[str]:
     """Videos without features, and events after the end of what could be read of their videos."""
     warnings = []
     if missing:
-        warnings.append(f"{len(missing)} videos have no features and are left out: {some(missing)}")
+        warnings.append(f"left out without features: {counted(len(missing), 'video')} ({some(missing)})")
     if late:
-        warnings.append(f"{late} events start after what could be read of their videos and are left out")
+        warnings.append(f"left out: {counted(late, 'event')} after the end of what could be read of the video")
     return warnings
 
 
