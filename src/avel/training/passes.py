@@ -44,7 +44,7 @@ def one_pass(learner: Learner, network: nn.Module, history: Sequence[Epoch]) -> 
     for batch, numbers, rate in zip(batches, whole, rates, strict=True):
         for group in learner.optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(processes.device.type, learner.precision, enabled=learner.precision != torch.float32):
+        with in_precision(processes.device.type, learner.precision):
             output = network(batch.visual, batch.audio, batch.valid)
         target = learner.task.target(batch.labels, batch.valid)
         loss = learner.model.loss(output, target, batch.valid, learner.task.loss)
@@ -87,6 +87,23 @@ def _seen_at_once(learner: Learner, model: LearnedAtOnce) -> float:
 
 def _drawn_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+@contextmanager
+def in_precision(device: str, precision: torch.dtype) -> Iterator[None]:
+    """Large products in a precision (autocast); float32 leaves everything as it is.
+
+    oneDNN refuses recurrent layers in bfloat16 on processors without AVX-512; there PyTorch computes without it.
+    """
+    onednn = torch.backends.mkldnn
+    before = onednn.enabled
+    if device == "cpu" and precision == torch.bfloat16 and torch._C._has_mkldnn:
+        onednn.enabled = before and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    try:
+        with torch.autocast(device, precision, enabled=precision != torch.float32):
+            yield
+    finally:
+        onednn.enabled = before
 
 
 @contextmanager
