@@ -9,6 +9,7 @@ import torch
 from avel.backbones import vgg, weights
 from avel.backbones.engine import EngineOptions
 from avel.backbones.vgg import Vgg19
+from avel.backbones.vgg_network import Pool5Network, equalize, round_kernels
 from avel.errors import WeightsError
 
 
@@ -98,12 +99,12 @@ def test_the_feature_of_a_segment_is_the_mean_over_its_frames(clip_pictures: Cal
 @pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("nncf"), reason="NNCF is not installed")
 def test_int8_is_near_float(clip_pictures: Callable[..., Any]) -> None:
-    # The quantization was chosen with other clips. The bounds are what vgg.py states, rounded up; 8 frames, not 16,
-    # leave a little more error in the mean.
-    pictures = np.concatenate([clip_pictures(name, 2, 8) for name in ("dog_bark_02677", "speech_nasa", "harp_6zlMP")])
-    exact = Vgg19(EngineOptions(device="cpu", precision="float32"), frames_per_segment=8)(pictures)
-    backbone = Vgg19(EngineOptions(device="cpu", precision="int8"), frames_per_segment=8)
+    # The quantization was chosen with other clips. 4 frames, not 16, leave more error in the mean than vgg.py states.
+    pictures = np.concatenate([clip_pictures(name, 2, 4) for name in ("dog_bark_02677", "speech_nasa", "harp_6zlMP")])
+    exact = Vgg19(EngineOptions(device="cpu", precision="float32"), frames_per_segment=4)(pictures)
+    backbone = Vgg19(EngineOptions(device="cpu", precision="int8"), frames_per_segment=4)
     assert backbone.record["precision"] == "int8"
+    assert backbone.record["quantization"].keys() == {"calibration", "prepared", "keep_float", "outliers"}
     found = backbone(pictures)
     cosines = [np.vdot(f, e) / np.linalg.norm(f) / np.linalg.norm(e) for f, e in zip(found, exact, strict=True)]
     assert 1e-3 < relative(found, exact) < 0.04
@@ -114,11 +115,29 @@ def test_equalizing_changes_no_bit(tensors: dict[str, np.ndarray], clip_pictures
     crop = torch.from_numpy(clip_pictures("dog_bark_avsync", 1, 1)[0, :, :64, :64].copy())
     network = vgg._pool5("vgg19").eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    pictures = vgg.Calibration("sha256:0", lambda: [crop[0].numpy()])
     with torch.no_grad():
         expected = network(crop)
-        assert torch.equal(vgg._equalized(network, pictures)(crop), expected)
+        assert torch.equal(equalize(network, crop.numpy())(crop), expected)
     assert sum(not torch.equal(before[name], tensor) for name, tensor in network.state_dict().items()) > 20
+
+
+def test_kernels_are_rounded_to_8_bits_and_keep_their_sums() -> None:
+    torch.manual_seed(0)
+    network = Pool5Network().requires_grad_(False)
+    exact = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    round_kernels(network, {"layers.0", "layers.1"})
+    assert torch.equal(network.layers[1].weight, exact["layers.1.weight"])
+    for place in (3, 35):
+        weight, rounded = exact[f"layers.{place}.weight"], network.layers[place].weight
+        step = weight.abs().amax((1, 2, 3), keepdim=True) / 127
+        steps = rounded / step
+        torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
+        torch.testing.assert_close(steps.abs().amax((1, 2, 3)), torch.full((len(steps),), 127.0))
+        lost = (rounded - weight) / step
+        assert float(lost.abs().max()) <= 1.0001
+        assert float(lost.sum((2, 3)).abs().max()) <= 0.5001
+        nearest = (weight / step).round() - weight / step
+        assert float(lost.sum((2, 3)).square().mean()) < 0.2 * float(nearest.sum((2, 3)).square().mean())
 
 
 def test_the_original_weights_are_read_as_keras_stores_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ What a precision means:
 import ctypes
 import inspect
 import io
+import json
 import logging
 import os
 import re
@@ -95,18 +96,27 @@ class Calibration:
         digest: changes whenever the items do.
         items: gives the items, each with the shape and dtype of one item of a batch.
         prepare: gives a module that computes the same and loses less to 8 bits.
+        prepared: what `prepare` does, in a few words; changes whenever it does.
         keep_float: paths within the module, such as ``"layers.0"``, of layers that are not quantized.
+        outliers: share of an item's activations in a layer that may be beyond the greatest 8-bit number, from 0 to 1.
     """
 
     digest: str
     items: Callable[[], Iterable[Array]]
     prepare: "Callable[[torch.nn.Module], torch.nn.Module] | None" = None
+    prepared: str = ""
     keep_float: tuple[str, ...] = ()
+    outliers: float = 0.0
 
     @property
     def record(self) -> dict[str, Any]:
         """What has to be known to quantize alike again."""
-        return {"calibration": self.digest, "keep_float": list(self.keep_float)}
+        return {
+            "calibration": self.digest,
+            "keep_float": list(self.keep_float),
+            **({"prepared": self.prepared} if self.prepared else {}),
+            **({"outliers": self.outliers} if self.outliers else {}),
+        }
 
 
 class Network(ABC):
@@ -238,7 +248,7 @@ def from_torch(
     make = partial(_convert, make_module, item_shape, dtype, name)
     if options.precision == "int8" and calibration is not None:
         quantization = calibration.record
-        key = (*key, "int8", calibration.digest, *calibration.keep_float)
+        key = (*key, "int8", json.dumps(quantization))
         make = partial(_quantized, make_module, item_shape, dtype, name, calibration)
     return _OpenVinoNetwork(lambda: cached_graph(key, make), key, options, quantization)
 
@@ -581,15 +591,24 @@ def _quantized(
         model = _convert(make_prepared, item_shape, dtype, name)
         items = [item[np.newaxis] for item in calibration.items()]
         patterns = [rf"__module\.{re.escape(path)}/.*" for path in calibration.keep_float]
+        estimators = nncf.quantization.range_estimator
+        # NNCF's own choice, the mean of the items' greatest values, cuts off what is rare and large.
+        ranges = estimators.RangeEstimatorParametersSet.MINMAX
+        if calibration.outliers:
+            ranges = estimators.RangeEstimatorParameters(
+                min=ranges.min,
+                max=estimators.StatisticsCollectorParameters(
+                    statistics_type=estimators.StatisticsType.QUANTILE,
+                    aggregator_type=estimators.AggregatorType.MAX,
+                    quantile_outlier_prob=calibration.outliers,
+                ),
+            )
         return nncf.quantize(
             model,
             nncf.Dataset(items),
             subset_size=len(items),
             ignored_scope=nncf.IgnoredScope(patterns=patterns),
-            # NNCF's own choice, the mean of the items' greatest values, cuts off what is rare and large.
-            advanced_parameters=nncf.AdvancedQuantizationParameters(
-                activations_range_estimator_params=nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
-            ),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges),
         )
 
 

@@ -8,8 +8,8 @@ There are two sets of weights. ``vgg19-original`` is what AVE's features were ma
 with every channel of every layer divided by a positive constant, so that its mean over ImageNet is one: its ``pool5``
 equals the original's up to that scale per channel. What is trained on the one does not fit the other.
 
-Precision ``int8`` takes 0.4 of the time. Features of segments then have a relative L2 error of 3.0 % (median over two
-segments of 16 clips; cosine 0.9975 or more); on pictures with little in them, up to 7 %.
+Precision ``int8`` takes 0.4 of the time. ``benchmarks/vgg_int8.py`` measures what that costs the features of segments.
+On pictures with little in them it is more: up to 7 % before weights were rounded by kernels.
 """
 
 from dataclasses import replace
@@ -31,6 +31,8 @@ _FRAMES_PER_SECOND = 16
 _CONVOLUTIONS = (2, 2, 4, 4, 4)
 """Of each block."""
 _KEEP_FLOAT = tuple(f"layers.{number}" for number in (0, 1, 29, 31, 33, 35))  # the first two, and the last block
+_OUTLIERS = 1e-5
+"""Share of a layer's activations that 8 bits cut off, so that the others are finer."""
 _MEAN_BGR = (103.939, 116.779, 123.68)
 
 
@@ -136,14 +138,21 @@ def _calibration() -> Calibration:
 
     An error of 1 to 4 % in each layer adds up, so the first two convolutions, which are tiny, and the last block's stay
     in floating point (which takes a fifth more time and a fifth of the error away), and the channels in between are
-    equalized.
+    equalized, and their
+    weights rounded so that kernels keep their sums.
     """
     pictures = calibration.pictures(_SIDE, _SIDE)
-    return replace(pictures, prepare=partial(_equalized, pictures=pictures), keep_float=_KEEP_FLOAT)
+    return replace(
+        pictures,
+        prepare=partial(_prepared, pictures=pictures),
+        prepared="equalized, sums of kernels kept",
+        keep_float=_KEEP_FLOAT,
+        outliers=_OUTLIERS,
+    )
 
 
-def _equalized(network: "torch.nn.Module", pictures: Calibration) -> "torch.nn.Module":
-    from avel.backbones.vgg_network import Pool5Network, equalize
+def _prepared(network: "torch.nn.Module", pictures: Calibration) -> "torch.nn.Module":
+    from avel.backbones.vgg_network import Pool5Network, equalize, round_kernels
 
     assert isinstance(network, Pool5Network)
-    return equalize(network, np.stack(list(pictures.items())[::2]))
+    return round_kernels(equalize(network, np.stack(list(pictures.items())[::2])), _KEEP_FLOAT)
