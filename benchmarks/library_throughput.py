@@ -2,7 +2,8 @@
 
 20 clips of ``data/media/events2``, their first 4 s, are copied under so many names, each with a comment of its own so
 that its content is another. 20 and 200 of them are localized by new processes of the command line, with compiled
-networks in the cache: in one process, and with ``--workers 2``. What a clip adds is the difference of the two numbers
+networks in the cache: in one process, and with ``--workers 2``; with ``--against CHECKOUT`` also in one process of
+that earlier checkout, just before. What a clip adds is the difference of the two numbers
 of clips, and what is left is the start. 20 and 60 clips of 10 s say what a clip of 10 s adds, of which
 the table in ``docs/howto/many-videos.md`` is made. CPU seconds are those of all processes; memory is the largest sum of
 their proportional set sizes (Linux), in which shared pages count once.
@@ -21,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from _common import SHARED, save
+from _common import ROOT, SHARED, save
 
 FOLDER = SHARED / "data" / "media" / "events2"
 SHORT_SECONDS, LONG_SECONDS = 4, 10
 SOURCES = 20
-WORKERS = {"1": (), "2": ("--workers", "2", "--engine", "dask")}
+WORKERS = {"1": (), "2": ("--workers", "2")}
+EARLIER = "the earlier build, 1"
 POLL_SECONDS = 0.5
 
 
@@ -75,13 +77,14 @@ def busy_seconds(before: Any) -> float:
     return sum(getattr(now, kind) - getattr(before, kind) for kind in ("user", "nice", "system"))
 
 
-def localize(clips: Path, output: Path, options: tuple[str, ...]) -> dict[str, Any]:
-    """What one run costs."""
+def localize(clips: Path, output: Path, options: tuple[str, ...], checkout: Path = ROOT) -> dict[str, Any]:
+    """What one run of a checkout costs."""
     shutil.rmtree(output, ignore_errors=True)
     count = len(list(clips.iterdir()))
     command = [sys.executable, "-m", "avel", "localize", str(clips), "-o", str(output), *options]
     others, start = psutil.cpu_times(), time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     memory = TreeMemory(process.pid)
     memory.start()
     _, status, used = os.wait4(process.pid, 0)
@@ -122,6 +125,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=20, help="the smaller number of clips")
     parser.add_argument("--many", type=int, default=200, help="the larger number of clips")
     parser.add_argument("--many-long", type=int, default=60, help="the larger number of clips of 10 s")
+    parser.add_argument("--against", type=Path, help="an earlier checkout of avel")
     parser.add_argument("--no-save", action="store_true", help="do not write the result file")
     args = parser.parse_args()
     os.environ.pop("OMP_NUM_THREADS", None)
@@ -132,14 +136,19 @@ def main() -> None:
             for seconds, counts in ((SHORT_SECONDS, (args.few, args.many)), (LONG_SECONDS, (args.few, args.many_long)))
             for count in dict.fromkeys(counts)
         }
-        localize(of[SHORT_SECONDS, args.few], folder / "out", ())  # compiles networks where the cache lacks them
+        ways = {workers: (options, ROOT) for workers, options in WORKERS.items()}
+        if args.against is not None:
+            ways = {EARLIER: ((), args.against), **ways}
+        warming = make_clips(folder / "warming", 2, SHORT_SECONDS)
+        for options, checkout in ways.values():
+            localize(warming, folder / "out", options, checkout)  # compiles networks where the cache lacks them
         runs: dict[str, Any] = {}
         for (seconds, count), clips in of.items():
-            for workers, options in WORKERS.items():
-                if seconds == LONG_SECONDS and workers == "1":
+            for workers, (options, checkout) in ways.items():
+                if seconds == LONG_SECONDS and workers != "2":
                     continue
                 found = runs[f"{count} clips of {seconds} s, {workers} worker(s)"] = localize(
-                    clips, folder / "out", options
+                    clips, folder / "out", options, checkout
                 )
                 print(f"{count} clips of {seconds} s, {workers} worker(s): {found}", flush=True)
     result: dict[str, Any] = {"sources": SOURCES, "runs": runs}
@@ -149,12 +158,20 @@ def main() -> None:
         return growth(few, more)
 
     if args.many > args.few:
-        result["growth"] = {workers: pair(SHORT_SECONDS, workers, args.many) for workers in WORKERS}
+        result["growth"] = {workers: pair(SHORT_SECONDS, workers, args.many) for workers in ways}
         one, two = (runs[f"{args.many} clips of {SHORT_SECONDS} s, {workers} worker(s)"] for workers in WORKERS)
         result["two_workers_against_one"] = round(two["clips_per_hour"] / one["clips_per_hour"], 2)
         result["two_workers_against_one_without_start"] = round(
             result["growth"]["2"]["clips_per_hour"] / result["growth"]["1"]["clips_per_hour"], 2
         )
+        result["two_workers_cpu_against_one"] = round(two["cpu_seconds"] / one["cpu_seconds"], 2)
+        if args.against is not None:
+            earlier = runs[f"{args.many} clips of {SHORT_SECONDS} s, {EARLIER} worker(s)"]
+            result["against"] = subprocess.run(
+                ["git", "-C", args.against, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            result["two_workers_against_earlier"] = round(two["clips_per_hour"] / earlier["clips_per_hour"], 2)
+            result["one_against_earlier"] = round(one["clips_per_hour"] / earlier["clips_per_hour"], 2)
     if args.many_long > args.few:
         result["ten_seconds"] = pair(LONG_SECONDS, "2", args.many_long)
     for key, value in result.items():

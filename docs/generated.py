@@ -336,6 +336,30 @@ def growth() -> str:
     )
 
 
+def growth_against() -> str:
+    """What large sizes cost in an earlier build and now, from the benchmark's result file."""
+
+    def told(found: Mapping[str, float] | str) -> str:
+        return found if isinstance(found, str) else f"{found['cpu_seconds']:.2f} s, {found['memory_mb']:.0f} MB"
+
+    lines = []
+    for name, row in _benchmark("growth_against.json")["rows"].items():
+        sizes = {**{int(size): tried for size, tried in row["larger"].items()}, row["size"]: row}
+        lines += [
+            (
+                name,
+                f"{size:,}",
+                told(tried["before"]),
+                told(tried["now"]),
+                f"{tried['time_ratio']:g}, {tried['memory_ratio']:g}" if "time_ratio" in tried else "not known",
+            )
+            for size, tried in sizes.items()
+        ]
+    return _table(
+        ("what, and how many of what", "size", "the earlier build", "now", "ratios of time, of memory"), lines
+    )
+
+
 def training_memory() -> str:
     """What training holds of each video, from the benchmark's result file."""
     found = _benchmark("growth.json")["training_memory"]
@@ -477,6 +501,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "throughput": throughput,
     "overnight": overnight,
     "growth": growth,
+    "growth_against": growth_against,
     "training_memory": training_memory,
     "composed": composed,
     "composed_longer": composed_longer,

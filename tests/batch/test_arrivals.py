@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from avel.batch.arrivals import Arrivals, watch_folders
+from avel.errors import MediaError
 
 LONG_AGO = 1_000_000_000.0
 
@@ -89,3 +90,21 @@ def test_folders_are_looked_at_until_somebody_wants_no_more(recording, tmp_path)
     watch_folders([str(folder)], output, through, settled_seconds=0.0, wait=wait)
     assert batches == [["recording"], ["b", "recording"], ["b", "recording", "more/c"]]
     assert Path(output).is_dir()
+
+
+def test_a_folder_that_is_deleted_ends_it_with_an_error(recording, tmp_path):
+    taken: list[str] = []
+
+    def wait(seconds: float) -> None:
+        recording.unlink(missing_ok=True)
+        recording.parent.rmdir()
+
+    with pytest.raises(MediaError, match="in: the watched folder is no longer there: it was deleted, moved or unmount"):
+        watch_folders(
+            [str(recording.parent)],
+            tmp_path / "out",
+            lambda items: taken.extend(item.name for item in items) is None,
+            settled_seconds=0.0,
+            wait=wait,
+        )
+    assert taken == ["recording"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from avel.batch.journal import stamp
 from avel.batch.videos import VideoItem, find_items
+from avel.errors import MediaError
 
 SETTLED_SECONDS = 10.0
 """A recording that is still being written changes more often than this."""
@@ -75,9 +76,18 @@ def watch_folders(
             whether to go on. It is called again with those that it was given before.
         settled_seconds: how long a file has to be as it is.
         wait: waits for some seconds.
+
+    Raises:
+        MediaError: if a folder is no longer there.
     """
     arrivals = Arrivals(settled_seconds)
     while True:
+        for folder in folders:
+            if not Path(folder).is_dir():
+                raise MediaError(
+                    f"{folder}: the watched folder is no longer there: it was deleted, moved or unmounted. Start again "
+                    "when it is back; what has been done is kept."
+                )
         items, _ = find_items(folders, output=output)
         paths = [item.path for item in items]
         settled, is_new = arrivals.look(paths, seconds=time.monotonic(), wall_seconds=time.time())

@@ -21,6 +21,7 @@ from avel.cli.console import (
     complain,
     detail,
     escape,
+    fail,
     say,
     standard_output,
     usage_errors,
@@ -28,6 +29,7 @@ from avel.cli.console import (
 )
 from avel.cli.loading import loading
 from avel.cli.printing import printable
+from avel.errors import MediaError
 from avel.features.choices import EngineName
 
 if TYPE_CHECKING:
@@ -390,6 +392,8 @@ def _watch_folders(
     except KeyboardInterrupt:
         say("stopped watching")
         return 0
+    except MediaError as error:
+        fail(str(error))
     return code
 
 
