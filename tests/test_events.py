@@ -2,13 +2,14 @@ import dataclasses
 import json
 import math
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avel.events import Event, Localization, Segment, Validity, by_start, segment_bounds, segment_index
+from avel.events import MAX_ROWS, Event, Localization, Segment, Validity, by_start, segment_bounds, segment_index
 
 
 def a_result(**changes):
@@ -156,3 +157,47 @@ def test_details_go_through_json():
     ):
         with pytest.raises(ValueError, match=message):
             Localization.from_dict({**data, "details": {"gates": wrong}})
+
+
+def cells(result):
+    """The rows of a result's table, as a parser of HTML sees them."""
+    root = ElementTree.fromstring(f"<div>{result._repr_html_()}</div>")
+    return root, [[cell.text for cell in row] for row in root.iter("tr")]
+
+
+def test_a_notebook_shows_the_events_as_a_table():
+    root, rows = cells(a_result())
+    assert rows == [
+        ["start", "end", "category", "score", "modality"],
+        ["0.0 s", "2.0 s", "Bark", "0.75", "audio-visual"],
+    ]
+    assert [root.find("table/caption").text, root.find("p").text] == ["clip.mp4", "no pictures from 2 s"]
+
+
+def test_a_notebook_shows_that_there_are_no_events():
+    assert cells(a_result(events=()))[1][1:] == [["No events."]]
+
+
+def test_names_are_text_in_a_notebook():
+    event = Event('<b>Bark</b> & "howl"', 0.0, 2.0, 0.75, "audio")
+    root, rows = cells(a_result(video="<b>\udcff.mp4", events=(event,), warnings=("<script>1</script>",)))
+    assert rows[1][2] == event.category
+    assert root.find("table/caption").text == "<b>\\udcff.mp4"
+    assert {element.tag for element in root.iter()} == {
+        "div",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "p",
+    }
+
+
+def test_a_notebook_shows_the_first_of_many_events():
+    events = [Event("Bark", start, start + 1, 0.75, "audio") for start in range(MAX_ROWS + 1)]
+    _, rows = cells(a_result(events=tuple(events)))
+    assert len(rows) == 1 + MAX_ROWS + 1
+    assert rows[-1] == ["The first 100 of 101 events."]

@@ -3,6 +3,7 @@
 All times are seconds from the start of the video's timeline; all spans are half open, ``[start, end)``.
 """
 
+import html
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,9 @@ TOP_SCORES = 5
 
 MAX_GRID = 256
 """Rows and columns of an attention that is read from a file."""
+
+MAX_ROWS = 100
+"""Events that a notebook shows of a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,27 @@ class Localization:
         # A list of numbers on one line. Within a string there is no line end.
         return re.sub(r"\[\n\s*([-+.\deE,\s]*?)\n\s*\]", lambda found: f"[{' '.join(found[1].split())}]", text)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show of a result: its events as a table, and its warnings, without scripts.
+
+        Of more than `MAX_ROWS` events the first ones. Names come from anywhere, and so are escaped.
+        """
+        rows = "".join(
+            f"<tr><td>{e.start_seconds:.1f} s</td><td>{e.end_seconds:.1f} s</td><td>{_shown(e.category)}</td>"
+            f"<td>{e.score:.2f}</td><td>{_shown(e.modality)}</td></tr>"
+            for e in self.events[:MAX_ROWS]
+        )
+        if not self.events:
+            rows = '<tr><td colspan="5">No events.</td></tr>'
+        elif len(self.events) > MAX_ROWS:
+            rows += f'<tr><td colspan="5">The first {MAX_ROWS} of {len(self.events)} events.</td></tr>'
+        head = "".join(f"<th>{name}</th>" for name in ("start", "end", "category", "score", "modality"))
+        warnings = "".join(f"<p>{_shown(warning)}</p>" for warning in self.warnings)
+        return (
+            f"<table><caption>{_shown(self.video)}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{rows}</tbody></table>{warnings}"
+        )
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` made.
@@ -230,6 +255,11 @@ def segment_bounds(duration_seconds: float, segment_seconds: float) -> list[tupl
 def by_start(events: Iterable[Event]) -> tuple[Event, ...]:
     """Events by start, then by falling score."""
     return tuple(sorted(events, key=lambda e: (e.start_seconds, -e.score, e.category)))
+
+
+def _shown(text: str) -> str:
+    r"""A text within HTML. What UTF-8 cannot hold, of file names that are not UTF-8, is written as ``\udcxx``."""
+    return html.escape(str(text).encode("utf-8", "backslashreplace").decode())
 
 
 def _rounded(value: float) -> float:
