@@ -30,7 +30,7 @@ test: $(INSTALLED_ALL)
 	-@command -v npm > /dev/null && $(MAKE) --no-print-directory $(WEB_TOOLS)
 	$(BIN)/pytest -n auto --dist loadfile
 
-# The tutorials run while the site is built; then site/index.html can be opened from the disk.
+# The tutorials, a notebook among them, run while the site is built; then site/index.html can be opened from the disk.
 docs: $(INSTALLED_ALL)
 	-$(BIN)/avel weights fetch efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender
 	AVEL_OFFLINE=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = {str(path.relative_to(DOCS)): path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
 FENCE = re.compile(r"^```(\w+)(.*?)\n(.*?)^```$", flags=re.M | re.S)
+NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 PYTHON = [
     (page, code) for page, text in PAGES.items() for language, _, code in FENCE.findall(text) if language == "python"
 ]
@@ -36,6 +37,14 @@ COMMANDS = sorted(
         )
     }
 )
+
+
+@pytest.fixture
+def notebook_pages(monkeypatch):
+    for package in ("nbconvert", "ipykernel"):
+        pytest.importorskip(package, reason="the docs' packages are not installed (pip install -e '.[docs]')")
+    monkeypatch.syspath_prepend(DOCS)
+    return importlib.import_module("notebook_pages")
 
 
 @pytest.fixture
@@ -187,7 +196,7 @@ def test_the_example_of_own_categories_can_be_loaded(tmp_path, weight_file):
 @pytest.mark.slow
 @pytest.mark.usefixtures("localizer_weights")
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
-    for package in ("mkdocs", "material", "mkdocstrings_handlers.python", "markdown_exec"):
+    for package in ("mkdocs", "material", "mkdocstrings_handlers.python", "markdown_exec", "nbconvert", "ipykernel"):
         pytest.importorskip(package, reason="the docs' packages are not installed (pip install -e '.[docs]')")
     nowhere = "http://127.0.0.1:9"
     done = subprocess.run(
@@ -203,7 +212,8 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tm
     built = {str(p.relative_to(tmp_path / "site")): p.read_text("utf-8") for p in (tmp_path / "site").rglob("*.html")}
     of_models = {page for page in built if page.startswith("models/")}  # made from the modules' heads
     assert {"models/tian2018.html", "models/cman.html", "models/recommended.html"} <= of_models
-    assert set(built) - of_models == {"404.html", *(page.replace(".md", ".html") for page in PAGES)}
+    pages = {*PAGES, *(str(path.relative_to(DOCS).with_suffix(".md")) for path in NOTEBOOKS)}
+    assert set(built) - of_models == {"404.html", *(page.replace(".md", ".html") for page in pages)}
     loads = r'<(?:script|link|img|iframe|source|video)\b[^>]*?\s(?:src|href)="?((?:https?:)?//[^\s">]+)'
     assert {page: found for page, text in built.items() if (found := re.findall(loads, text))} == {}
     # What the tutorials' code printed, without the colours of the code
@@ -212,6 +222,31 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tm
     assert "Summary(done=2, skipped=0, failures=())" in printed["tutorials/features.html"]
     assert "a+v on split test of FOLDER/labels.csv: 3 clips, 30 segments" in printed["tutorials/train.html"]
     assert "cannot be seen: [" in printed["tutorials/results.html"]
+    # What the notebook showed, and itself
+    shown = built["tutorials/notebook.html"]
+    assert "<td>Male speech, man speaking</td>" in shown
+    assert [shown.count(f'<source src="data:{kind};base64,') for kind in ("video/mp4", "audio/wav")] == [1, 1]
+    assert 'href="notebook.ipynb"' in shown
+    downloaded = (tmp_path / "site/tutorials/notebook.ipynb").read_bytes()
+    assert downloaded == (DOCS / "tutorials/notebook.ipynb").read_bytes()
+
+
+def test_notebooks_are_kept_without_outputs(notebook_pages):
+    assert NOTEBOOKS
+    for path in NOTEBOOKS:
+        notebook = notebook_pages.nbformat.read(path, as_version=4)
+        notebook_pages.nbformat.validate(notebook)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert [(cell.outputs, cell.execution_count) for cell in code] == [([], None)] * len(code)
+
+
+def test_no_page_is_made_of_a_notebook_that_fails(notebook_pages, tmp_path):
+    from nbclient.exceptions import CellExecutionError
+
+    cells = [notebook_pages.nbformat.v4.new_code_cell(code) for code in ("zero = 0", "1 / zero")]
+    notebook_pages.nbformat.write(notebook_pages.nbformat.v4.new_notebook(cells=cells), tmp_path / "bad.ipynb")
+    with pytest.raises(CellExecutionError, match=r"(?s)1 / zero.*ZeroDivisionError.*: division by zero"):
+        notebook_pages.executed(tmp_path / "bad.ipynb")
 
 
 def test_every_model_has_a_page_made_of_its_modules_head(generated):
