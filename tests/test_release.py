@@ -1,5 +1,6 @@
 """What a release says about itself, in all places where it does."""
 
+import contextlib
 import importlib.metadata
 import re
 import tomllib
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from avel.backbones import weights
@@ -115,3 +117,14 @@ def test_the_description_of_a_package_links_to_nothing_that_an_index_lacks():
     assert check_dist.dead_links(text) == []
     assert "This trains avel's own recommended model, which follows no paper" in " ".join(text.split())
     assert "docs/review.png" not in text
+
+
+def test_what_is_pinned_installs_on_every_python_that_avel_runs_on():
+    pinned = [line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    too_new = []
+    for name in pinned:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a package of another system
+            needs = importlib.metadata.metadata(name)["Requires-Python"] or ""
+            if not SpecifierSet(needs).contains("3.11.0"):
+                too_new.append(f"{name} needs Python {needs}")
+    assert too_new == []
