@@ -173,10 +173,11 @@ class Extraction:
                 parts = [np.flatnonzero(seen)] if seen.any() else []
             else:
                 parts = [np.arange(*run) for run in _runs(_widened(seen & gate(batch), eye.window_segments) & seen)]
-            for part in parts:
-                features[part] = eye(SegmentPictures.stacked([segments[i].pictures for i in part], eye.name))
-            for segment in segments:
+            stacks = [SegmentPictures.stacked([segments[i].pictures for i in part], eye.name) for part in parts]
+            for segment in segments:  # before a network takes memory of its own
                 segment.pictures.let_go(eye.name)
+            for part in parts:
+                features[part] = eye(stacks.pop(0))
             batch = replace(batch, visual={**batch.visual, eye.name: features})
         return batch
 
