@@ -44,7 +44,7 @@ SWITCHES = (
     "normalize",
 )
 """Options that are true by default."""
-NO_SPATIAL_ATTENTION = {"linear", "a", "v", "a+v", "ed-tcn", "ssn", "avsdn"}
+NO_SPATIAL_ATTENTION = {"linear", "nearest-mean", "a", "v", "a+v", "ed-tcn", "ssn", "avsdn"}
 GATES = {"gated": {"gates"}, "gated-bilinear": {"gates"}, "gmu": {"gates"}}
 GATES |= {"cman": {"gates", "visual_gates", "audio_gates"}, "diia": {"visual_gates", "audio_gates"}}
 TEMPORAL_ATTENTION = {"cman", "dam", "cmran", "psp", "diia"}

@@ -90,12 +90,15 @@ class CheckpointInfo:
         return self.features.segment_seconds
 
     def to_json(self) -> str:
-        """As it stands in the file."""
+        """As it stands in the file. Every option is named: one that is not means what it meant in earlier files."""
+        options = dict(self.options)
+        if self.model in registry.MODELS:
+            options = registry.options_of(self.model, **options).model_dump()
         content = {
             "format": FORMAT,
             "written_by": self.written_by,
             "model": self.model,
-            "options": dict(self.options),
+            "options": options,
             "dims": self.dims.model_dump(),
             "categories": list(self.categories),
             "features": self.features.to_dict(),
