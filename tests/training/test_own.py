@@ -487,6 +487,14 @@ def test_thresholds_are_chosen_by_cross_validation(write: Write, videos: Path, s
     assert len(wanted.thresholds) == 2
 
 
+def test_cross_validation_measures_models_whose_training_stops_early(write: Write, videos: Path, store: Path) -> None:
+    data = opened(write(), videos, store)
+    settings = settings_of(CANDIDATES[0])
+    stopping = settings.with_changes(protocol="validation", early_stop=1)
+    with joined_processes("cpu") as processes:
+        assert cross_validate(stopping, data, processes) == cross_validate(settings, data, processes)
+
+
 def test_cross_validation_needs_two_videos_and_no_epoch_to_choose(
     write: Write, videos: Path, store: Path, tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ def cross_validate(settings: TrainingSettings, data: LocalizationData, processes
         FeaturesError: if features or a split are missing, or there is one video only.
         ModelError: if the model or an option is unknown.
     """
-    settings = settings.with_changes(protocol=CROSS_VALIDATION)
+    settings = _without_choosing(settings)
     clips = learned_from(settings, data)
     videos = _videos(settings, data)
     if len(videos) < 2:
@@ -108,7 +108,7 @@ def cross_validate(settings: TrainingSettings, data: LocalizationData, processes
 
 def trivial(settings: TrainingSettings, data: LocalizationData) -> CrossValidated:
     """The same of what needs no learning: always background, or of whole videos always the most frequent class."""
-    settings = settings.with_changes(protocol=CROSS_VALIDATION, early_stop=0)
+    settings = _without_choosing(settings)
     clips = learned_from(settings, data)
     logits = np.zeros((len(clips), data.num_segments, data.dims.num_classes), np.float32)
     most = -1
@@ -117,6 +117,11 @@ def trivial(settings: TrainingSettings, data: LocalizationData) -> CrossValidate
     logits[..., most] = 1
     answers = _labelled(settings, data, clips, logits, data.valid(clips))
     return summary(task_of(settings), [answers], settings.seed, 0)
+
+
+def _without_choosing(settings: TrainingSettings) -> TrainingSettings:
+    """Settings by which no split chooses an epoch, whatever those of the training are that is measured."""
+    return settings.with_changes(protocol=CROSS_VALIDATION, early_stop=0)
 
 
 def summary(task: Task, divisions: Sequence[Answers], seed: int, folds: int) -> CrossValidated:
