@@ -68,6 +68,8 @@ class PlainRecommended(Recommended):
         """Logits (B, T, C)."""
         visual = self.normalize_visual(visual)
         audio = self.normalize_audio(audio)
+        if self.standardize is not None:
+            audio = self.standardize(audio, valid)
         visual = visual * self.input_dropout(visual.new_ones(len(visual), 1, 1, visual.shape[-1]))
         audio = audio * self.input_dropout(audio.new_ones(len(audio), 1, audio.shape[-1]))
         assert self.attention is not None
