@@ -7,7 +7,7 @@ import { Moments } from "./moments.ts";
 import { addressOf, type Asked } from "./search.ts";
 import { STATES, type State, type VideoPage, type VideoSummary } from "./types.ts";
 import { Uploads } from "./uploads.ts";
-import { badge, STATE_WORDS, stateText } from "./videostate.ts";
+import { badge, isWorking, STATE_WORDS, stateText } from "./videostate.ts";
 import { layout, visible, type Layout } from "./virtual.ts";
 import { bytes, clock, counted, timeOf } from "./words.ts";
 
@@ -377,7 +377,7 @@ export class LibraryView {
       card.element.replaceChildren(h("div", { class: "thumb" }));
       return;
     }
-    const working = video.state === "running" || video.state === "queued";
+    const working = isWorking(video);
     const image = h("img", { "data-src": video.thumbnail_url, alt: "", decoding: "async" });
     image.addEventListener("error", () => image.remove());
     const chips = video.categories.slice(0, 3).map((name) => h("span", { class: "chip" }, name));

@@ -16,7 +16,7 @@ import { limitsOf, ThresholdPanel } from "./thresholds.ts";
 import { addressOf } from "./search.ts";
 import { Timeline } from "./timeline.ts";
 import type { Media, Review, VideoDetail, VideoSummary } from "./types.ts";
-import { badge, stateText } from "./videostate.ts";
+import { badge, isWorking, stateText } from "./videostate.ts";
 import { clock, described, spoken } from "./words.ts";
 
 /** Up to so many lanes all show their scores; of more, only the one at work does. */
@@ -66,7 +66,7 @@ export class ReviewView {
   }
 
   get #working(): boolean {
-    return this.#summary?.state === "queued" || this.#summary?.state === "running";
+    return this.#summary !== null && isWorking(this.#summary);
   }
 
   get unsaved(): boolean {
@@ -176,7 +176,7 @@ export class ReviewView {
     run.addEventListener("click", () => void this.#attempt(() => this.api.run(this.id, video.state === "failed")));
     const cancel = h("button", {}, "Cancel");
     cancel.addEventListener("click", () => void this.#attempt(() => this.api.cancel(this.id)));
-    const working = video.state === "queued" || video.state === "running";
+    const working = isWorking(video);
     const bar = h("progress", { "aria-label": "Progress", max: 1, value: video.progress });
     if (this.moment !== null && (media?.kind === "original" || media?.kind === "proxy")) {
       const src = `${media.url}#t=${this.moment}`;
@@ -288,9 +288,9 @@ class Head {
 
   /** What a person has looked at is not overwritten; without a result, the page itself has these buttons. */
   #showAgain(): void {
-    const { state, corrected } = this.#video ?? { state: "new", corrected: false };
-    const working = state === "queued" || state === "running";
-    this.#again.hidden = !this.#hasResult || corrected || !(working || state === "done");
+    const video = this.#video;
+    const working = video !== null && isWorking(video);
+    this.#again.hidden = !this.#hasResult || video === null || video.corrected || !(working || video.state === "done");
     write(this.#again, working ? "Cancel" : "Localize again");
     set(this.#again, "title", working ? "Keep what was found before" : "Find the events anew, with the model of this server");
   }

@@ -18,6 +18,11 @@ export function badge(video: VideoSummary): HTMLElement {
   return h("span", { class: `badge ${video.state}` }, corrected);
 }
 
+/** Whether the server localizes it now, or will. */
+export function isWorking(video: Pick<VideoSummary, "state">): boolean {
+  return video.state === "queued" || video.state === "running";
+}
+
 export function stateText(video: VideoSummary): string {
   switch (video.state) {
     case "new":
