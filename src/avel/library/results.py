@@ -89,7 +89,7 @@ class SearchResult:
         if not self.segments:
             return f"{self.library} has no video yet."
         if self.close:
-            moments = f"{len(self.close)} moment{'s' if len(self.close) != 1 else ''}"
+            moments = counted(len(self.close), "moment")
             return f"{moments} close to {self.asked}, among {counted(self.segments, 'segment')}."
         if not self.hits:
             return f"Nothing close to {self.asked} among {counted(self.segments, 'segment')}."

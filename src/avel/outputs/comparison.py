@@ -83,7 +83,7 @@ class ComparedModel:
         """In a few words."""
         if self.right is None:
             count = sum(event.modality == "audio-visual" for event in self.result.events)
-            return f"{count} audio-visual event{'' if count == 1 else 's'}"
+            return counted(count, "audio-visual event")
         share = 100 * self.right / len(self.segments)
         return f"{self.right} of {counted(len(self.segments), 'segment')} right ({share:.1f} %)"
 

@@ -16,6 +16,7 @@ from avel.web.media import default_cache
 from avel.web.security import Access
 from avel.web.services import Services
 from avel.web.uploads import UploadLimits
+from avel.wording import counted
 
 EVERYWHERE = ("0.0.0.0", "::")
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -63,8 +64,7 @@ def serve(
     named = socket.gethostname() if address in EVERYWHERE else address
     shown = f"[{named}]" if ":" in named else named
     link = f"http://{shown}:{listener.getsockname()[1]}/" + (f"?token={access.token}" if access.needs_link else "")
-    count = len(collection.items)
-    say(f"{count} video{'' if count == 1 else 's'}. Open {link} in a browser; Ctrl-C ends it.")
+    say(f"{counted(len(collection.items), 'video')}. Open {link} in a browser; Ctrl-C ends it.")
     if open_browser:
         webbrowser.open(link)
     config = uvicorn.Config(
