@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avel.documents import parse_json
+from avel.documents import read_json
 from avel.errors import SettingsError
 from avel.records import Record
 from avel.training.cross_validation import CROSS_VALIDATION, CrossValidated, cross_validate, trivial
@@ -195,9 +195,7 @@ def read_comparison(path: Path) -> ModelComparison:
         SettingsError: if it cannot be read.
     """
     try:
-        if path.stat().st_size > MAX_COMPARISON_BYTES:
-            raise ValueError(f"larger than {MAX_COMPARISON_BYTES} bytes")
-        found = ModelComparison.from_dict(parse_json(path.read_text(encoding="utf-8")))
+        found = ModelComparison.from_dict(read_json(path, MAX_COMPARISON_BYTES))
         if not found.chosen or found.chosen not in {line.name for line in found.lines if line.model}:
             raise ValueError(f"no line is called {found.chosen!r}")
     except (OSError, ValueError) as error:
