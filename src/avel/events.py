@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from avel.documents import parse_json
+from avel.files import utf8_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -258,8 +259,8 @@ def by_start(events: Iterable[Event]) -> tuple[Event, ...]:
 
 
 def _shown(text: str) -> str:
-    r"""A text within HTML. What UTF-8 cannot hold, of file names that are not UTF-8, is written as ``\udcxx``."""
-    return html.escape(str(text).encode("utf-8", "backslashreplace").decode())
+    """A text within HTML."""
+    return html.escape(utf8_text(str(text)))
 
 
 def _rounded(value: float) -> float:

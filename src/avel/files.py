@@ -252,6 +252,11 @@ def unique_names(names: Iterable[str]) -> list[str]:
     return unique
 
 
+def utf8_text(text: str) -> str:
+    r"""Text that UTF-8 can hold: lone surrogates, of file names that are not UTF-8, are written as ``\udcxx``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def write_text(path: Path, text: str, *, raises: type[AvelError] = OutputError, advice: str = "") -> None:
     r"""Write text as UTF-8 with the line ends it has.
 

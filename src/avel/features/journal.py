@@ -9,7 +9,7 @@ from avel.documents import parse_json
 from avel.errors import OutputError
 from avel.features.jobs import Outcome
 from avel.features.source import absolute_text
-from avel.files import write_text
+from avel.files import utf8_text, write_text
 
 JOURNAL_FILE = "failures.jsonl"
 
@@ -63,11 +63,7 @@ def _read_failures(file: Path) -> dict[str, Outcome]:
 def _line(outcome: Outcome) -> str:
     entry = {
         "video": absolute_text(outcome.video),
-        "reason": _text(outcome.reason),
+        "reason": utf8_text(outcome.reason),
         "quarantined": outcome.quarantined,
     }
     return json.dumps(entry, ensure_ascii=False) + "\n"
-
-
-def _text(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
