@@ -138,8 +138,7 @@ def _calibration() -> Calibration:
 
     An error of 1 to 4 % in each layer adds up, so the first two convolutions, which are tiny, and the last block's stay
     in floating point (which takes a fifth more time and a fifth of the error away), and the channels in between are
-    equalized, and their
-    weights rounded so that kernels keep their sums.
+    equalized, and their weights rounded so that kernels keep their sums.
     """
     pictures = calibration.pictures(_SIDE, _SIDE)
     return replace(

@@ -63,7 +63,7 @@ NEVER = -100.0
 """Logit of a class without an example."""
 
 
-class NearestMean(LearnedAtOnce):
+class NearestMean(LinearHead, LearnedAtOnce):
     """The nearest class mean, see the head of this module.
 
     Args:
@@ -72,13 +72,8 @@ class NearestMean(LearnedAtOnce):
     """
 
     def __init__(self, dims: Dims, options: LinearOptions) -> None:
-        super().__init__(dims)
-        self.head: nn.Linear = nn.Linear(dims.visual_dims + dims.audio_dims, dims.num_classes)
+        super().__init__(dims, options)
         self._sums: Tensor | None = None
-
-    def score(self, visual: Tensor, audio: Tensor, valid: Tensor, shown: dict[str, Tensor]) -> Tensor:
-        """Logits (B, T, C)."""
-        return self.head(joined(visual, audio))
 
     def see(self, visual: Tensor, audio: Tensor, valid: Tensor, target: Tensor) -> None:
         """Add a batch to the sums over each class's rows."""

@@ -14,9 +14,9 @@ Against the systems of the papers it has fewer weights per region, since picture
 normalized inputs, so that it learns from features of any scale; and whole channels of both inputs are dropped in
 training. Of networks that end in a ReLU all sounds point nearly the same way, and what tells them apart is small beside
 what they share: standardized, it is learned as fast as pictures, which otherwise are known by heart before the sound is
-listened to. Its training averages weights and smooths labels. Where only a video's label is
-known, a category counts by its best segment, and besides clips without event it sees the sound of one category with
-pictures of another; see `avel.training.settings.TrainingSettings`.
+listened to. Its training averages weights and smooths labels. Where only a video's label is known, a category counts by
+its best segment, and besides clips without event it sees the sound of one category with pictures of another; see
+`avel.training.settings.TrainingSettings`.
 """
 
 import math
