@@ -10,15 +10,19 @@ from avel.backbones.engine import EngineOptions, from_graph
 from avel.runtimes import openvino
 
 op = openvino.opset13
+BIAS = np.arange(4, dtype=np.float32)
 KERNEL = np.random.default_rng(1).normal(size=(4, 2, 3, 3)).astype(np.float32)
 
 
 def graph(has_first_axis: bool = True) -> openvino.Model:
-    """(8, 5) to a convolution of it as two channels, and to its sum."""
+    """(8, 5) to a convolution of it as two channels, and to its sum; the bias is laid out as ONNX's reader does it."""
     given = op.parameter([1, 8, 5] if has_first_axis else [8, 5], np.float32)
     channels = op.reshape(given, np.array([1, 2, 4, 5]), False)
     convolved = op.convolution(channels, op.constant(KERNEL), [1, 1], [1, 1], [1, 1], [1, 1])
-    flat = op.reshape(op.relu(convolved), np.array([1, -1]), False)
+    rank = op.shape_of(op.shape_of(convolved))
+    ones = op.broadcast(op.constant(np.int64(1)), op.subtract(rank, op.constant(np.array([2]))))
+    bias = op.reshape(BIAS, op.concat([op.constant(np.array([1])), op.shape_of(BIAS), ones], 0), False)
+    flat = op.reshape(op.relu(op.add(convolved, bias)), np.array([1, -1]), False)
     return openvino.Model([flat, op.reduce_sum(channels, np.array([1, 2, 3]), False)], [given], "small")
 
 

@@ -31,11 +31,14 @@ def for_several(model: "openvino.Model", count: int) -> "openvino.Model":
     given.set_partial_shape(openvino.PartialShape([count, *(shape[1:] if shape[0] == 1 else shape)]))
     on_the_way = {given.get_instance_id()}
     for operation in model.get_ordered_ops():
+        if operation.get_type_name() == "ShapeOf":
+            continue  # no item: what is computed of shapes follows them by itself
         if not any(value.get_node().get_instance_id() in on_the_way for value in operation.input_values()):
             continue
         on_the_way.add(operation.get_instance_id())
-        if operation.get_type_name() == "Reshape":
-            wanted = np.array(operation.input_value(1).get_node().get_data())
+        pattern = operation.input_value(1).get_node() if operation.get_type_name() == "Reshape" else None
+        if pattern is not None and pattern.get_type_name() == "Constant":
+            wanted = np.array(pattern.get_data())
             if wanted[0] == 1:
                 spelled = openvino.opset13.constant(np.concatenate([[count], wanted[1:]]).astype(np.int64))
                 operation.input(1).replace_source_output(spelled.output(0))
