@@ -1,5 +1,6 @@
 from avel.batch import journal
 from avel.batch.journal import JournalEntry, ResultJournal, content_digest, settings_digest, stamp
+from avel.documents import parse_json
 
 
 def test_words_longer_than_a_name_of_a_file_can_be():
@@ -25,3 +26,82 @@ def test_the_content_of_a_video_that_moved_is_read_once(tmp_path, monkeypatch):
     assert read == [str(moved)]
     moved.write_bytes(b"changed")
     assert ResultJournal(tmp_path).done(str(moved), "settings", "a", [result]) is None
+
+
+def test_what_others_add_is_read_and_nothing_is_read_twice(tmp_path, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(journal, "parse_json", lambda line: parsed.append(line) or parse_json(line))
+    entries = [JournalEntry(f"/{name}.mp4", (1, 2, 3), name, "settings", name, "done") for name in "abc"]
+    reader, writer = ResultJournal(tmp_path), ResultJournal(tmp_path)
+    for count, entry in enumerate(entries, 1):
+        writer.add(entry)
+        reader.read()
+        assert reader.entries() == tuple(entries[:count])
+    assert len(parsed) == len(entries)
+
+    whole = (tmp_path / journal.JOURNAL_FILE).read_bytes()
+    line = whole.splitlines(keepends=True)[0].replace(b'"done"', b'"failed"')
+    for half in (line[:20], line[20:]):  # a line that is still being written
+        with (tmp_path / journal.JOURNAL_FILE).open("ab") as file:
+            file.write(half)
+        before = reader.latest("/a.mp4", "settings")
+        reader.read()
+    assert (before.status, reader.latest("/a.mp4", "settings").status) == ("done", "failed")
+
+    (tmp_path / "new").write_bytes(whole.replace(b': "settings"', b': "others"'))
+    (tmp_path / "new").replace(tmp_path / journal.JOURNAL_FILE)  # another file, and shorter
+    reader.read()
+    assert reader.latest("/c.mp4", "others") is not None
+
+
+def test_only_a_video_that_may_have_been_done_is_read(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(journal, "content_digest", lambda path: read.append(path.name) or content_digest(path))
+    written = ResultJournal(tmp_path)
+    videos = {name: tmp_path / f"{name}.mp4" for name in ("new", "larger", "same-size", "done")}
+    for name, video in videos.items():
+        video.write_bytes(b"content")
+        (tmp_path / f"{name}.json").write_text("{}")
+        if name != "new":
+            written.add(JournalEntry(str(video), stamp(video), content_digest(video), "settings", name, "done"))
+    videos["larger"].write_bytes(b"more content")
+    videos["same-size"].write_bytes(b"tnetnoc")
+    found = {n: written.done(v, "settings", n, [tmp_path / f"{n}.json"]) is not None for n, v in videos.items()}
+    assert found == {"new": False, "larger": False, "same-size": False, "done": True}
+    assert read == ["same-size.mp4"]
+
+
+def test_a_result_that_was_overwritten_with_other_settings_is_done_again(tmp_path):
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"content")
+    files = {"one": "a.json", "other": "a.json", "text": "a.srt"}
+
+    def is_done(settings):
+        found = ResultJournal(tmp_path).done(str(video), settings, "a", [tmp_path / files[settings]])
+        assert found == ResultJournal(tmp_path).latest(video, settings)
+        return found is not None
+
+    def do(settings):
+        (tmp_path / files[settings]).write_text("result")
+        sha256 = content_digest(video)
+        entry = JournalEntry(str(video), stamp(video), sha256, settings, "a", "done", files=(files[settings],))
+        ResultJournal(tmp_path).add(entry)
+
+    do("one")
+    do("text")
+    assert [is_done("one"), is_done("text"), is_done("other")] == [True, True, False]
+    do("other")
+    assert [is_done("one"), is_done("text"), is_done("other")] == [False, True, True]
+
+
+def test_a_result_of_another_video_of_that_name_is_no_result_of_this_one(tmp_path):
+    videos = [tmp_path / folder / "a.mp4" for folder in ("x", "y")]
+    result = tmp_path / "a.json"
+    for video in videos:
+        video.parent.mkdir()
+        video.write_text(video.parent.name)
+        result.write_text(f"of {video}")
+        entry = JournalEntry(str(video), stamp(video), content_digest(video), "s", "a", "done", files=("a.json",))
+        ResultJournal(tmp_path).add(entry)
+    found = [ResultJournal(tmp_path).done(str(video), "s", "a", [result]) is not None for video in videos]
+    assert found == [False, True]

@@ -1,7 +1,8 @@
 """What has been done in a folder of results, so that it is not done again: one JSON object a line.
 
 A result counts as done for the same content of the video (SHA-256), the same settings and the same name, while its
-files are there. A video whose size and times have not changed is not read for that.
+files are there and nothing else was written to them meanwhile. A video whose size and times have not changed is not
+read for that.
 """
 
 import contextlib
@@ -38,6 +39,7 @@ class JournalEntry:
         status: ``"quarantined"`` when it took the process that read it down with it.
         reason: why it is not done.
         events: category, start and end in seconds, score and modality of each.
+        files: names of those that were written, without folders; unknown in entries of avel 0.2 and before.
     """
 
     video: str
@@ -48,6 +50,7 @@ class JournalEntry:
     status: ItemStatus
     reason: str = ""
     events: tuple[tuple[str, float, float, float, str], ...] = ()
+    files: tuple[str, ...] = ()
 
     def found(self) -> tuple[Event, ...]:
         """The events.
@@ -68,29 +71,43 @@ class ResultJournal:
     def __init__(self, folder: Path) -> None:
         self._file = folder / JOURNAL_FILE
         self._latest: dict[str, JournalEntry] = {}
-        self._done: dict[tuple[str, str, str], JournalEntry] = {}
+        self._done: dict[tuple[str, str], dict[str, JournalEntry]] = {}  # by settings and name, and then by content
+        self._written: dict[tuple[str, str], tuple[str, str]] = {}  # by name and file, of which content and settings
         self._ends_whole = True
+        self._read_bytes = 0  # whole lines of this file
+        self._read_from: tuple[int, int] | None = None
         self.read()
 
     def read(self) -> None:
-        """Read what is written there by now. Lines that cannot be read do not count."""
+        """Read what has been written there since the last time. Lines that cannot be read do not count."""
         try:
-            data = self._file.read_bytes()
+            with self._file.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if self._read_from != (status.st_dev, status.st_ino) or status.st_size < self._read_bytes:
+                    self._read_bytes = 0
+                self._read_from = status.st_dev, status.st_ino
+                file.seek(self._read_bytes)
+                data = file.read()
         except OSError:
             return
         self._ends_whole = not data or data.endswith(b"\n")
+        self._read_bytes += data.rfind(b"\n") + 1  # a line that is half there is read again when it is whole
         for line in data.decode("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 fields = parse_json(line)
                 if not all(isinstance(fields[name], str) for name in _TEXTS):
                     continue
                 events = tuple((str(c), float(s), float(e), float(p), str(m)) for c, s, e, p, m in fields["events"])
-                self._keep(JournalEntry(**{**fields, "stamp": tuple(fields["stamp"]), "events": events}))
+                files = tuple(str(file) for file in fields.get("files", ()))
+                more = {"stamp": tuple(fields["stamp"]), "events": events, "files": files}
+                self._keep(JournalEntry(**{**fields, **more}))
 
     def _keep(self, entry: JournalEntry) -> None:
         self._latest[entry.video] = entry
         if entry.status == "done":
-            self._done[entry.sha256, entry.settings, entry.name] = entry
+            self._done.setdefault((entry.settings, entry.name), {})[entry.sha256] = entry
+            for file in entry.files:
+                self._written[entry.name, file] = entry.sha256, entry.settings
 
     def add(self, entry: JournalEntry) -> None:
         """Write an entry. Without room for it the video is done again next time, and nothing worse."""
@@ -115,22 +132,33 @@ class ResultJournal:
         """The entry of a video that need not be done again; ``None`` if it has to be.
 
         A video that is known by its content alone, since it was moved or touched, is written down with its path and
-        times, so that its content is not read again the next time.
+        times, so that its content is not read again the next time. Nor is it read where no entry can be of it.
         """
-        if not all(file.exists() for file in files):
+        candidates = self._done.get((settings, name), {})
+        if not candidates or not all(file.exists() for file in files):
             return None
-        before = self._latest.get(absolute_text(path))
+        video = absolute_text(path)
+        before = self._latest.get(video)
         try:
             now = stamp(path)
             if before is not None and before.sha256 and before.stamp == now:
-                return self._done.get((before.sha256, settings, name))
-            entry = self._done.get((content_digest(path), settings, name))
-            if entry is None or stamp(path) != now:
+                entry = candidates.get(before.sha256)
+            elif any(one.stamp[:1] in ((), now[:1]) for one in candidates.values()):
+                entry = candidates.get(content_digest(path))
+                if stamp(path) != now:
+                    return None
+            else:
                 return None
         except OSError:
             return None
-        entry = replace(entry, video=absolute_text(path), stamp=now)
-        self.add(entry)
+        if entry is None:
+            return None
+        of = entry.sha256, settings
+        if any(self._written.get((name, file.name), of) != of for file in files):
+            return None
+        entry = replace(entry, video=video, stamp=now)
+        if entry != before:
+            self.add(entry)
         return entry
 
     def left_alone(self, path: str, settings: str, *, failed: bool = False) -> JournalEntry | None:

@@ -302,7 +302,8 @@ class VideoBatch:
             sha256 = _digest(self.items[index].path) if seen == now else ""
             found = outcome.result.events
             events = tuple((e.category, e.start_seconds, e.end_seconds, e.score, e.modality) for e in found)
-            entry = JournalEntry(video, now, sha256, self._digest, name, "done", events=events)
+            files = tuple(path.name for path in self.destination.paths(index))
+            entry = JournalEntry(video, now, sha256, self._digest, name, "done", events=events, files=files)
         self._add(entry)
 
     def _add(self, entry: JournalEntry) -> None:
