@@ -231,25 +231,45 @@ def put(made: Path, path: Path, *, raises: type[AvelError] = OutputError, advice
     return candidate
 
 
+class UniqueNames:
+    """Gives names of which no two are the same, even where upper and lower case are."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last one of each name, so that thousands of one name are quick
+
+    def take(self, name: str) -> bool:
+        """Give out this very name; False if it is taken."""
+        is_free = name.casefold() not in self._taken
+        self._taken.add(name.casefold())
+        return is_free
+
+    def give(self, names: Iterable[str]) -> list[str]:
+        """Give out some names; those that are taken get a number: ``clip``, ``clip-2``, ``clip-3``."""
+        given = list(names)
+        wanted = {name.casefold() for name in given}
+        unique = []
+        for stem in given:
+            name, number = stem, self._numbers.get(stem.casefold(), 1)
+            while name.casefold() in self._taken or (name != stem and name.casefold() in wanted):
+                number += 1
+                name = f"{stem}-{number}"
+            self._numbers[stem.casefold()] = number
+            self._taken.add(name.casefold())
+            unique.append(name)
+        return unique
+
+    def free(self, name: str) -> None:
+        """Take a name back, so that it can be given out again."""
+        self._taken.discard(name.casefold())
+
+
 def unique_names(names: Iterable[str]) -> list[str]:
     """Names of which no two are the same, even where upper and lower case are.
 
     Of equal names all but the first get a number: ``clip``, ``clip-2``, ``clip-3``.
     """
-    given = list(names)
-    wanted = {name.casefold() for name in given}
-    taken: set[str] = set()
-    numbers: dict[str, int] = {}  # the last one of each name, so that thousands of one name are not tried again
-    unique = []
-    for stem in given:
-        name, number = stem, numbers.get(stem.casefold(), 1)
-        while name.casefold() in taken or (number > 1 and name.casefold() in wanted):
-            number += 1
-            name = f"{stem}-{number}"
-        numbers[stem.casefold()] = number
-        taken.add(name.casefold())
-        unique.append(name)
-    return unique
+    return UniqueNames().give(names)
 
 
 def utf8_text(text: str) -> str:

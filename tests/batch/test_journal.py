@@ -1,3 +1,9 @@
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from avel.batch import journal
 from avel.batch.journal import JournalEntry, ResultJournal, content_digest, settings_digest, stamp
 from avel.documents import parse_json
@@ -105,3 +111,58 @@ def test_a_result_of_another_video_of_that_name_is_no_result_of_this_one(tmp_pat
         ResultJournal(tmp_path).add(entry)
     found = [ResultJournal(tmp_path).done(str(video), "s", "a", [result]) is not None for video in videos]
     assert found == [False, True]
+
+
+def test_each_video_keeps_the_name_of_its_result(tmp_path):
+    def done(*names):
+        for path, name in names:
+            ResultJournal(tmp_path).add(JournalEntry(path, (), "", "s", name, "done"))
+
+    first = ResultJournal(tmp_path)
+    assert first.names([("/b/clip.mp4", "clip")]) == ["clip"]
+    assert first.names([("/b/clip.mp4", "clip"), ("/a/Clip.mp4", "Clip")]) == ["clip", "Clip-2"]
+    done(("/b/clip.mp4", "clip"), ("/a/Clip.mp4", "Clip-2"))
+
+    later = [("/a/Clip.mp4", "Clip"), ("/0/clip.mp4", "clip"), ("/b/clip.mp4", "clip"), ("/d/clip-2.mp4", "clip-2")]
+    assert ResultJournal(tmp_path).names(later) == ["Clip-2", "clip-3", "clip", "clip-2-2"]
+    assert ResultJournal(tmp_path).names([("/c/clip.mp4", "clip")]) == ["clip"]  # the others are not there
+    assert ResultJournal(tmp_path).names([("/b/clip.mp4", "b/clip")]) == ["b/clip"]  # its folder is now named, too
+    done(("/moved/clip.mp4", "clip"))
+    assert ResultJournal(tmp_path).names([("/moved/clip.mp4", "clip"), ("/b/clip.mp4", "clip")]) == ["clip", "clip-2"]
+
+
+def test_the_name_of_a_video_that_is_gone_is_free(tmp_path):
+    results = ResultJournal(tmp_path)
+    assert results.names([("/a/x.mp4", "x"), ("/b/x.mp4", "x")]) == ["x", "x-2"]
+    results.forget("/a/x.mp4")
+    results.forget("/never/seen.mp4")
+    assert results.names([("/c/x.mp4", "x"), ("/b/x.mp4", "x"), ("/d/x.mp4", "x")]) == ["x", "x-2", "x-3"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["come", "go", "restart"]), st.integers(0, 5)), max_size=30))
+def test_names_are_unique_and_kept_whatever_comes_and_goes(steps):
+    videos = [
+        ("/1/a.mp4", "a"),
+        ("/1/a.mkv", "a"),
+        ("/2/A.mp4", "A"),
+        ("/1/a-2.mp4", "a-2"),
+        ("/3/b", "b"),
+        ("/4/b", "b"),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        results, there = ResultJournal(Path(folder)), {}
+        for what, number in steps:
+            path, _ = videos[number]
+            if what == "come":
+                (name,) = results.names([videos[number]])
+                assert there.get(path, name) == name
+                there[path] = name
+                results.add(JournalEntry(path, (), "", "s", name, "done"))
+            elif what == "go":
+                results.forget(path)
+                there.pop(path, None)
+            else:
+                results = ResultJournal(Path(folder))
+                present = [video for video in videos if video[0] in there]
+                assert results.names(present) == [there[path] for path, _ in present]
+            assert len({name.casefold() for name in there.values()}) == len(there)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from avel.documents import parse_json
 from avel.events import Event
 from avel.features.source import absolute_text
+from avel.files import UniqueNames
 from avel.version import __version__
 
 JOURNAL_FILE = ".avel.jsonl"
@@ -73,6 +74,8 @@ class ResultJournal:
         self._latest: dict[str, JournalEntry] = {}
         self._done: dict[tuple[str, str], dict[str, JournalEntry]] = {}  # by settings and name, and then by content
         self._written: dict[tuple[str, str], tuple[str, str]] = {}  # by name and file, of which content and settings
+        self._names = UniqueNames()
+        self._named: dict[str, str] = {}
         self._ends_whole = True
         self._read_bytes = 0  # whole lines of this file
         self._read_from: tuple[int, int] | None = None
@@ -123,6 +126,30 @@ class ResultJournal:
         """What became of each video last, with any settings."""
         return tuple(self._latest.values())
 
+    def names(self, videos: Sequence[tuple[str, str]]) -> list[str]:
+        """What the results of some videos are called: each has a name of its own, and keeps it.
+
+        A video that has a result keeps its name, whatever comes or goes beside it. Another one gets the name that is
+        wanted for it, with a number where a video that was asked about here, and is not forgotten, has that name.
+
+        Args:
+            videos: path of each, and the name that is wanted for its result.
+        """
+        for path, wanted in videos:
+            video = absolute_text(path)
+            before = self._latest[video].name if video in self._latest else ""
+            if video not in self._named and _is_name_for(before, wanted) and self._names.take(before):
+                self._named[video] = before
+        new = {absolute_text(path): wanted for path, wanted in videos if absolute_text(path) not in self._named}
+        self._named.update(zip(new, self._names.give(new.values()), strict=True))
+        return [self._named[absolute_text(path)] for path, _ in videos]
+
+    def forget(self, path: str) -> None:
+        """Give the name of a video to others, since it is no longer there."""
+        name = self._named.pop(absolute_text(path), None)
+        if name is not None:
+            self._names.free(name)
+
     def latest(self, path: str, settings: str) -> JournalEntry | None:
         """What became of a video last, with some settings."""
         entry = self._latest.get(absolute_text(path))
@@ -169,6 +196,12 @@ class ResultJournal:
             return entry if entry and entry.status in statuses and entry.stamp == stamp(path) else None
         except OSError:
             return None
+
+
+def _is_name_for(name: str, wanted: str) -> bool:
+    """Whether a name is the one that is wanted, or that one with a number."""
+    stem, _, number = name.rpartition("-")
+    return name == wanted or (stem == wanted and number.isdecimal())
 
 
 def stamp(path: str | Path) -> tuple[int, ...]:

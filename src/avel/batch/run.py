@@ -79,7 +79,8 @@ class VideoBatch:
 
     Attributes:
         items: the videos.
-        destination: where results go; its names are those of the items.
+        destination: where results go; in a folder each has the name that the journal says, see
+            `avel.batch.journal.ResultJournal.names`.
         settings: of the `avel.localization.localizer.Localizer`.
         force: do again what has been done, and what is quarantined.
         retry_failed: do again what failed.
@@ -87,6 +88,7 @@ class VideoBatch:
         before: entries of those that are not, by position.
         corrected: entries of those that a person has corrected or reviewed, by position; they are left as they are,
             whatever is forced.
+        journal: of the folder of the results, read when ``None``; ``None`` when results go to no folder.
     """
 
     items: Sequence[VideoItem]
@@ -97,10 +99,13 @@ class VideoBatch:
     todo: list[int] = field(default_factory=list)
     before: dict[int, JournalEntry] = field(default_factory=dict)
     corrected: dict[int, JournalEntry] = field(default_factory=dict)
+    journal: ResultJournal | None = None
 
     def __post_init__(self) -> None:
         folder = self.destination.output if self.destination.kind == "folder" else None
-        self.journal: ResultJournal | None = None if folder is None else ResultJournal(folder)
+        if folder is not None:
+            self.journal = self.journal or ResultJournal(folder)
+            self.destination.rename(self.journal.names([(item.path, item.name) for item in self.items]))
         self._digest = settings_digest(self.settings, self.destination.signature) if self.journal else ""
 
     def plan(self) -> None:
@@ -193,8 +198,8 @@ class VideoBatch:
     def quarantine(self, place: int, reason: str) -> None:
         """Leave a video alone from now on, since it took the process that read it down with it."""
         index = self.todo[place]
-        item = self.items[index]
-        self._add(JournalEntry(*self._of(index), "", self._digest, item.name, "quarantined", reason))
+        name = self.destination.names[index]
+        self._add(JournalEntry(*self._of(index), "", self._digest, name, "quarantined", reason))
 
     def summary(self) -> BatchSummary | None:
         """What became of all, as the journal has it; ``None`` when results go to no folder."""

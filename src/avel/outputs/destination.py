@@ -74,6 +74,14 @@ class Destination:
         self.videos: list[str] = list(videos) or list(names)
         self.names: list[str] = unique_names(names)
 
+    def rename(self, names: Sequence[str]) -> None:
+        """Call the results otherwise, as somebody does who knows how they were called before.
+
+        Args:
+            names: of all of them, no two the same.
+        """
+        self.names = list(names)
+
     @property
     def signature(self) -> tuple[str, ...]:
         """What tells whether other options would write something else."""

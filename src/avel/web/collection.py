@@ -13,7 +13,6 @@ from avel.batch.journal import JOURNAL_FILE, ResultJournal
 from avel.batch.videos import find_items
 from avel.features.discovery import MEDIA_SUFFIXES, discover_videos
 from avel.features.source import absolute_text
-from avel.files import unique_names
 from avel.outputs import FORMATS
 from avel.wording import counted
 
@@ -113,7 +112,7 @@ def open_collection(given: Sequence[str], output: str | None = None) -> Collecti
     folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
     results = Path(output) if output is not None else _beside(paths) / RESULTS_FOLDER
     items, failures = find_items(given, output=results)
-    names = unique_names(item.name for item in items)
+    names = ResultJournal(results).names([(item.path, item.name) for item in items])
     found = tuple(
         CollectionItem(
             id=item_id(item.path),
