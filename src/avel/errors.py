@@ -13,6 +13,10 @@ class AvelError(Exception):
     """Something outside the program is not as it has to be; the message says what to do."""
 
 
+class AvelWarning(UserWarning):
+    """Something outside the program is not as it should be, and avel goes on; the message says what to do."""
+
+
 class MediaError(AvelError):
     """A video cannot be opened, or holds nothing that can be read."""
 

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -101,6 +102,24 @@ def test_a_missing_pytorch_is_one_clear_line(tmp_path):
     assert " ".join(done.stderr.split()) == (
         "error: This needs PyTorch, which is not installed. Install it with: pip install 'avel[train]'"
     )
+
+
+def test_what_the_library_warns_of_is_a_line_like_other_warnings(tmp_path):
+    (tmp_path / "yamnet.tflite").write_bytes(b"other")
+    code = (
+        "import warnings\nfrom avel.cli.console import avel_warnings\nfrom avel.cli.main import app\n"
+        "with avel_warnings():\n    warnings.warn('of others')\n    app()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "weights", "list"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"AVEL_WEIGHTS_DIR": str(tmp_path)},
+    )
+    of_others, *ours = done.stderr.splitlines()
+    assert of_others == "<string>:5: UserWarning: of others"
+    assert ours == [f"warning: {tmp_path}/yamnet.tflite is not used: it has 5 bytes instead of 4,126,810."]
 
 
 def test_json_holds_no_character_that_a_terminal_obeys(capsys):

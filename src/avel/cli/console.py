@@ -6,12 +6,13 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from avel.errors import AvelError, missing_package, unexpected
+from avel.errors import AvelError, AvelWarning, missing_package, unexpected
 
 Device = Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")]
 """The option ``--device`` of commands that only use networks."""
@@ -163,6 +164,24 @@ def avel_errors() -> Iterator[None]:
         fail(missing_package("This", error) or unexpected("avel", error))
     except Exception as error:
         fail(unexpected("avel", error))
+
+
+@contextlib.contextmanager
+def avel_warnings() -> Iterator[None]:
+    """What avel's library warns of is said as `warn` says it; warnings of others' libraries stay as Python shows them."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, AvelWarning):
+            warn(str(message))
+        else:
+            shown(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from avel.cli.console import avel_errors, standard_output
+from avel.cli.console import avel_errors, avel_warnings, standard_output
 from avel.cli.later import Later, LaterCommands
 from avel.version import __version__
 
@@ -56,7 +56,7 @@ app: typer.Typer = typer.Typer(
 
 def main() -> None:
     """Run the command line; ends the process with its exit code."""
-    with avel_errors(), standard_output():
+    with avel_errors(), avel_warnings(), standard_output():
         app()
 
 

@@ -12,7 +12,7 @@ import platformdirs
 from avel.backbones.weights import entries
 from avel.backbones.weights.download import CHUNK_BYTES, Checksum, Incoming, RefusedError, fetch_from, shown
 from avel.backbones.weights.entries import WeightFile, WeightSource, lookup
-from avel.errors import WeightsError
+from avel.errors import AvelWarning, WeightsError
 from avel.files import replacing, writing
 
 
@@ -109,7 +109,7 @@ def _find(entry: WeightFile, beside: Path | None = None) -> tuple[Path | None, l
         if problem is None:
             return file, []
         if file.exists():
-            warnings.warn(f"{file} is not used: {problem}.", stacklevel=4)
+            warnings.warn(f"{file} is not used: {problem}.", AvelWarning, stacklevel=4)
         reasons.append((f"AVEL_WEIGHTS_DIR ({file})", problem))
     else:
         reasons.append(("AVEL_WEIGHTS_DIR", "not set"))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from avel.backbones.weights.cache import cache_folder, locked, path_of, replacing_locked
 from avel.backbones.weights.checkpoint_file import read_checkpoint
 from avel.backbones.weights.entries import WeightFile, lookup
-from avel.errors import WeightsError
+from avel.errors import AvelWarning, WeightsError
 from avel.files import SafetensorsError, open_safetensors
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -52,7 +52,8 @@ def load_tensors(name: str, *, offline: bool = False) -> Arrays:
         try:
             _write_converted(converted, entry, tensors)
         except WeightsError as error:  # they can be used all the same
-            warnings.warn(f"{error} Until then {entry.file_name} is converted each time.", stacklevel=2)
+            text = f"{error} Until then {entry.file_name} is converted each time."
+            warnings.warn(text, AvelWarning, stacklevel=2)
     return tensors
 
 
