@@ -168,7 +168,7 @@ def avel_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def avel_warnings() -> Iterator[None]:
-    """What avel's library warns of is said as `warn` says it; warnings of others' libraries stay as Python shows them."""
+    """What avel's library warns of is said as `warn` says it; warnings of others stay as Python shows them."""
     shown = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
