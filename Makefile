@@ -10,8 +10,6 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 INSTALLED = $(VENV)/.installed
 INSTALLED_ALL = $(VENV)/.installed-all
-# Weights that the tests use; a test whose weights are not available is skipped and says so.
-TEST_WEIGHTS = efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender yamnet vgg19
 
 .PHONY: demo serve test check dist docs format constraints third-party web clean
 
@@ -25,14 +23,16 @@ serve: $(INSTALLED)
 	$(INSTALL) -e '.[web]'
 	$(BIN)/avel serve examples/hello.ogv -o demo/results
 
+# A test whose weights are not available is skipped and says so.
 test: $(INSTALLED_ALL)
-	-$(BIN)/avel weights fetch $(TEST_WEIGHTS)
+	-$(BIN)/avel weights fetch
+	-$(BIN)/avel weights fetch vgg19
 	-@command -v npm > /dev/null && $(MAKE) --no-print-directory $(WEB_TOOLS)
 	$(BIN)/pytest -n auto --dist loadfile
 
 # The tutorials, a notebook among them, run while the site is built; then site/index.html can be opened from the disk.
 docs: $(INSTALLED_ALL)
-	-$(BIN)/avel weights fetch efficientnet-lite0 blazeface-back face-landmark i3d-kinetics400 speaker-gender
+	-$(BIN)/avel weights fetch
 	AVEL_OFFLINE=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: $(INSTALLED_ALL)

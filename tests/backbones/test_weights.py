@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tarfile
 import tempfile
 import threading
 import time
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -42,7 +44,7 @@ from avel.backbones.weights import (
     tensors,
 )
 from avel.backbones.weights.checkpoint_file import read_checkpoint
-from avel.errors import WeightsError
+from avel.errors import AvelWarning, WeightsError
 
 CONTENT = bytes(range(256)) * 300
 
@@ -643,6 +645,37 @@ def test_fetch_goes_on_after_a_failure(
     assert weights.fetch(["second"]) == {"second": cache_folder / "second.tflite"}
     assert server.requests == {"/a": 1, "/b": 1}
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_localizing_needs_is_fetched_with_a_substitute_where_there_is_one(
+    server: Server, catalogued: Catalogue, cache_folder: Path
+) -> None:
+    for name in (*weights.DEFAULT_NAMES, *weights.SUBSTITUTES.values()):
+        if name not in weights.SUBSTITUTES:
+            server.content[f"/{name}"] = CONTENT
+        catalogued(UrlSource(server.url(f"/{name}")), name=name, file_name=f"{name}.tflite")
+    taken = {weights.SUBSTITUTES.get(name, name) for name in weights.DEFAULT_NAMES}
+    with pytest.warns(AvelWarning, match="yamnet-onnx takes the place of yamnet, which is not available"):
+        assert weights.fetch_default() == {name: cache_folder / f"{name}.tflite" for name in taken}
+    server.content["/yamnet"] = CONTENT
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert weights.fetch_default().keys() == set(weights.DEFAULT_NAMES)
+
+
+def test_what_localizing_needs_and_has_no_substitute_is_an_error_after_all_others(
+    server: Server, catalogued: Catalogue
+) -> None:
+    for name in (*weights.DEFAULT_NAMES, *weights.SUBSTITUTES.values()):
+        catalogued(UrlSource(server.url(f"/{name}")), name=name, file_name=f"{name}.tflite")
+    server.content["/speaker-gender"] = CONTENT
+    with pytest.raises(WeightsError) as caught:
+        weights.fetch_default()
+    assert re.findall("The weights '(.*?)'", str(caught.value)) == [
+        *(name for name in weights.DEFAULT_NAMES if name != "speaker-gender"),
+        "yamnet-onnx",
+    ]
+    assert weights.find("speaker-gender") is not None
 
 
 def test_fetch_shows_its_progress_on_stderr(

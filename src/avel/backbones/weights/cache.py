@@ -60,13 +60,44 @@ def fetch(names: Iterable[str] | None = None, *, progress: bool = False) -> dict
         ValueError: if the catalogue has no such name; nothing has been fetched then.
         WeightsError: if files are not available. All the others have been fetched by then.
     """
-    wanted = [lookup(name) for name in (entries.catalogue() if names is None else names)]
+    return _fetch_all([(lookup(name),) for name in (entries.catalogue() if names is None else names)], progress)
+
+
+def fetch_default(*, progress: bool = False) -> dict[str, Path]:
+    """Fetch what localizing without a trained model uses and is not on this machine yet.
+
+    What cannot be had is warned about (`AvelWarning`) where a substitute takes its place.
+
+    Args:
+        progress: show on stderr what is being fetched.
+
+    Returns:
+        Where each file is.
+
+    Raises:
+        WeightsError: if files are not available. All the others have been fetched by then.
+    """
+    names = [(name, entries.SUBSTITUTES.get(name)) for name in entries.DEFAULT_NAMES]
+    return _fetch_all([tuple(lookup(name) for name in either if name) for either in names], progress)
+
+
+def _fetch_all(wanted: Iterable[tuple[WeightFile, ...]], progress: bool) -> dict[str, Path]:
+    """Fetch the first of each that can be had."""
     found, failures = {}, []
-    for entry in wanted:
-        try:
-            found[entry.name] = path_of(entry, offline=False, progress=progress)
-        except WeightsError as error:
-            failures.append(str(error))
+    for first, *others in wanted:
+        failed: list[str] = []
+        for entry in (first, *others):
+            try:
+                found[entry.name] = path_of(entry, offline=False, progress=progress)
+            except WeightsError as error:
+                failed.append(str(error))
+                continue
+            if failed:
+                text = f"{entry.name} takes the place of {first.name}, which is not available. "
+                warnings.warn(f"{text}`avel weights fetch {first.name}` says why.", AvelWarning, stacklevel=3)
+            break
+        else:
+            failures += failed
     if failures:
         raise WeightsError("\n\n".join(failures))
     return found

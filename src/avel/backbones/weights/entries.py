@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 DEFAULT_NAMES = ("efficientnet-lite0", "blazeface-back", "face-landmark", "i3d-kinetics400", "speaker-gender", "yamnet")
 """What localizing without a trained model uses."""
+SUBSTITUTES = MappingProxyType({"yamnet": "yamnet-onnx"})
+"""What localizing uses where one of `DEFAULT_NAMES` cannot be had: the same network from another place."""
 
 
 @dataclass(frozen=True)
