@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.backbones.base import AudioBackbone, VisualBackbone
+from avel.backbones.blas import each_on_one_blas_thread
 from avel.media.reader import MediaReader
 from avel.media.types import MediaInfo, MediaSegment, SegmentPictures
 
@@ -141,6 +142,9 @@ class Extraction:
         Raises:
             MediaError: if nothing of the video can be read.
         """
+        return each_on_one_blas_thread(self._batches())
+
+    def _batches(self) -> Iterator[FeatureBatch]:
         before: MediaSegment | None = None
         segments: list[MediaSegment] = []
         for segment in self._reader:

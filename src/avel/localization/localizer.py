@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.backbones.base import AudioBackbone, VisualBackbone
+from avel.backbones.blas import each_on_one_blas_thread, one_blas_thread
 from avel.backbones.engine import EngineOptions
 from avel.data.categories import (
     Category,
@@ -276,7 +277,8 @@ class LocalizationRun:
         Raises:
             MediaError: if nothing of the video can be read.
         """
-        for predictions in slide(self._inputs(), self._system.windows, self._system.predict):
+        windows = slide(self._inputs(), self._system.windows, self._system.predict)
+        for predictions in each_on_one_blas_thread(windows):
             if predictions:
                 self._predictions.append(predictions)
                 self.num_segments += len(next(iter(predictions.values())))
@@ -289,6 +291,7 @@ class LocalizationRun:
         """Read no further; the iteration ends with a result of what has been read."""
         self.stopped = True
 
+    @one_blas_thread()
     def result(self) -> Localization:
         """What has been found so far; after the iteration, all of it.
 
