@@ -7,12 +7,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from avel.backbones import weights
+from avel.cli.main import app
 from avel.version import __version__
 from release import check_dist, third_party
 
@@ -128,3 +130,30 @@ def test_what_is_pinned_installs_on_every_python_that_avel_runs_on():
             if not SpecifierSet(needs).contains("3.11.0"):
                 too_new.append(f"{name} needs Python {needs}")
     assert too_new == []
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "compose.yaml", "Makefile"])
+def test_what_localizing_needs_is_listed_in_the_package_alone(file):
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert not [name for name in weights.DEFAULT_NAMES if name in text]
+
+
+def test_the_image_is_built_of_files_that_are_there_and_are_sent_to_the_builder():
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = {name for line in re.findall(r"^COPY (.+) \S+$", text, flags=re.M) for name in line.split()}
+    assert "src" in copied
+    assert all((ROOT / name).exists() for name in copied)
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[0] == "!"}
+    assert copied == sent
+    assert "avel weights fetch &&" in text  # without names: those that localizing needs
+
+
+def test_the_page_is_served_from_the_image_on_this_machine_only():
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["avel"]
+    command = typer.main.get_command(app).get_command(None, "serve")
+    given = command.make_context("serve", list(service["command"][1:])).params
+    assert service["command"][0] == "serve"
+    assert (given["host"], f"127.0.0.1:{given['port']}:{given['port']}") == ("0.0.0.0", *service["ports"])
+    mounted = {volume.removesuffix(":ro").rsplit(":", 1)[1] for volume in service["volumes"]}
+    assert {str(path) for path in (given["output"], *given["videos"])} | {"/cache"} == mounted
+    assert service["hostname"] == "localhost"  # the name in the link that is printed
