@@ -49,6 +49,7 @@ from avel.models.layers import (
     without_padding,
 )
 from avel.models.options import Dims, Size
+from avel.models.region_linear import RegionLinear
 from avel.models.tian2018 import LstmSizes
 
 Visual = Literal["av-transformer", "mlp", "conv3d", "lstm"]
@@ -95,7 +96,7 @@ class AvTransformerOptions(LstmSizes):
 
 
 def _mlp(input_dims: int, output_dims: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(input_dims, output_dims), nn.ReLU(), nn.Linear(output_dims, output_dims))
+    return nn.Sequential(RegionLinear(input_dims, output_dims), nn.ReLU(), RegionLinear(output_dims, output_dims))
 
 
 class AvTransformer(nn.Module):

@@ -27,6 +27,7 @@ from avel.models.base import TwoModalityInput
 from avel.models.entry import Entry
 from avel.models.layers import RegionConv3d, mean_over_regions, scored_regions, without_padding
 from avel.models.options import Dims, Options
+from avel.models.region_linear import RegionLinear
 
 
 class CamOptions(Options):
@@ -53,7 +54,7 @@ class Cam(TwoModalityInput):
     def __init__(self, dims: Dims, options: CamOptions) -> None:
         super().__init__(dims)
         # One linear layer over a region's features joined with the sound's, in two parts: the sound is in every region.
-        self.merge_visual: nn.Linear = nn.Linear(dims.visual_dims, options.merged_dims)
+        self.merge_visual: nn.Linear = RegionLinear(dims.visual_dims, options.merged_dims)
         self.merge_audio: nn.Linear = nn.Linear(dims.audio_dims, options.merged_dims, bias=False)
         self.convolution: RegionConv3d = RegionConv3d(options.merged_dims, options.merged_dims, dims.regions)
         self.head: nn.Linear = nn.Linear(options.merged_dims, dims.num_classes)

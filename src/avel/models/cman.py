@@ -38,6 +38,7 @@ from avel.models.entry import Entry
 from avel.models.layers import attended_regions, mean_over_regions, mean_over_time, mlp_head, without_padding
 from avel.models.options import Dims, Size
 from avel.models.recurrence import scan
+from avel.models.region_linear import RegionLinear
 from avel.models.tian2018 import LstmSizes
 
 XUAN = "Xuan et al., AAAI 2020"
@@ -110,7 +111,7 @@ class CosineAttention(nn.Module):
     def __init__(self, visual_dims: int, audio_dims: int, common_dims: int, temperature: float) -> None:
         super().__init__()
         self.temperature = temperature
-        self.project_visual: nn.Linear = nn.Linear(visual_dims, common_dims)
+        self.project_visual: nn.Linear = RegionLinear(visual_dims, common_dims, relu=True)
         self.project_audio: nn.Linear = nn.Linear(audio_dims, common_dims)
         for layer in (self.project_visual, self.project_audio):
             nn.init.xavier_uniform_(layer.weight)
@@ -125,7 +126,7 @@ class CosineAttention(nn.Module):
         Returns:
             (..., D_v) attended visual features, and (..., R) weights, 0 or more, whose sum is 1.
         """
-        v = functional.relu(self.project_visual(visual))  # (..., R, d)
+        v = self.project_visual(visual)  # (..., R, d)
         a = functional.relu(self.project_audio(audio))[..., None]  # (..., d, 1)
         product = (v @ a)[..., 0].float()  # (..., R)
         weights = torch.softmax(product / (_norm(v, -1) * _norm(a, -2)) / self.temperature, dim=-1)

@@ -40,6 +40,7 @@ from avel.models.layers import (
     without_padding,
 )
 from avel.models.options import Dims, Heads, Layers, Share, Size
+from avel.models.region_linear import RegionLinear
 
 XU = "Xu et al., ACM MM 2020"
 
@@ -127,7 +128,7 @@ class Cmran(TwoModalityInput):
         self.form = options.form
         size = options.model_dims
         self.fit_visual: nn.Sequential = nn.Sequential(
-            nn.Linear(dims.visual_dims, dims.visual_dims), nn.ReLU(), nn.Dropout(options.visual_dropout)
+            RegionLinear(dims.visual_dims, dims.visual_dims, relu=True), nn.Dropout(options.visual_dropout)
         )
         self.attention: SpatialChannelAttention = SpatialChannelAttention(dims.visual_dims, dims.audio_dims, options)
         self.visual_memory: Memory = Memory(dims.visual_dims, options)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from avel.models.options import Dims, Options, Size
+from avel.models.region_linear import RegionLinear
 
 AttentionForm = Literal["paper", "released"]
 ChannelGate = Literal["residual", "plain"]
@@ -310,9 +311,9 @@ class AudioGuidedAttention(nn.Module):
                 f"got attention_hidden_dims={hidden_dims}. Give {regions}, or use the paper's form."
             )
         self.form = form
-        self.project_visual: nn.Linear = nn.Linear(visual_dims, common_dims)  # U_v
+        self.project_visual: nn.Linear = RegionLinear(visual_dims, common_dims, relu=True)  # U_v
         self.project_audio: nn.Linear = nn.Linear(audio_dims, common_dims)  # U_a
-        self.hidden_visual: nn.Linear = nn.Linear(common_dims, hidden_dims, bias=False)  # W_v
+        self.hidden_visual: nn.Linear = RegionLinear(common_dims, hidden_dims, bias=False)  # W_v
         self.hidden_audio: nn.Linear = nn.Linear(common_dims, hidden_dims, bias=False)  # W_a
         self.score: nn.Linear = nn.Linear(hidden_dims, 1, bias=False)  # W_f
         for layer in (self.project_visual, self.project_audio, self.hidden_visual, self.hidden_audio, self.score):
@@ -340,8 +341,7 @@ class AudioGuidedAttention(nn.Module):
         Returns:
             (..., D_v) attended visual features, and (..., R) weights, 0 or more, whose sum is 1.
         """
-        # In place, as this is as large as the regions.
-        from_visual = self.hidden_visual(functional.relu(self.project_visual(visual), inplace=True))  # (..., R, k)
+        from_visual = self.hidden_visual(self.project_visual(visual))  # (..., R, k)
         from_audio = self.hidden_audio(functional.relu(self.project_audio(audio)))  # (..., k)
         from_audio = from_audio[..., None, :] if self.form == "paper" else from_audio[..., None]
         scores = self.score(torch.tanh(from_visual + from_audio))[..., 0]
@@ -384,11 +384,11 @@ class SpatialChannelAttention(nn.Module):
     def __init__(self, visual_dims: int, audio_dims: int, options: SpatialChannelOptions) -> None:
         super().__init__()
         self.channel_gate = options.channel_gate
-        self.channel_visual: nn.Linear = nn.Linear(visual_dims, options.channel_dims)  # U_v
+        self.channel_visual: nn.Linear = RegionLinear(visual_dims, options.channel_dims, relu=True)  # U_v
         self.channel_audio: nn.Linear = nn.Linear(audio_dims, options.channel_dims)  # U_a
         self.squeeze: nn.Linear = nn.Linear(options.channel_dims, options.bottleneck_dims)  # W_1
         self.excite: nn.Linear = nn.Linear(options.bottleneck_dims, visual_dims)  # W_2
-        self.spatial_visual: nn.Linear = nn.Linear(visual_dims, options.spatial_dims)  # U'_v
+        self.spatial_visual: nn.Linear = RegionLinear(visual_dims, options.spatial_dims, relu=True)  # U'_v
         self.spatial_audio: nn.Linear = nn.Linear(audio_dims, options.spatial_dims)  # U'_a
         self.spatial_score: nn.Linear = nn.Linear(options.spatial_dims, 1)  # w_s
 
@@ -402,12 +402,12 @@ class SpatialChannelAttention(nn.Module):
         Returns:
             (..., D_v) attended visual features, and (..., R) weights, 0 or more, whose sum is 1.
         """
-        seen = mean_over_regions(functional.relu(self.channel_visual(visual)))  # the audio is the same in all regions
+        seen = mean_over_regions(self.channel_visual(visual))  # the audio is the same in all regions
         squeezed = functional.relu(self.squeeze(functional.relu(self.channel_audio(audio)) * seen))
         gate = torch.sigmoid(self.excite(squeezed))  # (..., D_v)
         if self.channel_gate == "residual":
             gate = 1 + gate
-        regions = functional.relu(self.spatial_visual(visual * gate[..., None, :]))  # (..., R, D)
+        regions = self.spatial_visual(visual * gate[..., None, :])  # (..., R, D)
         heard = functional.relu(self.spatial_audio(audio)) * self.spatial_score.weight[0]  # (..., D)
         scores = scored_regions(heard, regions) + self.spatial_score.bias
         weights = torch.softmax(torch.tanh(scores.float()), dim=-1)  # (..., R)
