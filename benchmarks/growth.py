@@ -22,12 +22,11 @@ from typing import Any
 
 import numpy as np
 from _common import save
+from _done import done_batch
 
 from avel.batch.arrivals import watch_folders
-from avel.batch.journal import JournalEntry, content_digest, settings_digest, stamp
-from avel.batch.run import VideoBatch, default_settings
-from avel.batch.thumbnails import THUMBNAILS
-from avel.batch.videos import VideoItem, find_items
+from avel.batch.run import VideoBatch
+from avel.batch.videos import VideoItem
 from avel.data.annotations import SPLITS, Annotation
 from avel.data.clips import LabelledVideo, WindowedVideos
 from avel.data.formats import read_annotations
@@ -35,11 +34,10 @@ from avel.data.labels import segment_labels
 from avel.data.splits import stratified_split
 from avel.features.extract import FeatureBatch
 from avel.features.recipe import Recipe
-from avel.features.source import SourceFile, absolute_text
+from avel.features.source import SourceFile
 from avel.features.store import BackboneEntry, FeatureStore
 from avel.files import unique_names
 from avel.metrics.multi_label import measure_multi_label
-from avel.outputs.destination import Destination
 from avel.training.own.dataset import LabelledData
 from avel.training.own.labels import read_labels
 from avel.training.own.opening import open_labelled
@@ -71,34 +69,6 @@ def again(action: Action) -> Iterator[Action]:
 
 
 # Many videos to results ---------------------------------------------------------------------------------
-
-
-def done_batch(count: int, folder: Path) -> Callable[[str], VideoBatch]:
-    """A folder of videos that have all been done, with three events each; makes the batch that is to be planned."""
-    videos, results = folder / "videos", folder / "results"
-    videos.mkdir()
-    for i in range(count):
-        (videos / f"{i:06}.mp4").write_bytes(str(i).encode())
-
-    def batch(at: str = "videos") -> VideoBatch:
-        items, _ = find_items([str(folder / at)], output=results)
-        destination = Destination([item.name for item in items], results, ["json"])
-        return VideoBatch(items, destination, default_settings())
-
-    results.mkdir()
-    first = batch()
-    assert first.journal is not None
-    digest = settings_digest(first.settings, first.destination.signature)
-    (results / THUMBNAILS).mkdir()
-    for index, item in enumerate(first.items):
-        events = tuple((f"category {(index + k) % 40}", float(k), k + 1.0, 0.5, "audio-visual") for k in range(3))
-        entry = JournalEntry(
-            absolute_text(item.path), stamp(item.path), content_digest(item.path), digest, item.name, "done", "", events
-        )
-        first.journal.add(entry)
-        first.destination.paths(index)[0].write_bytes(b"{}")
-        (results / THUMBNAILS / f"{item.name}.jpg").write_bytes(b"")
-    return batch
 
 
 def plan(batch: VideoBatch) -> VideoBatch:
@@ -134,7 +104,7 @@ def watched(count: int, folder: Path) -> Iterator[Action]:
     def look() -> None:
         found: list[int] = []
 
-        def through(items: list[VideoItem]) -> bool:
+        def through(items: list[VideoItem], gone: list[str]) -> bool:
             found.append(len(items))
             return False
 

@@ -447,7 +447,7 @@ def watched(monkeypatch):
         between.pop(0)()
 
     at_once = functools.partial(arrivals.watch_folders, wait=wait)
-    monkeypatch.setattr(arrivals, "watch_folders", lambda *a, settled_seconds: at_once(*a, settled_seconds=0.0))
+    monkeypatch.setattr(arrivals, "watch_folders", lambda *a, **more: at_once(*a, **more | {"settled_seconds": 0.0}))
     return between
 
 
@@ -461,13 +461,44 @@ def test_what_arrives_is_localized_also_after_a_new_start(trained, folder, tmp_p
     assert first.exit_code == 0
     assert "2 videos localized, 0 done before, 1 failed." in said(first)
     assert said(first).count("broken.mp4: not a video or audio file") == 1
-    assert "1 video localized, 2 done before, 1 failed." in said(first)
+    assert "1 video localized, 0 done before, 0 failed." in said(first)  # the others are not looked at again
+    assert "summary.csv lists the events of 3 videos" in said(first)
+    # Written once more at the end, since the minute had not passed.
+    assert "summary.csv lists the events of 4 videos" in said(first)
     assert said(first).endswith("stopped watching")
+    assert "three.mkv" in (out / "summary.csv").read_text()
     second = invoke(*arguments)
     assert "0 videos localized, 3 done before, 1 failed." in said(second)
     assert "not a video or audio file" not in said(second)  # it has not changed
     names = {p.relative_to(out).as_posix() for p in out.rglob("*.json")}
     assert names == {"one.json", "three.json", "sub/two.json"}
+    assert {p.name for p in (out / ".avel-thumbnails").rglob("*.jpg")} == {"one.jpg", "three.jpg", "two.jpg"}
+
+
+def test_who_is_asked_to_end_by_a_signal_writes_the_summary_before(trained, folder, tmp_path, watched):
+    path, hooks = trained
+    out = tmp_path / "out"
+    arguments = ("localize", "--watch", folder, "--model", path, "-o", out)
+    before = signal.getsignal(signal.SIGTERM)
+    watched.append(lambda: (folder / "three.mkv").write_bytes((folder / "one.mkv").read_bytes()))
+    watched.append(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    first = invoke(*arguments)
+    assert (first.exit_code, signal.getsignal(signal.SIGTERM)) == (143, before)
+    assert "three.mkv" in (out / "summary.csv").read_text()
+    assert "three.mkv" in (out / "index.html").read_text()
+
+    for name in ("four.mkv", "five.mkv"):
+        (folder / name).write_bytes((folder / "one.mkv").read_bytes())
+    hooks[3 * 8 + 8 + 3] = lambda: os.kill(os.getpid(), signal.SIGTERM)  # a video takes eight calls of the network
+    second = invoke(*arguments)
+    assert second.exit_code == 143
+    assert (out / "five.json").exists()
+    assert not (out / "four.json").exists()
+    assert "five.mkv" in (out / "summary.csv").read_text()
+    assert "four.mkv" in (out / "index.html").read_text()
+    hooks.clear()
+    third = invoke(*arguments)
+    assert "1 video localized, 4 done before, 1 failed." in said(third)
 
 
 def test_clips_are_written_beside_the_other_results(trained, folder, tmp_path):

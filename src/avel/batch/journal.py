@@ -210,7 +210,11 @@ def stamp(path: str | Path) -> tuple[int, ...]:
     Raises:
         OSError: if it is not there.
     """
-    status = Path(path).stat()
+    return stamp_of(Path(path).stat())
+
+
+def stamp_of(status: os.stat_result) -> tuple[int, ...]:
+    """As `stamp`, of a file whose status is known."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

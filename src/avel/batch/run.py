@@ -106,23 +106,38 @@ class VideoBatch:
         if folder is not None:
             self.journal = self.journal or ResultJournal(folder)
             self.destination.rename(self.journal.names([(item.path, item.name) for item in self.items]))
+        self._former: dict[int, JournalEntry | None] = {}  # of what is to be done, as it was before
         self._digest = settings_digest(self.settings, self.destination.signature) if self.journal else ""
 
     def plan(self) -> None:
         """Find out what is to be done; nothing is loaded for that."""
+        self.find_corrected()
         for index, item in enumerate(self.items):
-            entry = None
-            if self.destination.is_corrected(index):
-                self.corrected[index] = self._corrected_entry(index)
+            if index in self.corrected:
                 continue
+            entry = None
             if self.journal is not None and not self.force:
                 name, files = self.destination.names[index], self.destination.paths(index)
                 entry = self.journal.left_alone(item.path, self._digest, failed=not self.retry_failed)
                 entry = entry or self.journal.done(item.path, self._digest, name, files)
             if entry is None:
                 self.todo.append(index)
+                self._former[index] = None if self.journal is None else self.journal.latest(item.path, self._digest)
             else:
                 self.before[index] = entry
+
+    def find_corrected(self) -> None:
+        """Find out which results a person has corrected or reviewed."""
+        for index in range(len(self.items)):
+            if self.destination.is_corrected(index):
+                self.corrected[index] = self._corrected_entry(index)
+
+    def unreached(self) -> list[VideoItem]:
+        """Videos that were to be done and of which nothing became, as where no network could be loaded."""
+        if self.journal is None:
+            return []
+        entries = self._entries()
+        return [self.items[index] for index in self.todo if entries[index] is None]
 
     def work(
         self,
@@ -205,7 +220,6 @@ class VideoBatch:
         """What became of all, as the journal has it; ``None`` when results go to no folder."""
         if self.journal is None:
             return None
-        self.journal.read()
         done, failures, events = 0, {}, Counter[str]()
         for index, entry in enumerate(self._entries()):
             if entry is not None and entry.status == "done":
@@ -271,11 +285,15 @@ class VideoBatch:
         return path
 
     def _entries(self) -> list[JournalEntry | None]:
+        """What became of each video, here or in other processes; ``None`` where nothing did."""
         assert self.journal is not None
-        return [
-            self.corrected.get(index) or self.before.get(index) or self.journal.latest(item.path, self._digest)
-            for index, item in enumerate(self.items)
-        ]
+        self.journal.read()
+        entries: list[JournalEntry | None] = []
+        for index, item in enumerate(self.items):
+            entry = self.corrected.get(index) or self.journal.latest(item.path, self._digest)
+            is_new = entry is not None and entry is not self._former.get(index)
+            entries.append(entry if is_new else None)
+        return entries
 
     def _corrected_entry(self, index: int) -> JournalEntry:
         path = self.destination.corrections_path(index)

@@ -208,8 +208,8 @@ class _Children:
         gc.freeze()  # what is there stays; looking it through again would copy its pages into the child
         child = os.fork()
         if child == 0:
-            for signal_number, handler in before.items():
-                signal.signal(signal_number, handler)
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: in good order, the parent ends
             for pipe in (items, self._parent_end, *self._running):
                 os.close(pipe)
             _end_with_parent(self._alive)

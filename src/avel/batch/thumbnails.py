@@ -20,9 +20,9 @@ def thumbnail_path(destination: Destination, index: int) -> Path | None:
 
 
 def renew_thumbnail(destination: Destination, video: str, index: int) -> None:
-    """Write the picture of a video that was just localized, if it is one of several and there is room for it."""
+    """Write the picture of a video that was just localized, if it is one of many and there is room for it."""
     path = thumbnail_path(destination, index)
-    if path is None or len(destination.names) < 2:
+    if path is None or not destination.is_of_many:
         return
     from avel.outputs.index_page import write_thumbnail
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avel.features.discovery import discover_videos, listed_videos
+from avel.features.source import absolute_text
 
 _PATTERN = frozenset("*?[")
 
@@ -64,10 +65,11 @@ def find_items(
     failures |= more
     items = []
     named = {str(one) for one in inputs}
+    results = None if output is None else absolute_text(output / "_").removesuffix("_")
     for video, name in found:
         path = str(video)
         if not video.exists() and not video.is_symlink():
             failures[path] = f"{path}: no such file. Check the name."
-        elif path in named or output is None or output.absolute() not in video.absolute().parents:
+        elif path in named or results is None or not absolute_text(video).startswith(results):
             items.append(VideoItem(path, name or "video", called.get(path, path)))
     return items, failures

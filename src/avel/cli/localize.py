@@ -31,6 +31,7 @@ from avel.cli.loading import loading
 from avel.cli.printing import printable
 from avel.errors import MediaError
 from avel.features.choices import EngineName
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from avel.batch.one import VideoOutcome
@@ -302,6 +303,7 @@ def localize(
     """
     with usage_errors(), _standard_input(videos or []) as paths:
         with loading():
+            from avel.batch.journal import ResultJournal
             from avel.batch.run import VideoBatch, default_settings
             from avel.batch.videos import find_items
             from avel.data.truth import read_truth
@@ -336,21 +338,18 @@ def localize(
             "details": details,
         }
 
-        def batch_of(some: "list[VideoItem]") -> VideoBatch:
-            found = [item.path for item in some]
-            destination = Destination([item.name for item in some], output, wanted, options, found)
-            return VideoBatch(some, destination, settings, force, retry_failed=not watch)
+        journal = ResultJournal(folder) if watch and folder is not None else None
+
+        def batch_of(some: "Sequence[VideoItem]") -> VideoBatch:
+            names, found = [item.name for item in some], [item.path for item in some]
+            destination = Destination(names, output, wanted, options, found, is_of_many=True if watch else None)
+            return VideoBatch(some, destination, settings, force, retry_failed=not watch, journal=journal)
 
         cluster = _cluster(engine, workers, scheduler)
         if watch and (cluster is not None or workers not in (None, 1)):
             raise ValueError("--watch works in one process. Leave --engine, --workers and --scheduler.")
         if watch and folder is not None:
-            code = _watch_folders(
-                paths,
-                folder,
-                settled,
-                lambda some: _localize(batch_of(some), 0, 1, None, header=header, explain=explain),
-            )
+            code = _watch_folders(paths, folder, settled, batch_of, explain=explain)
         else:
             batch = batch_of(items)
             for reason in failures.values():
@@ -374,27 +373,69 @@ def _check_watched(
 
 
 def _watch_folders(
-    folders: list[str], output: Path, settled_seconds: float, localize_them: "Callable[[list[VideoItem]], int]"
+    folders: list[str],
+    output: Path,
+    settled_seconds: float,
+    batch_of: "Callable[[Sequence[VideoItem]], VideoBatch]",
+    *,
+    explain: bool,
 ) -> int:
     """Localize what arrives in folders until Ctrl-C; an exit code."""
-    from avel.batch.arrivals import watch_folders
+    from avel.batch.arrivals import ArrivedVideos, NowAndThen, watch_folders
 
     code = 0
+    arrived = ArrivedVideos(batch_of)
 
-    def through(items: "list[VideoItem]") -> bool:
+    def through(items: "list[VideoItem]", gone: list[str]) -> bool:
         nonlocal code
-        code = localize_them(items)
+        arrived.forget(gone)
+        if items:
+            summary.changed()
+            batch = arrived.batch(items)
+            code = _do(batch, 1, None, header=False, explain=explain)
+            of_batch = batch.summary() if code < FIRST_SIGNAL else None
+            if of_batch is not None:
+                say(escape(of_batch.text()))
         return code < FIRST_SIGNAL
 
+    def write_summary() -> None:
+        batch = arrived.all()
+        _say_configuration(batch)
+        path, page = batch.write_summary(), batch.write_index()
+        videos = counted(len(batch.items), "video")
+        say(f"{escape(str(path))} lists the events of {videos}, {escape(str(page))} shows all of them.")
+
+    summary = NowAndThen(write_summary)
     say(f"watching {escape(', '.join(folders))}; Ctrl-C ends it")
     try:
-        watch_folders(folders, output, through, settled_seconds=settled_seconds)
+        with _sigterm_as_exit():
+            try:
+                watch_folders(folders, output, through, between=summary.if_due, settled_seconds=settled_seconds)
+            finally:
+                summary.at_once()
     except KeyboardInterrupt:
         say("stopped watching")
         return 0
     except MediaError as error:
         fail(str(error))
     return code
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Who is asked to end, as by a service manager, ends in good order."""
+
+    def on_signal(number: int, frame: object) -> None:
+        raise SystemExit(FIRST_SIGNAL + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _cluster(engine: EngineName | None, workers: int | None, scheduler: str | None) -> dict[str, Any] | None:
@@ -415,7 +456,26 @@ def _localize(
     header: bool,
     explain: bool,
 ) -> int:
-    """Do a batch, in child processes where that is possible, and print what became of it; an exit code."""
+    """Do a batch and print what became of it; an exit code."""
+    code = max(_do(batch, workers, cluster, header=header, explain=explain), 1 if unreadable else 0)
+    _say_configuration(batch)
+    total = len(batch.items) + unreadable
+    summary = batch.summary() if total > 1 else None
+    if summary is None:
+        if code == 1 and total > 1:
+            say("[red]Not all videos could be localized.[/red]")
+        return code
+    path, page = batch.write_summary(), batch.write_index()
+    reasons_before = {entry.reason for entry in batch.before.values()}
+    for video, reason in summary.failures.items():
+        if reason in reasons_before:
+            complain(f"{video}: left out, as before: {reason}")
+    say(f"{escape(summary.text())} {escape(str(path))} lists all events, {escape(str(page))} shows all videos.")
+    return max(code, 1 if summary.failures else 0)
+
+
+def _do(batch: "VideoBatch", workers: int, cluster: dict[str, Any] | None, *, header: bool, explain: bool) -> int:
+    """Do a batch, in child processes where that is possible, and print its results; an exit code."""
     from avel.batch.supervise import ChildShare, can_supervise, supervised
 
     batch.plan()
@@ -427,33 +487,21 @@ def _localize(
             "and are left as they are."
         )
     work = _Work(batch, explain, workers)
-    code = 1 if unreadable else 0
     if header and batch.todo and batch.destination.kind == "table":
         print(*COLUMNS, sep="\t")
     if batch.todo and cluster is None and can_supervise():
-        code = max(code, supervised(work.run, len(batch.todo), work.on_death, children=workers))
-    elif batch.todo and cluster is None and workers == 1:
-        code = max(code, work.run(ChildShare.all_of(len(batch.todo))))
-    elif batch.todo:
-        code = max(code, work.run_on_cluster(cluster or {"workers": workers}))
-    _say_configuration(batch)
-    total = len(batch.items) + unreadable
-    summary = batch.summary() if total > 1 else None
-    if summary is None:
-        if code == 1 and total > 1:
-            say("[red]Not all videos could be localized.[/red]")
-        return code
-    path, page = batch.write_summary(), batch.write_index()
-    reasons_before = {entry.reason for entry in batch.before.values()}
-    for video, reason in summary.failures.items():
-        if batch.retry_failed and reason in reasons_before:
-            complain(f"{video}: left out, as before: {reason}")
-    say(f"{escape(summary.text())} {escape(str(path))} lists all events, {escape(str(page))} shows all videos.")
-    return max(code, 1 if summary.failures else 0)
+        return supervised(work.run, len(batch.todo), work.on_death, children=workers)
+    if batch.todo and cluster is None and workers == 1:
+        return work.run(ChildShare.all_of(len(batch.todo)))
+    if batch.todo:
+        return work.run_on_cluster(cluster or {"workers": workers})
+    return 0
 
 
 def _say_configuration(batch: "VideoBatch") -> None:
     """The labelling configuration that Label Studio needs for the predictions that were written."""
+    if "label-studio" not in batch.destination.formats:
+        return
     from avel.data.formats import label_studio
 
     ending = ".label-studio.json"

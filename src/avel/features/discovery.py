@@ -11,6 +11,7 @@ MEDIA_SUFFIXES = (
     *(".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".ts", ".webm", ".wmv"),
 )
 """What is taken from a folder; a file that is named itself may be called anything."""
+_SUFFIXES = frozenset(MEDIA_SUFFIXES)
 LIST_SUFFIX = ".txt"
 MAX_LIST_BYTES = 256 << 20
 
@@ -61,8 +62,13 @@ def _media_files(folder: Path, fail: Callable[[str | Path, str], None]) -> Itera
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders.sort()
         for name in sorted(names):
-            if Path(name).suffix.lower() in MEDIA_SUFFIXES:
+            if is_media_name(name):
                 yield Path(parent, name)
+
+
+def is_media_name(name: str) -> bool:
+    """Whether a file of a folder is taken for a video, by its name."""
+    return os.path.splitext(name)[1].lower() in _SUFFIXES  # noqa: PTH122 - a fifth of the time of Path.suffix
 
 
 def listed_videos(path: Path) -> Iterator[Path]:

@@ -31,12 +31,15 @@ class Destination:
         formats: some of `avel.outputs.FORMATS`; JSON, or the file's, when empty.
         options: see `avel.outputs.write`.
         videos: their files, where they are not called as their names are; some formats keep a video's suffix.
+        is_of_many: whether these are some of many videos, such as all of a folder; where there are several when
+            ``None``.
 
     Attributes:
         kind: ``"table"``, ``"text"``, ``"file"`` or ``"folder"``.
         output: the file or folder, if it is one.
         formats: what is written; one for text and for a file.
         options: how.
+        is_of_many: whether these are some of many videos.
 
     Raises:
         ValueError: if a format is unknown or does not fit where it is to go, an option is of no format asked for, or
@@ -50,6 +53,8 @@ class Destination:
         formats: Sequence[str] = (),
         options: WriteOptions = USUAL,
         videos: Sequence[str] = (),
+        *,
+        is_of_many: bool | None = None,
     ) -> None:
         for name in formats:
             if name not in FORMATS:
@@ -71,6 +76,7 @@ class Destination:
         if options.truth is not None and not any(FORMATS[name].shows_truth for name in self.formats):
             raise ValueError("--truth is of pictures and pages. Add --format png or --format html.")
         self.options = options
+        self.is_of_many: bool = len(names) > 1 if is_of_many is None else is_of_many
         self.videos: list[str] = list(videos) or list(names)
         self.names: list[str] = unique_names(names)
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from avel.batch.journal import JOURNAL_FILE, ResultJournal
 from avel.batch.videos import find_items
-from avel.features.discovery import MEDIA_SUFFIXES, discover_videos
+from avel.features.discovery import discover_videos, is_media_name
 from avel.features.source import absolute_text
 from avel.outputs import FORMATS
 from avel.wording import counted
@@ -160,7 +160,7 @@ def _is_results_folder(path: Path) -> bool:
 
 
 def _has_videos(folder: Path) -> bool:
-    return any(Path(name).suffix.lower() in MEDIA_SUFFIXES for _, _, names in os.walk(folder) for name in names)
+    return any(is_media_name(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def _result_files(folder: Path) -> Iterator[Path]:
