@@ -1,11 +1,16 @@
 """What is to be done of many videos, without a network: what would be found is written down by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from avel.batch.journal import JournalEntry, content_digest, settings_digest, stamp
 from avel.batch.run import VideoBatch
 from avel.batch.videos import find_items
+from avel.outputs import index_page
 from avel.outputs.destination import Destination
+from avel.testing.shapes import make_shapes_clip
+from avel.testing.tone_and_flash import make_clip
 
 SETTINGS = {"model": "x"}
 
@@ -53,3 +58,24 @@ def test_a_video_that_comes_before_others_of_its_name_moves_none_of_them(batch, 
         "clip-2.json": "clip.mp4",
         "clip-3.json": "clip.avi",
     }
+
+
+def test_the_page_of_all_reads_no_video_that_failed_and_none_twice(batch, tmp_path, monkeypatch):
+    """What crashed a process must not be read by the one that writes the page."""
+    clip = make_shapes_clip(tmp_path / "shapes.mp4", 1.0, [], seed=0, width=48, height=48, frame_rate=4)
+    for name in ("crashes.mp4", "fails.mp4", "seen.mp4"):
+        (tmp_path / "videos" / name).write_bytes(clip.read_bytes())
+    make_clip(tmp_path / "videos" / "only-heard.mkv", 1.0, video_span=None, sample_rate=8000)
+    first = batch()
+    first.quarantine(0, "crashes.mp4: its process was killed")
+    first.journal.add(replace(first.journal.entries()[0], video=first.items[1].path, name="fails", status="failed"))
+    first.todo = [2, 3]
+    write_done(first)
+    read = []
+    write = index_page.write_thumbnail
+    monkeypatch.setattr(index_page, "write_thumbnail", lambda video, path: read.append(path.stem) or write(video, path))
+    for _ in range(2):
+        page = batch(retry_failed=False).write_index().read_text()
+        assert sorted(read) == ["only-heard", "seen"]
+        assert page.count("<img") == page.count(".avel-thumbnails/seen.jpg") == 1
+        assert "its process was killed" in page

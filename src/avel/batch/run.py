@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avel.batch.journal import ItemStatus, JournalEntry, ResultJournal, content_digest, settings_digest, stamp_if_there
-from avel.batch.thumbnails import thumbnail_path
+from avel.batch.thumbnails import thumbnail_of
 from avel.batch.videos import VideoItem
 from avel.data.corrections import read_corrections
 from avel.data.formats.table import RESULT_COLUMNS, result_rows
@@ -249,28 +249,27 @@ class VideoBatch:
         return path
 
     def write_index(self) -> Path | None:
-        """Write the page with all videos, `INDEX_FILE` in the folder of the results, and a small picture of each.
+        """Write the page with all videos, `INDEX_FILE` in the folder of the results, and missing small pictures.
 
         Raises:
             OutputError: if it cannot be written.
         """
-        from avel.outputs.index_page import IndexedVideo, index_page, write_thumbnail
+        from avel.outputs.index_page import IndexedVideo, index_page
 
         if self.journal is None or self.destination.output is None:
             return None
         folder = self.destination.output
         videos = []
         for index, (item, entry) in enumerate(zip(self.items, self._entries(), strict=True)):
-            thumbnail = thumbnail_path(self.destination, index)
-            has_picture = thumbnail is not None and (thumbnail.is_file() or write_thumbnail(item.path, thumbnail))
-            pages = [path.relative_to(folder) for path in self.destination.paths(index) if path.is_file()]
             is_done = entry is not None and entry.status == "done"
+            thumbnail = thumbnail_of(self.destination, item.path, index) if is_done else None
+            pages = [path.relative_to(folder) for path in self.destination.paths(index) if path.is_file()]
             videos.append(
                 IndexedVideo(
                     item.name + Path(item.path).suffix,
                     [event[0] for event in entry.events] if entry is not None and is_done else [],
                     min(pages, key=lambda path: path.suffix != ".html").as_posix() if pages else None,
-                    thumbnail.relative_to(folder).as_posix() if thumbnail is not None and has_picture else None,
+                    thumbnail.relative_to(folder).as_posix() if thumbnail is not None else None,
                     ""
                     if is_done
                     else "It was not reached."
