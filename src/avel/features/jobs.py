@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from avel.errors import AvelError, FeaturesError, MediaError, unexpected
+from avel.features.digests import ReadSource, read_source
 from avel.features.recipe import Recipe
 from avel.features.source import SourceFile
 
@@ -85,12 +86,14 @@ class Outcome:
         status: ``"skipped"`` when it had been done before.
         reason: why it failed.
         quarantined: it takes the process that reads it down with it, and is left alone from now on.
+        read: the video, if it had to be read to know that it had been done before.
     """
 
     video: str
     status: Status
     reason: str = ""
     quarantined: bool = False
+    read: ReadSource | None = None
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,13 @@ class ExtractionTask:
         video: its path.
         key: its name in the store.
         twins: keys of videos of the same size, which may be the same video under another name.
+        read: the video, if it has been read.
     """
 
     video: Path
     key: str
     twins: tuple[str, ...] = ()
+    read: ReadSource | None = None
 
 
 @dataclass(frozen=True)
@@ -201,12 +206,13 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
 
         store = FeatureStore(job.store)
         before = _status(task.video)
-        source = SourceFile.of(task.video)
+        read = read_source(task.video, task.read)
+        source = read.source
         twin = next((key for key in (task.key, *task.twins) if _holds(store, key, source)), None)
         if twin is not None:
             if (twin, store.open(twin).source.path) != (task.key, source.path):
                 store.copy(twin, task.key, source)
-            return Outcome(video, "skipped")
+            return Outcome(video, "skipped", read=read)
         seconds = job.recipe.segment_seconds
         with Extraction(
             task.video,

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from avel.features.index import IndexRow
@@ -13,7 +13,11 @@ MAX_NAME_BYTES = 180
 """Of one part of a key. File systems allow 255, and the suffix is added."""
 
 
-def assign_keys(videos: Iterable[tuple[Path, str]], rows: Iterable[IndexRow]) -> dict[Path, str]:
+def assign_keys(
+    videos: Iterable[tuple[Path, str]],
+    rows: Iterable[IndexRow],
+    read: Callable[[Path], SourceFile] = SourceFile.of,
+) -> dict[Path, str]:
     """Keys for videos, each its own, and the ones that they already have where they are in the store.
 
     A video's key is the name that was proposed for it. If another video has that key, a digest of the path is
@@ -22,6 +26,7 @@ def assign_keys(videos: Iterable[tuple[Path, str]], rows: Iterable[IndexRow]) ->
     Args:
         videos: paths and proposed names, ``/`` between folders.
         rows: the store's index.
+        read: says what a video is.
     """
     rows = list(rows)
     held = {row.source: row.key for row in rows}
@@ -34,7 +39,7 @@ def assign_keys(videos: Iterable[tuple[Path, str]], rows: Iterable[IndexRow]) ->
         if key is None:
             key = _safe_key(name)
             row = taken.get(_folded(key))
-            if _folded(key) in names or (row is not None and not _was_moved(row, path)):
+            if _folded(key) in names or (row is not None and not _was_moved(row, path, read)):
                 key = f"{key}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         names.add(_folded(key))
         assigned[path] = key
@@ -60,11 +65,11 @@ def _folded(key: str) -> str:
     return unicodedata.normalize("NFC", key).casefold()
 
 
-def _was_moved(row: IndexRow, path: Path) -> bool:
+def _was_moved(row: IndexRow, path: Path, read: Callable[[Path], SourceFile]) -> bool:
     """Whether a video in the store is this one, which is now at another place."""
     try:
         if Path(row.source).exists() or path.stat().st_size != row.source_bytes:
             return False
-        return SourceFile.of(path).sha256 == row.sha256
+        return read(path).sha256 == row.sha256
     except OSError:
         return False

@@ -1,14 +1,18 @@
 """The features of a video in a store, wherever the video is now and whatever it is called."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from avel.features.index import IndexRow
 from avel.features.source import SourceFile, absolute_text
 
 
-def find_rows(videos: Iterable[str | Path], rows: Iterable[IndexRow]) -> dict[Path, IndexRow]:
+def find_rows(
+    videos: Iterable[str | Path],
+    rows: Iterable[IndexRow],
+    read: Callable[[Path], SourceFile] = SourceFile.of,
+) -> dict[Path, IndexRow]:
     """The line of the index for each video that has one.
 
     A video that has not changed since it was extracted is known by its path; any other by its content, so that videos
@@ -17,6 +21,7 @@ def find_rows(videos: Iterable[str | Path], rows: Iterable[IndexRow]) -> dict[Pa
     Args:
         videos: paths of video files.
         rows: the store's index.
+        read: says what a video is, such as `avel.features.digests.SourceDigests.of`.
 
     Returns:
         By path, in the order of ``videos``. A video that is not in the store, or is there with another content, is left
@@ -32,7 +37,7 @@ def find_rows(videos: Iterable[str | Path], rows: Iterable[IndexRow]) -> dict[Pa
         row: IndexRow | None = by_source.get(absolute_text(path))
         try:
             if row is None or not is_unchanged(path, row):
-                row = _of_content(path, by_size)
+                row = _of_content(path, by_size, read)
         except OSError:
             pass
         if row is not None:
@@ -52,9 +57,9 @@ def is_unchanged(path: Path, row: IndexRow) -> bool:
     return status.st_size == row.source_bytes and changed_ns < row.file_modified_ns
 
 
-def _of_content(path: Path, by_size: dict[int, list[IndexRow]]) -> IndexRow | None:
+def _of_content(path: Path, by_size: dict[int, list[IndexRow]], read: Callable[[Path], SourceFile]) -> IndexRow | None:
     candidates = by_size.get(path.stat().st_size, [])
     if not candidates:
         return None
-    digest = SourceFile.of(path).sha256
+    digest = read(path).sha256
     return next((row for row in candidates if row.sha256 == digest), None)

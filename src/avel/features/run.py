@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avel.features.choices import ENGINES, EngineName
+from avel.features.digests import ReadSource
 from avel.features.discovery import discover_videos
 from avel.features.index import IndexRow
 from avel.features.jobs import Engine, ExtractionTask, Job, Loader, LocalEngine, Outcome, load_backbones
@@ -96,7 +97,8 @@ def extract_many(
         opened = FeatureStore.create(folder, recipe, running.describe())
         opened.clean()
         rows, _ = opened.index()
-        keys = assign_keys(found, rows)
+        digests = opened.digests()
+        keys = assign_keys(found, rows, digests.of)
         journal = Journal(opened.folder / JOURNAL_FILE, list(keys))
         done = {row.source: row for row in rows}
         of_size: dict[int, list[str]] = defaultdict(list)
@@ -108,6 +110,8 @@ def extract_many(
 
         def through(outcome: Outcome) -> None:
             counts[outcome.status] += 1
+            if outcome.read is not None:
+                digests.add(outcome.read)
             if outcome.status == "failed":
                 kept.append(outcome)
                 journal.append(outcome)
@@ -118,17 +122,19 @@ def extract_many(
             through(Outcome(path, "failed", reason))
         tasks = []
         for video, key in keys.items():
-            if _is_done(video, done.get(absolute_text(video)), opened):
+            read = digests.known(video)
+            if _is_done(video, done.get(absolute_text(video)), read, opened):
                 through(Outcome(str(video), "skipped"))
             elif not retry_quarantined and (before := journal.quarantined.get(absolute_text(video))):
                 through(before)
             else:
-                tasks.append(ExtractionTask(video, key, twins=_twins(video, of_size)))
+                tasks.append(ExtractionTask(video, key, twins=_twins(video, of_size), read=read))
         try:
             for outcome in running.run(tasks):
                 through(outcome)
         finally:
             opened.index()
+            digests.save()
     return Summary(counts["done"], counts["skipped"], tuple(kept))
 
 
@@ -140,10 +146,12 @@ def _engine(name: EngineName, job: Job, workers: int | None, scheduler: str | No
     return DaskEngine(job, workers=workers, scheduler=scheduler)
 
 
-def _is_done(video: Path, row: IndexRow | None, store: FeatureStore) -> bool:
+def _is_done(video: Path, row: IndexRow | None, read: ReadSource | None, store: FeatureStore) -> bool:
     """Whether a video surely has its features; if it is not sure, its content is compared."""
+    if row is None or row.key not in store:
+        return False
     try:
-        return row is not None and is_unchanged(video, row) and row.key in store
+        return is_unchanged(video, row) or (read is not None and read.source.sha256 == row.sha256)
     except OSError:
         return False
 

@@ -5,6 +5,7 @@
     STORE/store.json                  the recipe and its networks; another recipe needs another store
     STORE/videos/KEY.safetensors      features of one video, with the record of how they were made
     STORE/index.csv                   a table of the videos, made from the files and never believed over them
+    STORE/digests.csv                 digests of videos that had to be read to be known (`avel.features.digests`)
     STORE/failures.jsonl              what could not be extracted (written by `avel.features.journal`)
     STORE/.tmp/                       files in the making
 
@@ -30,6 +31,7 @@ import numpy as np
 
 from avel.documents import read_json
 from avel.errors import FeaturesError
+from avel.features.digests import SourceDigests
 from avel.features.feature_file import (
     FORMAT,
     SUFFIX,
@@ -358,6 +360,10 @@ class FeatureStore:
             with contextlib.suppress(FeaturesError):
                 write_index(self.folder / "index.csv", rows)
         return rows, damaged
+
+    def digests(self) -> SourceDigests:
+        """What is known of videos that had to be read, as where they were moved."""
+        return SourceDigests(self.folder)
 
     def info(self) -> StoreInfo:
         """What the store holds, in numbers."""

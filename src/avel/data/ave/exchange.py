@@ -237,7 +237,10 @@ def _find_keys(store: FeatureStore, names: Sequence[str]) -> tuple[list[str | No
         if "/" in key:
             by_last[key.rsplit("/", 1)[1]].append(key)
     rows = store.index()[0] if any(name not in by_last for name in names) else []
-    by_path = find_rows([name for name in names if name not in by_last and os.path.isfile(name)], rows)  # noqa: PTH113 - takes any text
+    files = [name for name in names if name not in by_last and os.path.isfile(name)]  # noqa: PTH113 - takes any text
+    digests = store.digests()
+    by_path = find_rows(files, rows, digests.of)
+    digests.save()
     keys: list[str | None] = []
     for name in names:
         if Path(name) in by_path:

@@ -44,7 +44,9 @@ def open_labelled(
     """
     splits = split_videos(labelling, settings, needed) if splits is None else splits
     opened = FeatureStore(store)
-    rows = find_rows(labelling.files.values(), opened.index()[0])
+    digests = opened.digests()
+    rows = find_rows(labelling.files.values(), opened.index()[0], digests.of)
+    digests.save()
     record = store_record(opened)
     seconds = record.segment_seconds
     found = {video: rows.get(path) for video, path in labelling.files.items()}
