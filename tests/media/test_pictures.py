@@ -155,6 +155,9 @@ def test_bilinear_scaling_gives_the_size_as_displayed(transpose):
     assert np.abs(picture.astype(int) - 90).max() <= 2
 
 
+PLANAR = ["yuv420p", "yuv444p", "yuv420p10le", "yuv444p12le", "gray", "gbrp", "rgb24"]
+
+
 def uniform(colour, size, pixels):
     """A frame of one colour.
 
@@ -173,7 +176,7 @@ def uniform(colour, size, pixels):
 
 
 @pytest.mark.parametrize("size", [(7, 5), (64, 64), (321, 241)])
-@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p", "yuv420p10le", "yuv444p12le", "gray", "gbrp", "rgb24"])
+@pytest.mark.parametrize("pixels", PLANAR)
 def test_pixel_formats_and_odd_sizes_give_the_colour_that_went_in(size, pixels):
     colour = np.array([120, 120, 120]) if pixels == "gray" else np.array([200, 90, 40])
     picture = Scaler((24, 18))(uniform(colour, size, pixels), Orientation())
@@ -194,6 +197,56 @@ def test_untagged_high_definition_is_taken_as_bt709(size, matrix, red):
     frame.colorspace = matrix
     picture = Scaler((16, 16))(frame, Orientation())
     assert np.abs(picture.reshape(-1, 3).astype(int) - (255, 0, 0)).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(7, 5), (64, 64), (321, 241)])
+@pytest.mark.parametrize("pixels", PLANAR)
+def test_luma_is_the_brightness_of_the_colour_that_went_in(size, pixels):
+    colour = np.array([120, 120, 120]) if pixels == "gray" else np.array([200, 90, 40])
+    picture = Scaler((24, 18), colours="luma")(uniform(colour, size, pixels), Orientation())
+    assert picture.shape == (18, 24, 1)
+    assert np.abs(picture.astype(int) - colour @ (0.299, 0.587, 0.114)).max() <= 3
+
+
+@pytest.mark.parametrize("pixels", ["nv12", "yuyv422", "yuva420p"])
+def test_luma_may_lie_among_other_things(pixels):
+    frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), (200, 90, 40), np.uint8)).reformat(format=pixels)
+    picture = Scaler((24, 18), colours="luma")(frame, Orientation())
+    assert picture.shape == (18, 24, 1)
+    assert np.abs(picture - np.dot((200, 90, 40), (0.299, 0.587, 0.114))).max() <= 3
+
+
+@pytest.mark.parametrize(("color_range", "codes"), [(0, (16, 126, 235)), (1, (16, 126, 235)), (2, (0, 128, 255))])
+def test_luma_goes_from_black_to_white_whatever_the_range_of_its_codes(color_range, codes):
+    for code, brightness in zip(codes, (0, 128, 255), strict=True):
+        frame = av.VideoFrame(64, 48, "yuv420p")
+        for plane, value in zip(frame.planes, (code, 128, 128), strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        frame.color_range = color_range
+        picture = Scaler((16, 16), colours="luma")(frame, Orientation())
+        assert np.abs(picture.astype(int) - brightness).max() <= 1
+
+
+def test_luma_is_turned_and_scaled_as_rgb_is():
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 256, (6, 8)).repeat(16, axis=0).repeat(16, axis=1).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(np.stack([blocks] * 3, axis=2)).reformat(format="yuv444p")
+    for scaling in ("smooth", "bilinear"):
+        turned = Orientation(transpose=True, flip_vertical=True)
+        rgb = Scaler((24, 32), scaling)(frame, turned)
+        luma = Scaler((24, 32), scaling, "luma")(frame, turned)
+        assert luma.shape == (32, 24, 1)
+        assert np.abs(luma.astype(int) - rgb.mean(axis=2, keepdims=True)).max() <= 2
+
+
+def test_luma_of_high_dynamic_range_is_that_of_its_pictures():
+    frame = av.VideoFrame(64, 64, "yuv420p10le")
+    for plane, value in zip(frame.planes, (600, 500, 540), strict=True):
+        plane.update(np.full(plane.buffer_size // 2, value, "<u2").tobytes())
+    frame.color_trc = PQ
+    rgb = Scaler((16, 16))(frame, Orientation())
+    luma = Scaler((16, 16), colours="luma")(frame, Orientation())
+    assert np.abs(luma[..., 0] - rgb @ (0.299, 0.587, 0.114)).max() <= 0.5
 
 
 def test_no_frame_waits_for_the_garbage_collector(tmp_path):

@@ -5,7 +5,7 @@ from avel.synchrony.changes import COLUMNS, SIDE, Motion, Onsets, joined, moment
 
 
 def test_motion_is_where_the_picture_changes():
-    pictures = np.zeros((1, 50, SIDE, SIDE, 3), np.uint8)
+    pictures = np.zeros((1, 50, SIDE, SIDE, 1), np.uint8)
     pictures[0, 20:, 32:48, 64:80] = 100  # the block in row 2, column 4
     energies = Motion()(pictures)
     assert energies.shape == (1, 64, 50)
@@ -17,10 +17,10 @@ def test_motion_is_where_the_picture_changes():
 
 def test_motion_is_that_of_a_slow_loop():
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (1, 4, SIDE, SIDE, 3), dtype=np.uint8)
+    pictures = rng.integers(0, 256, (1, 4, SIDE, SIDE, 1), dtype=np.uint8)
     pictures[0, 2] = pictures[0, 1]  # shown twice
     found = Motion(4 / 50)(pictures)[0]
-    grey = pictures[0] @ np.array([0.299, 0.587, 0.114])
+    grey = pictures[0, ..., 0].astype(float)
     assert np.isnan(found[:, [0, 2]]).all()
     for moment, before in ((1, 0), (3, 2)):
         for block in range(COLUMNS * COLUMNS):
@@ -55,7 +55,7 @@ def test_series_have_no_gaps():
 
 def test_features_do_not_depend_on_the_other_segments():
     random = np.random.default_rng(0)
-    pictures = random.integers(0, 255, (2, 10, SIDE, SIDE, 3), np.uint8)
+    pictures = random.integers(0, 255, (2, 10, SIDE, SIDE, 1), np.uint8)
     motion = Motion(0.2)
     np.testing.assert_array_equal(motion(pictures)[1], motion(pictures[1:])[0])
     waveforms = random.normal(0, 0.1, (2, 3200)).astype(np.float32)

@@ -16,14 +16,14 @@ import numpy as np
 
 from avel.media.pictures import Orientations, Scaler, picture_size
 from avel.media.timeline import MIN_HOLE_SECONDS, Coverage
-from avel.media.types import MIN_VALID_SHARE, Picture, PictureFormat, Scaling, SegmentPictures
+from avel.media.types import CHANNELS, MIN_VALID_SHARE, Colours, Picture, PictureFormat, Scaling, SegmentPictures
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
-_Kind = tuple[tuple[int, int], Scaling]
-"""Size and scaling: formats that have both in common have their pictures in common."""
+_Kind = tuple[tuple[int, int], Scaling, Colours]
+"""Size, scaling and colours: formats that have them in common have their pictures in common."""
 
 
 class PictureTrack:
@@ -53,7 +53,9 @@ class PictureTrack:
         self._first_index = 0
         self._segment_seconds = segment_seconds
         self._orientations = Orientations()
-        self._kinds: dict[str, _Kind] = {name: (size, formats[name].scaling) for name, size in self.sizes.items()}
+        self._kinds: dict[str, _Kind] = {
+            name: (size, formats[name].scaling, formats[name].colours) for name, size in self.sizes.items()
+        }
         self._scalers = {kind: Scaler(*kind) for kind in self._kinds.values()}
         self._pace = {name: 1.0 if wanted.moments == "even" else whole_interval for name, wanted in formats.items()}
         self._latest = max([1.0, *self._pace.values()])
@@ -182,7 +184,8 @@ class PictureTrack:
                 rows[name] = _without_holes(segment.pictures[name])
             else:
                 width, height = self.sizes[name]
-                rows[name] = [np.zeros((height, width, 3), dtype=np.uint8)] * wanted.frames_per_segment
+                blank = np.zeros((height, width, CHANNELS[wanted.colours]), dtype=np.uint8)
+                rows[name] = [blank] * wanted.frames_per_segment
         return SegmentPictures(rows), is_valid, segment.is_damaged
 
     def _take_out(self, segment: "_PictureSegment", start: float, holes: list[tuple[float, float]]) -> None:

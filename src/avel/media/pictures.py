@@ -9,7 +9,7 @@ import numpy.typing as npt
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
-from avel.media.types import Picture, PictureFormat, Scaling
+from avel.media.types import Colours, Picture, PictureFormat, Scaling
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -19,6 +19,9 @@ MAX_PIXEL_ASPECT = 16
 # ITU-T H.273 transfer characteristics.
 PQ, HLG = 16, 18
 BT709_MATRIX, UNSPECIFIED_MATRIX = 1, 2
+FULL_RANGE = 2
+"""Of luma from 0 to 255 (H.273's VideoFullRangeFlag, as libav numbers it); from 16 to 235 otherwise."""
+BT601_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SD_HEIGHT, HD_WIDTH = 576, 1280
 SDR_WHITE_NITS = 203.0
 """Brightness of reference white in HDR pictures (ITU-R BT.2408); it becomes white."""
@@ -30,6 +33,7 @@ BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
 )
 BT2020_LUMINANCE = np.array([0.2627, 0.6780, 0.0593], dtype=np.float32)
+_FULL_LUMA = np.round((np.arange(256) - 16) * (255 / 219)).clip(0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Orientation:
         return cls(True, c < 0, b < 0)
 
     def apply(self, picture: Picture) -> Picture:
-        """(H, W, 3) as stored to (H, W, 3) or (W, H, 3) as displayed."""
+        """(H, W, C) as stored to (H, W, C) or (W, H, C) as displayed."""
         if self.transpose:
             picture = picture.transpose(1, 0, 2)
         return picture[:: -1 if self.flip_vertical else 1, :: -1 if self.flip_horizontal else 1]
@@ -107,17 +111,17 @@ class Scaler:
     Args:
         size: width and height of the pictures, as displayed.
         scaling: as for `PictureFormat`.
-        threads: for the filter graph.
+        colours: as for `PictureFormat`.
     """
 
-    def __init__(self, size: tuple[int, int], scaling: Scaling = "smooth", threads: int = 1) -> None:
+    def __init__(self, size: tuple[int, int], scaling: Scaling = "smooth", colours: Colours = "rgb") -> None:
         self.size = size
         self._scaling = scaling
-        self._threads = threads
+        self._colours = colours
         self._key: tuple[Any, ...] | None = None
 
     def __call__(self, frame: "VideoFrame", orientation: Orientation) -> Picture:
-        """The frame as a (H, W, 3) picture, RGB.
+        """The frame as a (H, W, 3) picture, RGB; or (H, W, 1), luma.
 
         Raises:
             av.FFmpegError: if libav cannot convert the frame.
@@ -139,10 +143,16 @@ class Scaler:
         pixels: npt.NDArray[Any] = scaled.to_ndarray()
         if frame.color_trc in (PQ, HLG):
             pixels = hdr_to_sdr(pixels, frame.color_trc)
+        elif pixels.ndim == 2:
+            pixels = pixels[..., None]
+            if frame.color_range != FULL_RANGE:
+                pixels = _FULL_LUMA[pixels]
         elif pixels.shape[2] == 4:
             pixels = over_black(pixels)
         if self._scaling == "bilinear":
             pixels = bilinear(pixels, self._stored_size(orientation))
+        if self._colours == "luma" and pixels.shape[2] == 3:
+            pixels = np.round(pixels @ BT601_LUMA).astype(np.uint8)[..., None]
         return orientation.apply(pixels)
 
     def _stored_size(self, orientation: Orientation) -> tuple[int, int]:
@@ -153,9 +163,17 @@ class Scaler:
         stored = frame.width, frame.height
         width, height = stored if self._scaling == "bilinear" else self._stored_size(orientation)
         has_alpha = any(component.is_alpha for component in frame.format.components)
-        pixels = "rgb48le" if frame.color_trc in (PQ, HLG) else "rgba" if has_alpha else "rgb24"
+        is_hdr = frame.color_trc in (PQ, HLG)
+        # Colours that are not asked for are not read; and luma taken out before it is scaled keeps its range, which
+        # libswscale would stretch line by line, in three times the time.
+        is_luma_alone = (
+            self._colours == "luma"
+            and not (is_hdr or has_alpha or frame.format.is_rgb)
+            and len(frame.format.components) == 3
+        )
+        pixels = "rgb48le" if is_hdr else "rgba" if has_alpha else "gray" if is_luma_alone else "rgb24"
         graph = Graph()
-        graph.threads = self._threads
+        graph.threads = 1  # a frame is soon done, and the decoder has the other cores
         self._source = graph.add(
             "buffer",
             video_size=f"{frame.width}x{frame.height}",
@@ -168,6 +186,7 @@ class Scaler:
         self._sink = graph.add("buffersink")
         graph.link_nodes(
             self._source,
+            *([graph.add("extractplanes", "y")] if is_luma_alone else []),
             graph.add("scale", f"{width}:{height}:flags={scale_flags(stored, (width, height))}"),
             graph.add("format", pixels),
             self._sink,

@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 Scaling = Literal["smooth", "bilinear"]
 Moments = Literal["even", "whole-interval"]
+Colours = Literal["rgb", "luma"]
+CHANNELS: dict[Colours, int] = {"rgb": 3, "luma": 1}
 Picture = npt.NDArray[np.uint8]
-"""(H, W, 3), RGB."""
+"""(H, W, 3), RGB; or (H, W, 1), luma."""
 
 MIN_VALID_SHARE = 0.5
 """Share of a segment that must be covered by a modality for it to be valid there."""
@@ -35,6 +37,9 @@ class PictureFormat:
             picture ``i`` of segment ``s`` is frame ``int((s + i / frames_per_segment) * interval)``, where ``interval``
             is the number of frames by the number of segments without its fraction. Where that is not whole, pictures
             come early, the later the more, and the last frames are never picked. Meant for clips of some seconds.
+        colours: ``"rgb"``; or ``"luma"``, one channel: brightness as the video has it coded, from black at 0 to white
+            at 255, in less than half the time. Of videos that are not coded as luma and chroma, are of high dynamic
+            range or transparent, it is that of their RGB pictures.
     """
 
     frames_per_segment: int
@@ -43,9 +48,11 @@ class PictureFormat:
     longest_side: int | None = None
     scaling: Scaling = "smooth"
     moments: Moments = "even"
+    colours: Colours = "rgb"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("scaling", get_args(Scaling)), ("moments", get_args(Moments))):
+        literals = (("scaling", Scaling), ("moments", Moments), ("colours", Colours))
+        for name, allowed in ((name, get_args(literal)) for name, literal in literals):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}.")
         if self.frames_per_segment < 1:
@@ -85,13 +92,13 @@ class MediaInfo:
 
 
 class SegmentPictures(Mapping[str, npt.NDArray[np.uint8]]):
-    """The pictures of a segment by the name given to the reader, (F, H, W, 3) uint8 RGB each.
+    """The pictures of a segment by the name given to the reader, (F, H, W, 3) uint8 RGB or (F, H, W, 1) luma each.
 
     They are put into one array when they are asked for, or, with those of other segments, by `stacked`: what is shown
     several times takes memory once until then.
 
     Args:
-        rows: F pictures (H, W, 3) of each name.
+        rows: F pictures (H, W, 3) or (H, W, 1) of each name.
     """
 
     def __init__(self, rows: Mapping[str, Sequence[Picture]]) -> None:
@@ -112,7 +119,7 @@ class SegmentPictures(Mapping[str, npt.NDArray[np.uint8]]):
 
     @staticmethod
     def stacked(segments: "Sequence[SegmentPictures]", name: str) -> npt.NDArray[np.uint8]:
-        """(T, F, H, W, 3): the pictures of T segments, T >= 1."""
+        """(T, F, H, W, 3 or 1): the pictures of T segments, T >= 1."""
         rows = [segment._rows[name] for segment in segments]
         together = np.empty((len(rows), len(rows[0]), *rows[0][0].shape), np.uint8)
         for row, into in zip(rows, together, strict=True):
@@ -130,7 +137,8 @@ class MediaSegment:
         start_seconds: ``index * segment_seconds`` on the file's timeline, which starts at 0 with its first track.
         end_seconds: end of what the file holds, less than ``start_seconds + segment_seconds`` in a last, padded
             segment.
-        pictures: by the name given to the reader, (F, H, W, 3) uint8 RGB; all zeros where not valid.
+        pictures: by the name given to the reader, (F, H, W, 3) uint8 RGB or (F, H, W, 1) luma; all zeros where not
+            valid.
         waveform: (S,) float32 mono in [-1, 1], S = round(segment_seconds * sample_rate); zeros where not valid or
             padded. Empty when no sound was asked for.
         audio_valid: the sound of this segment was asked for and could be read.

@@ -24,7 +24,6 @@ _SAME_PICTURE = 0.02
 _BLOCK_WIDTH = SIDE // COLUMNS
 _MEAN = np.full(_BLOCK_WIDTH, ROWS * COLUMNS / SIDE**2, np.float32)
 """What each pixel of a block counts in its mean."""
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def moments(segment_seconds: float) -> int:
@@ -33,7 +32,7 @@ def moments(segment_seconds: float) -> int:
 
 
 class Motion(VisualBackbone):
-    """Motion energy: how much each block of the picture differs from the picture before, in grey levels.
+    """Motion energy: how much each block of the picture's luma differs from the picture before, in grey levels.
 
     A segment's first moment has no picture before it, and one picture shown twice has no motion of its own: both are
     NaN, for `joined` to fill in.
@@ -49,16 +48,16 @@ class Motion(VisualBackbone):
 
     def __init__(self, segment_seconds: float = 1.0) -> None:
         self.dims: int = moments(segment_seconds)
-        self.pictures: PictureFormat = PictureFormat(frames_per_segment=self.dims, width=SIDE, height=SIDE)
-        self.record: dict[str, Any] = {"method": "block differences", "side": SIDE, "grid": [ROWS, COLUMNS]}
+        self.pictures: PictureFormat = PictureFormat(self.dims, width=SIDE, height=SIDE, colours="luma")
+        self.record: dict[str, Any] = {"method": "block differences of luma", "side": SIDE, "grid": [ROWS, COLUMNS]}
 
     def __call__(self, pictures: Pictures) -> Floats:
-        """(T, F, H, W, 3) pictures to (T, R, F) motion energy; see `VisualBackbone`."""
+        """(T, F, H, W, 1) pictures to (T, R, F) motion energy; see `VisualBackbone`."""
         energies = np.full((len(pictures), self.regions, pictures.shape[1]), np.nan, np.float32)
         for segment, into in zip(pictures, energies, strict=True):
             words = np.ascontiguousarray(segment).reshape(len(segment), -1).view(np.uint64)
             at = np.concatenate([[0], np.flatnonzero((words[1:] != words[:-1]).any(axis=1)) + 1])
-            grey = (segment[at].reshape(-1, 3).astype(np.float32) @ _GREY).reshape(len(at), -1, _BLOCK_WIDTH)
+            grey = segment[at].astype(np.float32).reshape(len(at), -1, _BLOCK_WIDTH)
             lines = np.abs(grey[1:] - grey[:-1]) @ _MEAN  # of the lines of each block
             blocks = lines.reshape(-1, ROWS, SIDE // ROWS, COLUMNS).sum(axis=2)
             moved = blocks.mean(axis=(1, 2)) >= _SAME_PICTURE
