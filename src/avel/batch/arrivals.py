@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from avel.batch.journal import stamp_of
 from avel.batch.run import VideoBatch
 from avel.batch.videos import VideoItem
 from avel.errors import MediaError
@@ -43,11 +42,13 @@ class WatchedFolders:
 
     def __init__(self, folders: Sequence[str], output: Path) -> None:
         self._folders = [folder if folder != "." else "" for folder in map(str, map(Path, folders))]
-        self._output = os.path.abspath(output)  # noqa: PTH100 - as text, which is quick
-        self._found: dict[str, tuple[str, str]] = {}
+        self._output = os.path.abspath(output)  # noqa: PTH100
+        self._found: dict[str, tuple[str, str]] = {}  # the folder and the absolute path of each video
+        self._paths: dict[str, str] = {}  # the path of each absolute one
+        self._again: set[str] = set()  # paths of videos that have another path, too
 
     def look(self) -> dict[str, Stamp]:
-        """Size and times of each video by its absolute path.
+        """Size and times of each video by its path.
 
         Raises:
             MediaError: if a folder is no longer there.
@@ -59,37 +60,54 @@ class WatchedFolders:
                     f"{folder or '.'}: the watched folder is no longer there: it was deleted, moved or unmounted. "
                     "Start again when it is back; what has been done is kept."
                 )
-            for absolute, path, seen in self._media(folder):
-                if absolute not in stamps:
-                    stamps[absolute] = seen
-                    self._found[absolute] = folder, path
-        for gone in self._found.keys() - stamps.keys():
-            del self._found[gone]
+            for path, seen in self._media(folder):
+                if path in self._found or self._is_new(path, folder):
+                    stamps[path] = seen
+        if len(stamps) < len(self._found):
+            for gone in self._found.keys() - stamps.keys():
+                _, absolute = self._found.pop(gone)
+                del self._paths[absolute]
+            self._again.clear()
         return stamps
 
-    def items(self, absolute: Iterable[str]) -> list[VideoItem]:
+    def items(self, paths: Iterable[str]) -> list[VideoItem]:
         """Some of the videos."""
-        found = (self._found[one] for one in absolute)
-        names = ((path, Path(path).relative_to(folder).with_suffix("").as_posix()) for folder, path in found)
+        found = ((path, self._found[path][0]) for path in paths)
+        names = ((path, Path(path).relative_to(folder).with_suffix("").as_posix()) for path, folder in found)
         return in_order(VideoItem(path, name, path) for path, name in names)
 
-    def _media(self, folder: str) -> Iterator[tuple[str, str, Stamp]]:
-        """Absolute path, path and stamp of each video in a folder and those below it."""
-        pending = [(os.path.abspath(folder), folder)]  # noqa: PTH100
-        if Path(pending[0][0]).is_relative_to(self._output):
+    def _is_new(self, path: str, folder: str) -> bool:
+        """Whether a path is of a video that was not found before, also by another path."""
+        if path in self._again:
+            return False
+        absolute = os.path.abspath(path)  # noqa: PTH100
+        if self._paths.setdefault(absolute, path) != path:
+            self._again.add(path)
+            return False
+        self._found[path] = folder, absolute
+        return True
+
+    def _media(self, folder: str) -> Iterator[tuple[str, Stamp]]:
+        """Path and stamp of each video in a folder and those below it."""
+        if Path(os.path.abspath(folder)).is_relative_to(self._output):  # noqa: PTH100
             return
+        pending = [folder]
         while pending:
-            absolute, path = pending.pop()
-            if absolute == self._output:
-                continue
-            with contextlib.suppress(OSError), os.scandir(path or ".") as entries:  # as text, a third of Path's time
+            here = pending.pop()
+            # Paths are put together as text, which is quicker than as Path.
+            start = os.path.join(here, "")  # noqa: PTH118
+            with contextlib.suppress(OSError), os.scandir(here or ".") as entries:
                 for entry in entries:
-                    place = os.path.join(absolute, entry.name), os.path.join(path, entry.name)  # noqa: PTH118
+                    name = entry.name
                     with contextlib.suppress(OSError):  # a file that is gone by now
-                        if entry.is_dir():
-                            pending += [] if entry.is_symlink() else [place]
-                        elif is_media_name(entry.name):
-                            yield *place, stamp_of(entry.stat())
+                        if is_media_name(name) and not entry.is_dir():
+                            status = entry.stat()
+                            yield start + name, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                        elif entry.is_dir(follow_symlinks=False) and not self._is_output(start + name):
+                            pending.append(start + name)
+
+    def _is_output(self, path: str) -> bool:
+        return os.path.abspath(path) == self._output  # noqa: PTH100
 
 
 class Look(NamedTuple):
@@ -166,7 +184,7 @@ class ArrivedVideos:
         return self._last
 
     def forget(self, gone: Iterable[str]) -> None:
-        """Forget videos that are no longer there, by their absolute paths."""
+        """Forget videos that are no longer there, by their paths."""
         for path in gone:
             item = self._items.pop(absolute_text(path), None)
             if item is not None and self._last is not None and self._last.journal is not None:
@@ -236,8 +254,8 @@ def watch_folders(
     Args:
         folders: with their folders.
         output: where results go; what is in it is no video to localize.
-        through: is given the videos that have stopped growing since it was called last, and the absolute paths of those
-            of former calls that are gone, whenever there is one of either; returns whether to go on.
+        through: is given the videos that have stopped growing since it was called last, and the paths of those of
+            former calls that are gone, whenever there is one of either; returns whether to go on.
         between: called after each look.
         settled_seconds: how long a file has to be as it is.
         wait: waits for some seconds.

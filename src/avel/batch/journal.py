@@ -210,11 +210,7 @@ def stamp(path: str | Path) -> tuple[int, ...]:
     Raises:
         OSError: if it is not there.
     """
-    return stamp_of(Path(path).stat())
-
-
-def stamp_of(status: os.stat_result) -> tuple[int, ...]:
-    """As `stamp`, of a file whose status is known."""
+    status = Path(path).stat()
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

