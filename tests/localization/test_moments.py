@@ -5,6 +5,7 @@ import json
 import pytest
 import tiny_backbones
 import torch
+from audio_tracks import two_sounds
 from tiny_backbones import BandEnergies, MeanColours
 
 from avel.errors import MediaError, ModelError
@@ -61,6 +62,28 @@ def test_a_sound_of_another_file_is_found(finder, clip, tmp_path):
     found = finder.find_sound(clip, other)
     assert (found.start_seconds, found.end_seconds) == (5, 8)  # the last bright second, then two dark ones
     assert found.query == str(other)
+
+
+def test_a_matcher_listens_to_the_audio_track_that_it_was_trained_on(matcher_file, clip, tmp_path):
+    video = two_sounds(tmp_path / "two.mkv", clip)  # track 1 has a second of silence, track 2 the tone
+    matcher, said = weights.load_with_metadata(matcher_file)
+    on_track = {}
+    for number in (1, 2):
+        said["features"]["recipe"]["audio_track"] = number
+        on_track[number] = tmp_path / f"{number}.safetensors"
+        weights.save(matcher, on_track[number], said)
+    followed = MomentFinder(on_track[2], loader=tiny_backbones.load)
+    assert followed.find_part(video, "v2a", 3, 6).start_seconds == 3
+    assert followed.find_part(video, "a2v", 3, 6).start_seconds == 3
+    assert followed.find_sound(video, clip).start_seconds == 0  # a file with one track, as long as the video
+    said_of_it = "Audio track 2 is listened to, on which the model was trained; --audio-track chooses another."
+    assert followed.notices == (said_of_it,)
+    silent = MomentFinder(on_track[1], loader=tiny_backbones.load)
+    with pytest.raises(MediaError, match="its sound cannot be read all through the query"):
+        silent.find_part(video, "a2v", 3, 6)
+    other = MomentFinder(on_track[1], audio_track=2, loader=tiny_backbones.load)
+    assert other.find_part(video, "a2v", 3, 6).start_seconds == 3
+    assert other.notices == ("The model was trained on audio track 1, and audio track 2 is listened to.",)
 
 
 def test_a_part_takes_the_segments_that_it_touches(finder, clip):

@@ -84,6 +84,10 @@ def test_a_trained_models_picture_shows_where_it_looks(make_trained, grey):
     texts = {text.get_text() for text in figure.texts}
     assert {"0:02.5", "0:03.5", "0:04.5", "Bark", "heard and seen", "event"} <= texts
     assert not {"heard only", "seen only", "heard", "seen"} & texts
+    assert "Where the model\nlooks" in texts
+    by_synchrony = replace(result, model={**result.model, "attention": "synchrony"})
+    sights_of = plot(by_synchrony, replace(grey, sights=sights))
+    assert "Where the picture\nmoves with the\nsound" in {text.get_text() for text in sights_of.texts}
     (first, *others) = [axes.images[0].get_array() for axes in figure.axes if axes.images][1:]
     assert len(others) == 2
     assert np.ptp(first[:10, :10].astype(int), axis=2).max() <= 4  # grey as it was

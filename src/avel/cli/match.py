@@ -40,6 +40,14 @@ def match(
             metavar="START,END", help="Find when this part of the video's pictures is heard; two numbers, in seconds."
         ),
     ] = None,
+    audio_track: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="The number of the video's audio track to listen to, 1 for the first one of the file. [default: the "
+            "track that the matcher was trained on, or that a player would play]",
+        ),
+    ] = None,
     output: Annotated[
         list[Path] | None,
         typer.Option(
@@ -67,7 +75,9 @@ def match(
         if sum(one is not None for one in (audio, audio_part, video_part)) != 1:
             raise ValueError("Give one query: --audio FILE, --audio-part START,END or --video-part START,END.")
         spans = {direction: _span(text) for direction, text in parts.items() if text is not None}
-        finder = MomentFinder(model, device=device)
+        finder = MomentFinder(model, audio_track=audio_track, device=device)
+        for notice in finder.notices if audio is None else ():
+            say(f"[yellow]notice:[/yellow] {escape(notice)}")
         if audio is not None:
             found = finder.find_sound(video, audio)
         else:

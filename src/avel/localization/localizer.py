@@ -25,7 +25,7 @@ from avel.localization.agreement_system import AgreementSystem, check_audio_tagg
 from avel.localization.decoding import Decoding, SegmentScores
 from avel.localization.model_choice import DEFAULT_MODEL, checkpoint_of
 from avel.localization.selection import Selection, select
-from avel.localization.system import System
+from avel.localization.system import System, audio_track_notices
 from avel.localization.windows import SegmentArrays, slide
 from avel.synchrony.changes import Motion, Onsets
 from avel.synchrony.witness import Witness, WitnessStream
@@ -141,7 +141,7 @@ class Localizer:
                 )
         self.decoding: Decoding = decoding or self.system.decoding
         self.audio_track: int | None = self.system.audio_track if audio_track is None else audio_track
-        self._track_notices: tuple[str, ...] = _of_audio_track(self.system.audio_track, audio_track)
+        self._track_notices: tuple[str, ...] = audio_track_notices(self.system.audio_track, audio_track)
         self.threads = threads
         self.selection: Selection = selection or Selection()
         self.ungated: bool = ungated
@@ -449,17 +449,6 @@ def _checked_seconds(segment_seconds: float | None) -> float:
             f"segment_seconds must be from {SHORTEST_SEGMENT_SECONDS} to {LONGEST_SEGMENT_SECONDS}, got {seconds}."
         )
     return seconds
-
-
-def _of_audio_track(trained: int | None, asked: int | None) -> tuple[str, ...]:
-    """What to say of the audio track that a model was trained on."""
-    if trained is None or asked == trained:
-        return ()
-    if asked is None:
-        return (
-            f"Audio track {trained} is listened to, on which the model was trained; --audio-track chooses another.",
-        )
-    return (f"The model was trained on audio track {trained}, and audio track {asked} is listened to.",)
 
 
 def _refuse_what_is_of_agreement(checkpoint: Path, **given: object) -> None:

@@ -21,6 +21,7 @@ from avel.features.extract import Extraction, FeatureBatch
 from avel.features.jobs import Loader, load_backbones
 from avel.features.silence import IT_IS_SILENT, SegmentLevel, is_loud
 from avel.localization.checkpoint_system import check_networks, needed_by, recipe_of
+from avel.localization.system import audio_track_notices
 from avel.matching.localization import Direction, window_sums
 from avel.matching.weights import load_with_metadata
 from avel.training.matchers import features_of, matcher_path
@@ -81,12 +82,15 @@ class MomentFinder:
 
     Args:
         matcher: a file that ``avel train --model avdln`` or ``dcca`` wrote, or the folder of its run.
+        audio_track: number of the audio track to listen to in each video, 1 for the file's first one; the one that the
+            matcher was trained on when ``None``.
         device: of the networks: ``auto``, ``cpu``, ``cuda`` or ``torch-cpu``.
         precision: of the networks; as at training when ``None``.
         loader: gives the networks; replace it to use your own.
 
     Attributes:
         segment_seconds: length of a segment, in whose steps moments are found.
+        notices: what to know of the audio track that is listened to.
 
     Raises:
         ModelError: if the matcher cannot be read, or does not say what features it needs.
@@ -98,6 +102,7 @@ class MomentFinder:
         self,
         matcher: str | Path,
         *,
+        audio_track: int | None = None,
         device: str = "auto",
         precision: str | None = None,
         loader: Loader = load_backbones,
@@ -109,6 +114,8 @@ class MomentFinder:
             raise ModelError(f"{path}: does not say on which features it was trained. Train it again.")
         self.segment_seconds: float = features.segment_seconds
         recipe = recipe_of(path, features, ("audio", "visual"), precision)
+        self._audio_track: int | None = recipe.audio_track if audio_track is None else audio_track
+        self.notices: tuple[str, ...] = audio_track_notices(recipe.audio_track, audio_track)
         with needed_by(path):
             self._backbones = loader(recipe, device, None)
         check_networks(path, features, self._backbones, ("audio", "visual"))
@@ -116,10 +123,14 @@ class MomentFinder:
     def find_sound(self, video: str | Path, sound: str | Path) -> Moment:
         """When the sound of a file is seen in a video.
 
+        Args:
+            video: the file that is looked at.
+            sound: the file that is listened to: the audio track that a player would play.
+
         Raises:
             MediaError: if a file cannot be read, or the sound is silent or longer than the video.
         """
-        query = self._track(sound, "audio")
+        query = self._track(sound, "audio", None)
         return self._found(video, sound, "a2v", query, (0, len(query.valid)))
 
     def find_part(self, video: str | Path, direction: Direction, start_seconds: float, end_seconds: float) -> Moment:
@@ -139,7 +150,7 @@ class MomentFinder:
             raise ValueError(
                 f"A part is from START to END seconds with 0 <= START < END, got {start_seconds:g} and {end_seconds:g}."
             )
-        query = self._track(video, "audio" if direction == "a2v" else "visual")
+        query = self._track(video, "audio" if direction == "a2v" else "visual", self._audio_track)
         first, end = math.floor(start_seconds / self.segment_seconds), math.ceil(end_seconds / self.segment_seconds)
         if end > len(query.valid):
             raise MediaError(
@@ -158,7 +169,7 @@ class MomentFinder:
         if not query.loud[first:end].any():
             asked = f"{first * self.segment_seconds:g} to {end * self.segment_seconds:g} s"
             raise MediaError(f"{source}: {IT_IS_SILENT} from {asked}: there is nothing to look for.")
-        candidates = self._track(video, "visual" if direction == "a2v" else "audio")
+        candidates = self._track(video, "visual" if direction == "a2v" else "audio", self._audio_track)
         length, count = end - first, len(candidates.valid)
         if length > count:
             raise MediaError(
@@ -194,7 +205,7 @@ class MomentFinder:
             distances = distances.double().masked_fill(~torch.from_numpy(candidates.valid)[:, None], math.inf)
             return (window_sums(distances) / len(query)).numpy()
 
-    def _track(self, path: str | Path, modality: str) -> _ModalityTrack:
+    def _track(self, path: str | Path, modality: str, audio_track: int | None) -> _ModalityTrack:
         """One modality of a whole file, the pictures as the mean over their regions."""
         networks = self._backbones.visual if modality == "visual" else self._backbones.audio
         of_batch: Callable[[FeatureBatch], npt.NDArray[np.float32]] = _pictures if modality == "visual" else _sound
@@ -203,7 +214,8 @@ class MomentFinder:
         if audio:
             audio = [*audio, SegmentLevel(audio[0].sample_rate)]
         features, valid, loud = [], [], []
-        with Extraction(path, visual, audio, segment_seconds=self.segment_seconds) as extraction:
+        track = audio_track if audio else None
+        with Extraction(path, visual, audio, segment_seconds=self.segment_seconds, audio_track=track) as extraction:
             for batch in extraction:
                 features.append(of_batch(batch))
                 valid.append(batch.visual_valid if modality == "visual" else batch.audio_valid)

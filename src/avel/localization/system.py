@@ -114,3 +114,19 @@ class System(ABC):
     @abstractmethod
     def description(self) -> dict[str, Any]:
         """What a reader of a result has to know of how it was made, and of what it cannot find."""
+
+
+def audio_track_notices(trained: int | None, asked: int | None) -> tuple[str, ...]:
+    """What to say of the audio track that a model was trained on.
+
+    Args:
+        trained: its number, 1 for a file's first one; ``None`` for the one that a player would play.
+        asked: what the user asks for; ``None`` for that of the training.
+    """
+    if trained is None or asked == trained:
+        return ()
+    if asked is None:
+        return (
+            f"Audio track {trained} is listened to, on which the model was trained; --audio-track chooses another.",
+        )
+    return (f"The model was trained on audio track {trained}, and audio track {asked} is listened to.",)

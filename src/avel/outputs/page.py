@@ -61,7 +61,6 @@ def page(
         lines = {"heard": scores.heard, "seen": scores.seen}
     lanes = timeline.lanes(result, truth)
     between = timeline.detail_between(result)
-    by_synchrony = result.model.get("attention") == "synchrony"
     events = by_start(result.events)
     return environment.get_template("report.html.j2").render(
         result=result,
@@ -120,7 +119,7 @@ def page(
         heat_opacity=heat.OPACITY,
         full_share=heat.FULL_SHARE,
         is_ungated=bool(result.model.get("ungated")),
-        where="the picture moves with the sound" if by_synchrony else "the model looks",
+        where=timeline.where(result),
         video_link=None if folder is None else link_to(result.video, folder),
         band_title=lambda group: _band_title(group, clock),
     )

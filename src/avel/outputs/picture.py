@@ -237,10 +237,8 @@ class Sheet:
         height = _sight_height(evidence)
         width = height * (evidence.aspect or 1)
         x = _MARGIN + _LABELS
-        self._text(
-            x - 0.18, self.top + height / 2, "Where the\nmodel looks", size=8, horizontalalignment="right",
-            multialignment="right",
-        )  # fmt: skip
+        title = "\n".join(textwrap.wrap(f"Where {timeline.where(self.result)}", 18))
+        self._text(x - 0.18, self.top + height / 2, title, size=8, horizontalalignment="right", multialignment="right")
         for sight in evidence.sights:
             assert sight.frame.pixels is not None
             pixels = sight.frame.pixels

@@ -256,6 +256,12 @@ def _both(segment: Segment) -> Mapping[str, float]:
     return {category: min(score, seen[category]) for category, score in heard.items() if category in seen}
 
 
+def where(result: Localization) -> str:
+    """What a result's map of where in the picture is a map of, behind *where*."""
+    by_synchrony = result.model.get("attention") == "synchrony"
+    return "the picture moves with the sound" if by_synchrony else "the model looks"
+
+
 def unreadable(result: Localization, *kinds: str) -> list[tuple[float, float]]:
     """Spans in seconds where any of the kinds (``"audio"``, ``"visual"``) could not be read."""
     spans: list[tuple[float, float]] = []
