@@ -47,11 +47,17 @@ def notebook_pages(monkeypatch):
     return importlib.import_module("notebook_pages")
 
 
-@pytest.fixture
-def generated(monkeypatch):
+@pytest.fixture(scope="module")
+def generated():
     pytest.importorskip("griffe", reason="the docs' packages are not installed (pip install -e '.[docs]')")
-    monkeypatch.syspath_prepend(DOCS)
-    return importlib.import_module("generated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)
+        return importlib.import_module("generated")
+
+
+@pytest.fixture(scope="module")
+def sections_of_models(generated):
+    return re.findall(r"^### .*?(?=^###|\Z)", generated.model_options(), flags=re.M | re.S)
 
 
 def resolves(name):
@@ -141,8 +147,8 @@ def test_numbers_of_other_options_are_not_those_of_the_model(generated):
 
 
 @pytest.mark.parametrize("name", registry.available_models())
-def test_every_option_of_a_model_is_explained(generated, name):
-    (section,) = re.findall(rf"^### `{re.escape(name)}` .*?(?=^###|\Z)", generated.model_options(), flags=re.M | re.S)
+def test_every_option_of_a_model_is_explained(generated, sections_of_models, name):
+    (section,) = (one for one in sections_of_models if one.startswith(f"### `{name}` "))
     told = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", section, flags=re.M))
     assert list(told) == list(type(registry.options_of(name)).model_fields)
     assert generated.NONE not in told.values()
