@@ -28,6 +28,8 @@ def video_packets(
     stream: Any, shown: list[tuple[int, float]], draw: Draw, start_seconds: float
 ) -> Iterator[tuple[float, Any]]:
     """Packets of pictures at numbers and times, each with its time; the timeline starts at ``start_seconds``."""
+    # The same file on every machine; and threads that wait for each other cost libvpx thirty times what it encodes in.
+    stream.codec_context.thread_count = 1
     for number, seconds in shown:
         frame = av.VideoFrame.from_ndarray(draw(number, seconds), format="rgb24")
         frame.time_base = stream.codec_context.time_base
