@@ -36,20 +36,24 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def served(event_clips, tmp_path_factory, chromium):
-    """Results of a few real clips, as if a localizer had found them."""
+    """Results of a few real clips, as if a localizer had found them; whoever corrects one has it alone."""
     folder = tmp_path_factory.mktemp("served")
+    dog = ("dog_bark_02677.mp4", 6.0, [("Bark", 1.0, 3.0, "audio-visual", 0.8), ("Music", 0.0, 2.0, "audio", 0.6)])
+    barks = ("dog_bark_avsync.mp4", 4.0, [("Bark", at, at + 1, "audio-visual", 0.7) for at in (0.0, 2.0)])
+    friday = [("Speech", 0.0, 2.0, "audio-visual", 0.9), ("Dog", 4.0, 5.0, "visual", 0.55)]
     found = {
-        "dog_bark_02677.mp4": (6.0, [("Bark", 1.0, 3.0, "audio-visual", 0.8), ("Music", 0.0, 2.0, "audio", 0.6)]),
-        "speech_friday_cc0.mp4": (6.0, [("Speech", 0.0, 2.0, "audio-visual", 0.9), ("Dog", 4.0, 5.0, "visual", 0.55)]),
-        "dog_bark_avsync.mp4": (
-            4.0,
-            [("Bark", 0.0, 1.0, "audio-visual", 0.7), ("Bark", 2.0, 3.0, "audio-visual", 0.7)],
-        ),
+        "dog": dog,
+        "dragged": dog,
+        "threshold": dog,
+        "speech": ("speech_friday_cc0.mp4", 6.0, friday),
+        "two windows": barks,
+        "killed": barks,
     }
-    for name, (seconds, events) in found.items():
-        shutil.copy(event_clips / name, folder)
-        result = make_result(folder / name, seconds, events)
-        if name == "dog_bark_02677.mp4":
+    for name, (clip, seconds, events) in found.items():
+        video = folder / f"{name}.mp4"
+        shutil.copy(event_clips / clip, video)
+        result = make_result(video, seconds, events)
+        if name == "dog":
             result = replace(result, details={"gates": np.linspace(0, 1, 6, dtype=np.float32)})
         write_all(result, folder / "results", ["json"])
     server = Server(folder / "results")
@@ -87,7 +91,7 @@ def review(served, tab):
 
     def opened(name, **how):
         page = tab(served.address(), **how)
-        page.get_by_role("link", name=re.compile(re.escape(name))).click()
+        page.get_by_role("link", name=re.compile(rf"\b{re.escape(name)}\.mp4")).click()
         page.get_by_role("listbox").wait_for()
         until(page, "document.querySelector('video').readyState >= 2")
         return page

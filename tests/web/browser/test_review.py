@@ -13,7 +13,7 @@ BARK = "Bark, heard and seen, from 1 second to 3 seconds, score 0.80"
 
 
 def test_a_click_seeks_and_chooses(review):
-    page = review("dog_bark_02677")
+    page = review("dog")
     assert events(page)[1] == BARK
     page.mouse.click(*point(page, "Bark", 4.5))
     until(page, "Math.abs(document.querySelector('video').currentTime - 4.5) < 0.05")
@@ -26,7 +26,7 @@ def test_a_click_seeks_and_chooses(review):
 
 
 def test_a_dragged_end_is_kept_undone_and_exported(review, served, tmp_path):
-    page = review("dog_bark_02677")
+    page = review("dragged")
     page.mouse.click(*point(page, "Bark", 2.0))
     drag(page, point(page, "Bark", 3.0), point(page, "Bark", 4.3))
     saved(page)
@@ -52,7 +52,7 @@ def test_a_dragged_end_is_kept_undone_and_exported(review, served, tmp_path):
 
 
 def test_a_dragged_threshold_shows_what_it_would_change(review):
-    page = review("dog_bark_02677")
+    page = review("threshold")
     x, y = point(page, "Music", 5.0)  # the scores' lower edge is at 72 pixels, their upper one at 18
     drag(page, (x, y + 45), (x, y + 30))
     page.get_by_text("0 events instead of 1").wait_for()
@@ -65,7 +65,7 @@ def test_a_dragged_threshold_shows_what_it_would_change(review):
 
 
 def test_what_the_model_knows_besides_is_a_row_of_the_timeline(review):
-    page = review("dog_bark_02677")
+    page = review("dog")
     chosen = page.get_by_label("What the model knows besides")
     assert chosen.locator("option").all_inner_texts() == ["No detail", "share of visual"]
     with page.expect_response("**/detail?*") as answer:
@@ -76,11 +76,11 @@ def test_what_the_model_knows_besides_is_a_row_of_the_timeline(review):
     assert page.evaluate(heights) == ["28px", "88px", "158px"]
     chosen.select_option("No detail")
     until(page, "document.querySelectorAll('.names .parts span').length === 2")
-    assert review("speech_friday").get_by_label("What the model knows besides").count() == 0
+    assert review("speech").get_by_label("What the model knows besides").count() == 0
 
 
 def test_the_keyboard_alone_is_enough(review):
-    page = review("speech_friday")
+    page = review("speech")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     chosen = option(page, selected=True)
@@ -131,8 +131,8 @@ def test_the_keyboard_alone_is_enough(review):
 
 
 def test_two_windows_do_not_overwrite_each_other(review):
-    told, untold = review("dog_bark_avsync"), review("dog_bark_avsync", without="**/api/stream")
-    first = review("dog_bark_avsync")
+    told, untold = review("two windows"), review("two windows", without="**/api/stream")
+    first = review("two windows")
     first.mouse.click(*point(first, "Bark", 0.5, 4.0))
     first.keyboard.press("m")
     saved(first)
@@ -147,7 +147,7 @@ def test_two_windows_do_not_overwrite_each_other(review):
 
 
 def test_a_change_outlives_a_killed_server(review, served):
-    page = review("dog_bark_avsync")
+    page = review("killed")
     page.keyboard.press("ArrowDown")
     served.kill()
     page.keyboard.press("Delete")
@@ -155,7 +155,7 @@ def test_a_change_outlives_a_killed_server(review, served):
     title = page.locator("#events-title").inner_text()
     page.get_by_role("link", name="All videos").click()  # it gets there from another view, too
     served.start()
-    page.get_by_role("link", name=re.compile("dog_bark_avsync")).click()
+    page.get_by_role("link", name=re.compile("killed")).click()
     there = f"document.querySelector('#events-title')?.textContent === '{title}'"
     until(page, there)
     page.reload()
@@ -168,7 +168,7 @@ def test_nobody_is_kept_out(review, served, tab, scheme):
         pytest.skip("no axe-core here (npm ci in web/)")
     library = tab(served.address(), color_scheme=scheme)
     library.get_by_role("listitem").first.wait_for()
-    page = review("dog_bark_02677", color_scheme=scheme)
+    page = review("dog", color_scheme=scheme)
     page.keyboard.press("ArrowDown")
     for one in (library, page):
         one.evaluate(AXE.read_text(encoding="utf-8"))
@@ -182,7 +182,7 @@ def test_nobody_is_kept_out(review, served, tab, scheme):
 @pytest.mark.parametrize("width", [360, 3840])
 def test_it_fits_any_screen(review, served, tab, width):
     library = tab(served.address())
-    page = review("dog_bark_02677")
+    page = review("dog")
     for one in (library, page):
         one.set_viewport_size({"width": width, "height": 800})
         until(one, "new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true), 50)))")
