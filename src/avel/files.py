@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,15 @@ _REASONS = {
     errno.EEXIST: "a part of its path is a file, not a folder",
     errno.ENAMETOOLONG: "its name is too long",
 }
+
+
+def no_such_file(path: str | os.PathLike[str]) -> str:
+    """What to tell a user of a file that is not there, and may be an address."""
+    address = re.fullmatch(r"(https?|ftps?):/+(.+)", str(path), flags=re.DOTALL | re.IGNORECASE)
+    if address is None:
+        return f"{path}: no such file. Check the name."
+    url = "://".join(address.groups())  # a path has one slash of two
+    return f"{url}: no such file. avel opens no addresses; pipe it: curl -sL {shlex.quote(url)} | avel localize -"
 
 
 def cannot_write(path: Path, error: OSError, advice: str = "") -> str:

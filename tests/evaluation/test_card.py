@@ -87,6 +87,14 @@ def test_evaluation_is_read_back():
         Evaluation.from_dict({"metrics": {}})
 
 
+def test_attention_over_one_region_shows_nothing(save):
+    found = card(save(dims=DIMS.model_copy(update={"regions": 1})))
+    assert found.to_dict()["model"]["shows"] == []
+    text = found.to_markdown()
+    assert "It also shows" not in text
+    assert "- It does not say where in the picture an event is.\n" in text
+
+
 def test_what_is_known_is_in_it(save, tmp_path):
     path = save()
     write_json(evaluation([[0, 0, 2, 2], [2, 2, 2, 2]]), tmp_path / "result.json")

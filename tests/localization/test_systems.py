@@ -33,6 +33,14 @@ class Grid(MeanColours):
     grid = (2, 2)
 
 
+class Whole(MeanColours):
+    regions = 1
+
+
+def load_whole(recipe, device, threads):
+    return Backbones([Whole()], [BandEnergies()])
+
+
 def load_grid(recipe, device, threads):
     return Backbones([Grid()] if recipe.visual else [], [BandEnergies()] if recipe.audio else [])
 
@@ -151,6 +159,10 @@ def test_regions_that_form_no_grid_and_models_without_attention_give_no_map(clip
     localizer = avel.Localizer(write_checkpoint(tmp_path / "a.safetensors", **SMALL), loader=load)
     assert "Regions of mean-colours (4) form no grid, so there is no map of where." in localizer.notices
     assert localizer(short).attention is None
+    whole = write_checkpoint(tmp_path / "c.safetensors", features=replace(FEATURES, regions=1), **SMALL)
+    assert avel.Localizer(whole, loader=load_whole).notices == (
+        "The model looks at each picture as a whole, so there is no map of where.",
+    )
     plain = avel.Localizer(write_checkpoint(tmp_path / "b.safetensors", "a+v", lstm_dims=4), loader=load_grid)
     assert plain.notices == ()
     assert plain(short).attention is None

@@ -32,6 +32,15 @@ def test_missing_file(tmp_path):
     refused(tmp_path / "none.mp4", "no such file")
 
 
+def test_an_address_is_no_file():
+    with pytest.raises(MediaError) as raised:
+        probe(Path("https://example.org/a b.mp4"))
+    assert str(raised.value) == (
+        "https://example.org/a b.mp4: no such file. avel opens no addresses; "
+        "pipe it: curl -sL 'https://example.org/a b.mp4' | avel localize -"
+    )
+
+
 def test_folder(tmp_path):
     refused(tmp_path, "a folder, not a file")
 

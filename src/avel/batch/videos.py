@@ -7,6 +7,7 @@ from pathlib import Path
 
 from avel.features.discovery import discover_videos, listed_videos
 from avel.features.source import absolute_text
+from avel.files import no_such_file
 
 _PATTERN = frozenset("*?[")
 
@@ -69,7 +70,7 @@ def find_items(
     for video, name in found:
         path = str(video)
         if not video.exists() and not video.is_symlink():
-            failures[path] = f"{path}: no such file. Check the name."
+            failures[path] = no_such_file(path)
         elif path in named or results is None or not absolute_text(video).startswith(results):
             items.append(VideoItem(path, name or "video", called.get(path, path)))
     return items, failures

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from avel.cli.console import say, usage_errors
 from avel.cli.logs import CommandGroup
@@ -33,7 +33,8 @@ def models(
     if as_json:
         print_json([_model(name) for name in registry.available_models()])
         return
-    table = Table("model", "what it is", "from", "parameters", "operations a clip", "options", title_justify="left")
+    columns = ("model", "what it is", "from", "parameters", "operations a clip", "options")
+    table = Table(*(Column(name, overflow="fold") for name in columns))
     for name in registry.available_models():
         model = _model(name)
         options = ", ".join(f"{option}={value}" for option, value in model["options"].items())

@@ -102,7 +102,9 @@ def card(path: str | Path) -> Card:
     """
     path = Path(path)
     model, info = checkpoint.load(path)
-    shows = shown_by(model, info.dims)
+    # Attention over a single region says nothing of where.
+    hidden = {"spatial_attention"} if info.dims.regions == 1 else set()
+    shows = tuple(name for name in shown_by(model, info.dims) if name not in hidden)
     evaluation, complaint = _evaluation(path.with_name(RESULT_FILE), info)
     return Card(
         path=path,
@@ -146,7 +148,7 @@ def _limits(info: CheckpointInfo, shows: tuple[str, ...], found: Evaluation | No
     modalities = registry.modalities_of(info.model, info.options)
     if len(modalities) == 1:
         yield f"It looks at the {modalities[0]} only, so it cannot tell whether an event is both seen and heard."
-    if "spatial_attention" not in shows or info.dims.regions == 1:
+    if "spatial_attention" not in shows:
         yield "It does not say where in the picture an event is."
     if not any(getattr(features, modality) for modality in modalities):
         yield "The networks that made its features are not known, so avel cannot make them of other videos."

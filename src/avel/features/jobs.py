@@ -12,6 +12,7 @@ from avel.errors import AvelError, FeaturesError, MediaError, unexpected
 from avel.features.digests import ReadSource, read_source
 from avel.features.recipe import Recipe
 from avel.features.source import SourceFile
+from avel.files import no_such_file
 
 if TYPE_CHECKING:
     from avel.backbones.base import AudioBackbone, VisualBackbone
@@ -280,7 +281,7 @@ def _status(video: Path) -> tuple[int, ...]:
     try:
         status = video.stat()
     except FileNotFoundError:
-        raise MediaError(f"{video}: no such file. Check the name.") from None
+        raise MediaError(no_such_file(video)) from None
     if not stat.S_ISREG(status.st_mode):
         raise MediaError(f"{video}: not a regular file. Features are made of files that can be read twice.")
     return status.st_size, status.st_mtime_ns, status.st_ino

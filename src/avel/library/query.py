@@ -18,6 +18,7 @@ from avel.features.feature_file import BackboneModality
 from avel.features.jobs import Backbones, Loader
 from avel.features.silence import IT_IS_SILENT, SegmentLevel, is_loud
 from avel.features.store import FeatureStore
+from avel.files import no_such_file
 from avel.library.spaces import MODALITIES, Space
 from avel.media.pictures import picture_size
 
@@ -208,7 +209,7 @@ def _pixels(path: Path) -> Image.Image:
                 )
             return ImageOps.exif_transpose(picture).convert("RGB")
     except FileNotFoundError:
-        raise MediaError(f"{path}: no such file. Check the name.") from None
+        raise MediaError(no_such_file(path)) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError(
             f"{path}: is not a picture that can be read ({error}). Give a JPEG, PNG or WebP file, or --video for a "

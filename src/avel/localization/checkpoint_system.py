@@ -91,7 +91,10 @@ class CheckpointSystem(System):
         if "spatial_attention" in shown_by(self.model, dims):
             grids = {backbone.grid for backbone in self.backbones.visual}
             grid = next(iter(grids)) if len(grids) == 1 else None
-            if grid is None:
+            if dims.regions == 1:
+                grid = None
+                notices.append("The model looks at each picture as a whole, so there is no map of where.")
+            elif grid is None:
                 names = ", ".join(backbone.name for backbone in self.backbones.visual)
                 notices.append(f"Regions of {names} ({dims.regions}) form no grid, so there is no map of where.")
         return grid, tuple(notices)

@@ -12,6 +12,7 @@ import av
 from av.stream import Discard, Disposition
 
 from avel.errors import MediaError
+from avel.files import no_such_file
 from avel.media.avi import first_break
 from avel.media.boxes import EditList, FileStart, edit_lists, is_box_file, whole_fragments_end
 from avel.media.matroska import damaged_spans
@@ -194,7 +195,7 @@ def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
             fail("a device or socket, not a file")
         file = Path(path).open("rb")  # noqa: SIM115
     except FileNotFoundError:
-        fail("no such file", "Check the name.")
+        raise MediaError(no_such_file(path)) from None
     except PermissionError:
         fail("no permission to read it", "Change its permissions, or copy it.")
     except (OSError, ValueError) as error:
