@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import avel
 from avel.batch import arrivals, one
 from avel.batch.run import default_settings
+from avel.cli import console
 from avel.cli.main import app
 from avel.data.corrections import Corrections, corrections_path
 from avel.errors import OutputError
@@ -239,6 +240,25 @@ def test_a_checkpoint_finds_events(trained, minute, tmp_path):
         ".avel.jsonl",
         *(f"minute.{name}" for name in ("json", "csv", "srt", "vtt")),
     }
+
+
+def test_how_far_a_video_is_read_is_told_where_there_is_no_terminal(trained, minute, tmp_path, monkeypatch):
+    path, _ = trained
+    arguments = ("localize", minute, "--model", path)
+    assert "looked at" not in said(invoke(*arguments))  # it takes less than ten seconds
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)  # a line whenever something is read
+    lines = [f"{minute}: {seconds} of 60 s" for seconds in (8, 16, 24, 32, 40, 48, 56, 60)]
+    loud = invoke(*arguments)
+    found = re.findall(r"\S+minute.mkv: \d+ of 60 s", said(loud))
+    assert list(dict.fromkeys(found)) == lines
+    quiet = invoke(*arguments, "-q", "--log-file", tmp_path / "log")
+    assert (quiet.stderr, quiet.stdout) == ("", loud.stdout)
+    assert (tmp_path / "log").read_text().count("of 60 s") == len(found)
+    told = [json.loads(line) for line in invoke(*arguments, "--log-format", "json").stderr.splitlines()]
+    done = [one["done_seconds"] for one in told if one.get("video") == str(minute) and "done_seconds" in one]
+    assert sorted(set(done)) == pytest.approx([8, 16, 24, 32, 40, 48, 56, 60])
+    monkeypatch.setattr(console.Screen, "shows_bars", True)
+    assert "of 60 s" not in said(invoke(*arguments))
 
 
 def test_a_checkpoint_that_cannot_be_used_is_refused_before_any_video_is_opened(tmp_path):

@@ -106,13 +106,47 @@ def test_a_full_disk_ends_the_log_and_not_the_work(say):
     ]
 
 
-def test_progress_is_told_every_so_often(say, monkeypatch, caplog):
-    lines = console.ProgressLines("videos looked at")
-    lines(1, 9)
-    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
-    with caplog.at_level(logging.INFO, "avel.cli"):
-        lines(2, 9)
-    assert caplog.messages == ["2 of 9 videos looked at"]
+@pytest.fixture
+def said(caplog):
+    """Says how far something is at one moment after the other; what was said by then."""
+    caplog.set_level(logging.INFO, "avel.cli")
+
+    def tell(made, *moments):
+        now = [0.0]
+        lines = made(lambda: now[0])
+        for moment, *progress in moments:
+            now[0] = moment
+            lines(*progress)
+        return caplog.messages
+
+    return tell
+
+
+def test_progress_is_told_every_so_often(say, said):
+    def made(clock):
+        return console.ProgressLines("videos looked at", clock=clock)
+
+    moments = [(0.1, 1, 9), (9.9, 2, 9), (10.0, 3, 9), (19.9, 4, 9), (25.0, 5, 9), (34.9, 6, 9), (35.0, 7, 9)]
+    assert said(made, *moments) == [f"{count} of 9 videos looked at" for count in (3, 5, 7)]
+
+
+def test_how_far_a_long_video_is_read_is_told_every_so_often(say, said, caplog):
+    def made(clock):
+        return console.ReadingLines("films/[long].mp4", clock=clock)
+
+    moments = [
+        (1.0, 16.0, 7200.0),
+        (12.0, 90.4, 7200.0),
+        (13.0, 99.0, 7200.0),
+        (30.0, 7260.0, 7200.0),
+        (40.0, 8e3, None),
+    ]
+    assert said(made, *moments) == [
+        "films/[long].mp4: 90 of 7200 s (1 %) looked at",
+        "films/[long].mp4: 7260 of 7200 s (100 %) looked at",
+        "films/[long].mp4: 8000 s looked at",
+    ]
+    assert caplog.records[0].fields == {"video": "films/[long].mp4", "done_seconds": 90.4, "total_seconds": 7200.0}
 
 
 def test_every_command_has_these_options():

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -111,27 +111,76 @@ def _log(level: int, message: str = "", *, markup: str | None = None, **extra: A
     LOGGER.log(level, "%s", message, extra={"markup": markup, **extra})
 
 
+SECONDS_BETWEEN_LINES = 10.0
+Clock = Callable[[], float]
+
+
+class NowAndAgain:
+    """Whether it is time to say how far something is: not at once, and not all the time.
+
+    Args:
+        clock: that is never set, in seconds.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._said = clock()
+
+    def is_time(self) -> bool:
+        """True where it was not so for `SECONDS_BETWEEN_LINES`."""
+        now = self._clock()
+        if now - self._said < SECONDS_BETWEEN_LINES:
+            return False
+        self._said = now
+        return True
+
+
 class ProgressLines:
     """How far many things are, a line every so often, where no bar shows it.
 
     Args:
         what: they are, such as ``videos looked at``.
         instead_of_bar: on terminals a bar shows it.
+        clock: as of `NowAndAgain`.
     """
 
-    def __init__(self, what: str, *, instead_of_bar: bool = True) -> None:
+    def __init__(self, what: str, *, instead_of_bar: bool = True, clock: Clock = time.monotonic) -> None:
         self.what: str = what
         self.instead_of_bar: bool = instead_of_bar
-        self._told = time.monotonic()
+        self._now_and_again = NowAndAgain(clock)
 
     def __call__(self, through: int, total: int) -> None:
-        """Say so, unless it was said less than `SECONDS_BETWEEN_LINES` ago."""
-        if time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
+        """Say so, if it is time."""
+        if self._now_and_again.is_time():
             say(f"{through} of {total} {self.what}", instead_of_bar=self.instead_of_bar, through=through, total=total)
 
 
-SECONDS_BETWEEN_LINES = 10.0
+class ReadingLines:
+    """How far the reading of one video is, a line every so often, where no bar shows it.
+
+    Args:
+        video: its path.
+        clock: as of `NowAndAgain`.
+    """
+
+    def __init__(self, video: str, *, clock: Clock = time.monotonic) -> None:
+        self._video = video
+        self._now_and_again = NowAndAgain(clock)
+
+    def __call__(self, done_seconds: float, total_seconds: float | None) -> None:
+        """Say so, if it is time; what a file declares of its length may be wrong."""
+        if not self._now_and_again.is_time():
+            return
+        of = ""
+        if total_seconds:
+            of = f" of {total_seconds:.0f} s ({min(100 * done_seconds / total_seconds, 100):.0f} %)"
+        say(
+            f"{escape(self._video)}: {done_seconds:.0f}{of or ' s'} looked at",
+            instead_of_bar=True,
+            video=self._video,
+            done_seconds=done_seconds,
+            total_seconds=total_seconds,
+        )
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -17,6 +17,7 @@ import typer
 from avel.cli.console import (
     SCREEN,
     ProgressLines,
+    ReadingLines,
     avel_errors,
     complain,
     detail,
@@ -581,7 +582,7 @@ class _Work:
         def tell(place: int, item: "VideoItem", outcome: "VideoOutcome") -> None:
             with share.alone():
                 self._print(item, outcome)
-            if share.number == 0:  # they are begun in order, so nearly all before it are through
+            if share.number == 0 and total > 1:  # they are begun in order, so nearly all before it are through
                 lines(place + 1, total)
 
         return tell
@@ -691,9 +692,10 @@ def _explain(result: "Localization") -> None:
 
 @contextlib.contextmanager
 def _progress(path: str) -> "Iterator[SecondsProgress]":
-    """A progress bar on a terminal, nothing elsewhere."""
+    """A progress bar on a terminal, a line every so often elsewhere."""
+    lines = ReadingLines(path)
     if not SCREEN.shows_bars:
-        yield lambda done_seconds, total_seconds: None
+        yield lines
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -704,6 +706,7 @@ def _progress(path: str) -> "Iterator[SecondsProgress]":
         task = bar.add_task(escape(Path(path).name), total=None, at="")
 
         def update(done_seconds: float, total_seconds: float | None) -> None:
+            lines(done_seconds, total_seconds)
             bar.update(task, completed=done_seconds, total=total_seconds, at=f"{done_seconds:.0f} s")
 
         yield update
