@@ -107,6 +107,38 @@ def test_a_journal_says_where_a_video_was(videos, tmp_path):
     assert "clip.json: is no result of avel, or damaged" in open_collection([str(out)]).failures["clip.json"]
 
 
+def test_a_damaged_result_is_named_whether_a_journal_knows_it_or_not(videos, tmp_path):
+    out = tmp_path / "out"
+    result = make_result(videos / "dog.mp4", 3.0)
+    for name in ("whole", "sub/cut", "empty", "zeros", "begin", "corrected"):
+        write_all(result, out, ["json"], name)
+    whole = (out / "whole.json").read_bytes()
+    assert b'{"video"' in whole.replace(b"\n", b"").replace(b" ", b"")[:10]
+    (out / "sub" / "cut.json").write_bytes(whole[:12])
+    (out / "empty.json").write_bytes(b"")
+    (out / "zeros.json").write_bytes(bytes(len(whole)))
+    (out / "begin.json").write_bytes(b"\xff" + whole[1:])
+    (out / "gone.json").symlink_to(out / "nothing")
+    (out / "of-others.json").write_text('{"name": "a package"}')
+    (out / "coordinates.json").write_text("\ufeff[1, 2]")
+    found = open_collection([str(out)])
+    assert [item.name for item in found.items] == ["corrected", "whole"]
+    again = "is no result of avel, or damaged. Localize its video again with --force."
+    assert found.failures == {
+        **{name: f"{out / name}: {again}" for name in ("begin.json", "empty.json", "zeros.json", "sub/cut.json")},
+        "gone.json": f"{out / 'gone.json'}: cannot be read (No such file or directory).",
+    }
+    one = open_collection([str(out / "sub" / "cut.json")])
+    assert (one.source, one.items, one.failures) == (
+        "results",
+        (),
+        {"cut.json": f"{out / 'sub' / 'cut.json'}: {again}"},
+    )
+    for name in ("whole", "corrected"):
+        (out / f"{name}.json").unlink()
+    assert open_collection([str(out)]).failures == found.failures  # though not one is left
+
+
 def test_a_journal_of_anybody_is_read_with_care(videos, open_page):
     out = videos / "avel-results"
     write_all(make_result(videos / "dog.mp4", 3.0), out, ["json"])

@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from avel.batch.journal import JOURNAL_FILE, ResultJournal
 from avel.batch.videos import find_items
+from avel.documents import parse_json
 from avel.features.discovery import discover_videos, is_media_name
 from avel.features.source import absolute_text
 from avel.outputs import FORMATS
@@ -24,6 +25,8 @@ RESULTS_FOLDER = "avel-results"
 _BEGIN = re.compile(r'\s*\{\s*"video"\s*:\s*("(?:[^"\\]|\\.)*")')
 """How a result of avel's begins."""
 _BEGIN_BYTES = 1 << 16
+_MAX_JSON_BYTES = 16 << 20
+"""Larger files that do not begin as results do are looked at no further."""
 _OTHER_JSON = (".partial.json", *(f".{one.suffix}" for one in FORMATS.values() if one.suffix.endswith(".json")))
 
 
@@ -148,7 +151,8 @@ def result_video(path: Path) -> str | None:
 
 
 def _is_result(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() == ".json" and result_video(path) is not None
+    is_json = path.suffix.lower() == ".json" and path.is_file()
+    return is_json and (result_video(path) is not None or _why_damaged(path) is not None)
 
 
 def _is_results_folder(path: Path) -> bool:
@@ -156,26 +160,47 @@ def _is_results_folder(path: Path) -> bool:
         return False
     if (path / JOURNAL_FILE).is_file():
         return True
-    return not _has_videos(path) and next(_result_files(path), None) is not None
+    if _has_videos(path):
+        return False
+    return any(result_video(file) is not None or _why_damaged(file) is not None for file in _json_files(path))
 
 
 def _has_videos(folder: Path) -> bool:
     return any(is_media_name(name) for _, _, names in os.walk(folder) for name in names)
 
 
-def _result_files(folder: Path) -> Iterator[Path]:
+def _json_files(folder: Path) -> Iterator[Path]:
+    """Files that may be results by their names."""
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
             if name.endswith(".json") and not name.endswith(_OTHER_JSON):
-                path = Path(parent, name)
-                if result_video(path) is not None:
-                    yield path
+                yield Path(parent, name)
+
+
+def _why_damaged(path: Path) -> str | None:
+    """Why a file that does not begin as results do cannot be what it was; ``None`` where it is JSON of somebody's."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            content = file.read(_MAX_JSON_BYTES)
+        if size > _MAX_JSON_BYTES:
+            return None if content.lstrip()[:1] in (b"{", b"[") else _DAMAGED
+        parse_json(content.decode("utf-8-sig"))
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})."
+    except ValueError:
+        return _DAMAGED
+    return None
+
+
+_DAMAGED = "is no result of avel, or damaged. Localize its video again with --force."
 
 
 def _of_results(given: Path) -> Collection:
     folder = given.parent if given.is_file() else given
-    files = [given] if given.is_file() else list(_result_files(folder))
+    candidates = [given] if given.is_file() else list(_json_files(folder))
+    files = [path for path in candidates if result_video(path) is not None]
     journal = ResultJournal(folder)
     videos = {entry.name: Path(entry.video) for entry in journal.entries()}
     items = []
@@ -186,20 +211,22 @@ def _of_results(given: Path) -> Collection:
         items.append(CollectionItem(item_id(file), video, name, shown, _folder(name), folder))
     if given.is_dir():
         items += _other_videos(folder, items)
+    read = set(files)
+    others = [path for path in candidates if path not in read]
     return Collection(
-        given.name or str(given.absolute()), "results", tuple(items), folder, _damaged(folder, [*videos], files)
+        given.name or str(given.absolute()), "results", tuple(items), folder, _damaged(folder, set(videos), others)
     )
 
 
-def _damaged(folder: Path, names: Sequence[str], files: Sequence[Path]) -> dict[str, str]:
-    """What is wrong with the results that the journal names and that are there, but do not begin as results do."""
-    read = set(files)
-    inside = (Path(f"{name}.json") for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts)
-    return {
-        str(path): f"{folder / path}: is no result of avel, or damaged. Localize its video again with --force."
-        for path in inside
-        if folder / path not in read and (folder / path).is_file()
-    }
+def _damaged(folder: Path, journaled: Set[str], files: Sequence[Path]) -> dict[str, str]:
+    """What is wrong with files that do not begin as results do, where the journal or their content says they were."""
+    found = {}
+    for file in files:
+        path = file.relative_to(folder).as_posix()
+        reason = _why_damaged(file) or (_DAMAGED if path.removesuffix(".json") in journaled else None)
+        if reason is not None:
+            found[path] = f"{file}: {reason}"
+    return found
 
 
 def _other_videos(folder: Path, of_results: Sequence[CollectionItem]) -> list[CollectionItem]:
