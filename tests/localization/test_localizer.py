@@ -58,6 +58,31 @@ def test_actions_are_looked_for_where_they_could_confirm_what_is_heard_for_long_
     assert system.gates["i3d"](FeatureBatch(scores, audio, valid, valid)).tolist() == [False, True, False, False]
 
 
+def test_it_is_asked_whose_voice_it_is_where_somebody_may_speak(localizer):
+    system = localizer.system
+    tagger = system.backbones.audio[0]
+    heard = np.zeros((4, tagger.steps, tagger.dims), np.float32)
+    heard[1, 7, tagger.labels.index("Speech")] = 0.06
+    heard[2, :, tagger.labels.index("Bark")] = 0.9
+    heard[3, 0, tagger.labels.index("Rapping")] = 0.05
+    batch = FeatureBatch({}, {tagger.name: heard}, np.ones(4, bool), np.ones(4, bool))
+    assert system.gates["voice"](batch).tolist() == [False, True, False, True]
+
+
+def test_nobody_is_asked_whose_voice_it_is_where_no_category_wants_to_know():
+    system = avel.Localizer(audio_tagger="embedded", categories="dog, cat").system
+    tagger = system.backbones.audio[0]
+    heard = np.ones((2, tagger.steps, tagger.dims), np.float32)
+    batch = FeatureBatch({}, {tagger.name: heard}, np.ones(2, bool), np.ones(2, bool))
+    assert not system.gates["voice"](batch).any()
+
+
+def test_a_kind_of_voice_is_not_heard_by_itself():
+    man = Category("Man", ("low voice",), ("talking face",), 0.4, 0.3)
+    with pytest.raises(CategoriesError, match=r"Category 'Man': 'low voice' says whose voice .* under audio_requires"):
+        avel.Localizer(audio_tagger="embedded", categories=[man])
+
+
 def audio_visual(result):
     return {event.category for event in result.events if event.modality == "audio-visual"}
 

@@ -81,9 +81,11 @@ class Extraction:
         audio_track: number of the audio track to use, 1 for the file's first one; the one that a player would play when
             ``None``.
         threads: for decoding; 0 is as many as the machine has.
-        gates: by the name of a visual backbone, which segments of a batch it has to look at, judged by what the
-            backbones without a gate say of them. It gets each run of such segments by itself, with those beside it
-            where the run is shorter than what it looks at together, and its features of all others are zeros.
+        gates: by the name of a backbone, which segments of a batch it has to look at or listen to; its features of all
+            others are zeros. An audio backbone's gate judges by what the audio backbones without one say of them, a
+            visual backbone's by what all audio backbones and the visual ones without one say. A visual backbone gets
+            each run of such segments by itself, with those beside it where the run is shorter than what it looks at
+            together.
 
     Raises:
         MediaError: if nothing of the video can be read.
@@ -165,11 +167,12 @@ class Extraction:
         """Of some segments, which let go of each kind of pictures when it has been seen."""
         seen = np.array([segment.visual_valid for segment in segments])
         heard = np.array([segment.audio_valid for segment in segments])
-        audio = {}
-        for backbone in self._audio:
-            context = round(backbone.context_seconds * self._sample_rate)
-            audio[backbone.name] = _heard(backbone, _with_context(before, segments, after, context), heard)
-        batch = FeatureBatch({}, audio, seen, heard)
+        batch = FeatureBatch({}, {}, seen, heard)
+        for ear in sorted(self._audio, key=lambda ear: ear.name in self._gates):
+            gate = self._gates.get(ear.name)
+            waveforms = _with_context(before, segments, after, round(ear.context_seconds * self._sample_rate))
+            features = _heard(ear, waveforms, heard if gate is None else heard & gate(batch))
+            batch = replace(batch, audio={**batch.audio, ear.name: features})
         for eye in sorted(self._visual, key=lambda eye: eye.name in self._gates):
             gate = self._gates.get(eye.name)
             features = np.zeros((len(segments), eye.regions, eye.dims), np.float32)

@@ -11,9 +11,9 @@ from avel.backbones import weights
 from avel.backbones.base import AudioBackbone, VisualBackbone
 from avel.backbones.engine import EngineOptions
 from avel.backbones.registry import audio_backbone, visual_backbone
-from avel.backbones.voice import VOICES, voice_scores
+from avel.backbones.voice import VOICES, Voice, voice_scores
 from avel.data.categories import Category, class_indices
-from avel.errors import WeightsError
+from avel.errors import CategoriesError, WeightsError
 from avel.events import Event, Segment
 from avel.features.extract import FeatureBatch
 from avel.features.jobs import Backbones
@@ -36,6 +36,10 @@ ANIMALS = ("Chihuahua..meerkat", "wood rabbit..giant panda")
 ANIMAL_FACE = 0.5
 """Probability of an animal from which a face is the animal's: the detector finds those of dogs and goats too."""
 
+WORTH_LISTENING = 0.05
+"""Probability of a sound from which it is asked whose voice it is: voices are judged over several segments, and each of
+them counts by that probability."""
+
 WORTH_LOOKING = 0.65
 """Odds of what is heard from which the network for actions, which is heavy, is asked whether it is seen: what is heard
 less, an action of the probability that actions mostly have (0.4) would not make an event."""
@@ -55,7 +59,8 @@ class AgreementSystem(System):
     """Frozen taggers that agree.
 
     The sound is scored in windows that move on by `HOP_SECONDS`; events start and end where it does. The network that
-    sees what people do is run only around segments where a category that it could confirm is heard and not seen yet.
+    sees what people do is run only around segments where a category that it could confirm is heard and not seen yet;
+    the one that knows voices, where somebody may speak or sing.
 
     Args:
         categories: what to look for.
@@ -99,7 +104,8 @@ class AgreementSystem(System):
         edges = [audio_backbone("edges", options, **steps)] if refine else []
         self.backbones: Backbones = Backbones([*things, *actions], [tagger, audio_backbone("voice", options), *edges])
         self.synchrony: Backbones = Backbones([Motion(segment_seconds)], [Onsets(segment_seconds)])
-        self.gates = {backbone.name: self._worth_looking for backbone in actions}
+        self._voiced = _voiced(self._table, tagger.labels or ())
+        self.gates = {Voice.name: self._worth_listening, **{eye.name: self._worth_looking for eye in actions}}
         smooth = round(SMOOTH_SECONDS * self._steps / segment_seconds) if refine else 1
         self._model = Agreement(
             self._table,
@@ -157,6 +163,11 @@ class AgreementSystem(System):
         if "edges" in batch.audio:
             inputs["edges"] = batch.audio["edges"]
         return inputs
+
+    def _worth_listening(self, batch: FeatureBatch) -> npt.NDArray[np.bool_]:
+        """Segments where what has a voice is heard, if only a little."""
+        scores = batch.audio[self._tagger][..., self._voiced]
+        return np.asarray((scores >= WORTH_LISTENING).reshape(len(scores), -1).any(axis=1))
 
     def _worth_looking(self, batch: FeatureBatch) -> npt.NDArray[np.bool_]:
         """Segments where an action could confirm what is heard long enough, and no kind of it is settled already."""
@@ -267,3 +278,23 @@ def _at_most(values: npt.NDArray[Any], index: int, most: npt.NDArray[Any]) -> np
     limited = values.copy()
     limited[..., index] = np.minimum(values[..., index], most)
     return limited
+
+
+def _voiced(categories: Sequence[Category], labels: Sequence[str]) -> list[int]:
+    """Classes of the audio tagger that are heard in categories of one kind of voice.
+
+    Raises:
+        CategoriesError: if a kind of voice is to be heard by itself, or a category names a class that there is not.
+    """
+    found: set[int] = set()
+    for category in categories:
+        sounds = (*category.audio, *category.audio_like)
+        for name in (*sounds, *category.audio_unlike):
+            if name.casefold() in VOICES:
+                raise CategoriesError(
+                    f"Category {category.name!r}: {name!r} says whose voice it is, not that there is one. Name it "
+                    "under audio_requires, and under audio what is heard, such as Speech."
+                )
+        if any(name.casefold() in VOICES for name in category.audio_requires):
+            found.update(class_indices(sounds, labels, category.name))
+    return sorted(found)
