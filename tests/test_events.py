@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avel.events import MAX_ROWS, Event, Localization, Segment, Validity, by_start, segment_bounds, segment_index
+from avel.events import (
+    MAX_ROWS,
+    Event,
+    Localization,
+    Segment,
+    Validity,
+    by_start,
+    segment_bounds,
+    segment_index,
+    step_seconds,
+)
 
 
 def a_result(**changes):
@@ -67,6 +77,11 @@ def test_events_are_ordered_by_start_then_score():
 
 def test_bounds_of_a_clip_with_a_short_last_segment():
     assert segment_bounds(2.5, 1.0) == [(0.0, 1.0), (1.0, 2.0), (2.0, 2.5)]
+
+
+def test_bounds_are_as_a_person_writes_them():
+    assert segment_bounds(0.65, 0.1)[2:] == [(0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (0.6, 0.65)]
+    assert step_seconds(48, 0.1) == 4.8
 
 
 def test_bounds_need_positive_lengths():

@@ -238,6 +238,11 @@ def segment_index(seconds: float, segment_seconds: float) -> int:
     return int((seconds + 1e-6) / segment_seconds)
 
 
+def step_seconds(steps: int, seconds: float) -> float:
+    """Where a number of steps ends, as a person writes it: 48 steps of 0.1 s are 4.8 s, not 4.800000000000001 s."""
+    return round(steps * seconds, 9)
+
+
 def segment_bounds(duration_seconds: float, segment_seconds: float) -> list[tuple[float, float]]:
     """Spans of all segments of a timeline; the last one ends with the timeline.
 
@@ -249,8 +254,10 @@ def segment_bounds(duration_seconds: float, segment_seconds: float) -> list[tupl
     if not duration_seconds > 0:
         raise ValueError(f"duration_seconds must be above 0, got {duration_seconds}.")
     count = segment_index(max(duration_seconds - 2e-6, 0.0), segment_seconds) + 1
-    starts = [i * segment_seconds for i in range(count)]
-    return [(s, min(s + segment_seconds, duration_seconds)) for s in starts]
+    return [
+        (step_seconds(i, segment_seconds), min(step_seconds(i + 1, segment_seconds), duration_seconds))
+        for i in range(count)
+    ]
 
 
 def by_start(events: Iterable[Event]) -> tuple[Event, ...]:

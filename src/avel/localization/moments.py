@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from avel.errors import MediaError, ModelError
+from avel.events import step_seconds
 from avel.features.extract import Extraction, FeatureBatch
 from avel.features.jobs import Loader, load_backbones
 from avel.features.silence import IT_IS_SILENT, SegmentLevel, is_loud
@@ -183,11 +184,11 @@ class MomentFinder:
             video=str(video),
             direction=direction,
             query=str(source),
-            query_start_seconds=first * seconds,
-            query_end_seconds=end * seconds,
-            start_seconds=best * seconds,
-            end_seconds=(best + length) * seconds,
-            starts_seconds=tuple(start * seconds for start in range(len(distances))),
+            query_start_seconds=step_seconds(first, seconds),
+            query_end_seconds=step_seconds(end, seconds),
+            start_seconds=step_seconds(best, seconds),
+            end_seconds=step_seconds(best + length, seconds),
+            starts_seconds=tuple(step_seconds(start, seconds) for start in range(len(distances))),
             distances=tuple(map(float, distances)),
             warnings=(*query.warnings, *(text for text in candidates.warnings if text not in query.warnings)),
         )

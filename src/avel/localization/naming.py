@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avel.data.categories import Category
-from avel.events import Event, Modality, by_start
+from avel.events import Event, Modality, by_start, step_seconds
 from avel.localization.decoding import Decoding, Span, spans
 from avel.localization.loudness import SHORTEST_SECONDS, Loudness
 from avel.models.agreement import Odds, agreement
@@ -356,8 +356,8 @@ class Naming:
                 root=root,
                 span=span,
                 edges=span,
-                start_seconds=span.start * found.step_seconds,
-                end_seconds=min(span.end * found.step_seconds, found.duration_seconds),
+                start_seconds=step_seconds(span.start, found.step_seconds),
+                end_seconds=min(step_seconds(span.end, found.step_seconds), found.duration_seconds),
                 score=peak / (1 + peak),
                 strength=float(better.mean()),
                 weakest=float(least[span.start : span.end, column[name]].max()),
@@ -374,7 +374,7 @@ class Naming:
         return candidates
 
     def _within(self, event: _Candidate, edges: Span, found: StepOdds) -> _Candidate:
-        start, end = edges.start * found.step_seconds, edges.end * found.step_seconds
+        start, end = (step_seconds(edge, found.step_seconds) for edge in (edges.start, edges.end))
         return replace(event, edges=edges, start_seconds=start, end_seconds=min(end, found.duration_seconds))
 
     def _name(self, root: int, column: dict[int, int], odds: Odds, decoding: Decoding) -> int:
