@@ -443,7 +443,7 @@ def test_a_folder_is_mirrored_and_what_is_done_is_not_done_again(trained, folder
 
     (out / "sub" / "two.json").unlink()  # is done again; so is what failed
     second = invoke(*arguments)
-    assert "1 of 3 videos were done before; --force does them again." in said(second)
+    assert "Done before: 1 of 3 videos; --force does them again." in said(second)
     assert "1 video localized, 1 done before, 1 failed." in said(second)
     assert (out / "summary.csv").read_text().splitlines() == rows
 
@@ -571,9 +571,7 @@ def test_what_a_person_corrected_is_not_overwritten(trained, folder, tmp_path):
 
     for more in ((), ("--force",), ("--format", "json,csv")):
         again = invoke(*arguments, *more)
-        assert "1 of 3 videos were corrected or reviewed by a person (avel serve) and are left as they are" in said(
-            again
-        )
+        assert "Corrected or reviewed by a person (avel serve), and so left as they are: 1 of 3 videos." in said(again)
     assert result.read_bytes() == before
     assert not (out / "one.csv").exists()
     rows = (out / "summary.csv").read_text().splitlines()
@@ -594,7 +592,7 @@ def test_what_the_page_localized_is_done(trained, folder, tmp_path, monkeypatch)
     settings = default_settings() | {"model": str(path)}
     video = folder / "sub" / "two.mkv"
     assert jobs.localize_item(str(video), "sub/two", str(out), settings, progress=lambda *told: None) is None
-    assert "1 of 3 videos were done before" in said(invoke("localize", folder, "--model", path, "-o", out))
+    assert "Done before: 1 of 3 videos" in said(invoke("localize", folder, "--model", path, "-o", out))
 
 
 def test_results_below_the_videos_are_no_videos(trained, folder, tmp_path):

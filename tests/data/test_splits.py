@@ -120,5 +120,5 @@ def test_folds_have_each_category_alike():
     assert Counter(folds[5:15]) == dict.fromkeys(range(5), 2)
     assert folds == stratified_folds(videos, 5, seed=(0, 1)) != stratified_folds(videos, 5, seed=(0, 2))
     assert sorted(stratified_folds([["bark"], ["meow"]], 2)) == [0, 1]
-    with pytest.raises(ValueError, match="1 videos cannot be divided into 2 folds"):
+    with pytest.raises(ValueError, match="1 video cannot be divided into 2 folds"):
         stratified_folds([["bark"]], 2)

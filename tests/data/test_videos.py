@@ -41,7 +41,7 @@ def test_videos_that_are_not_there(folder):
         find_videos(["x.mp4", "b", "day/bb.mkv", "c.mp4"], folder, where={"x.mp4": "labels.csv, line 2"})
     message = str(error.value)
     assert message.startswith("labels.csv, line 2: there is no video 'x.mp4' (and day/bb.mkv, c.mp4)")
-    assert "3 of 4 videos are missing" in message
+    assert "missing: 3 of 4 videos." in message
     with pytest.raises(AnnotationsError, match="Did you mean 'day/b.mkv'"):
         find_videos(["day/bb.mkv"], folder)
     with pytest.raises(AnnotationsError, match="no such folder. Give the folder that the videos are in"):

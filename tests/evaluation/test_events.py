@@ -55,7 +55,7 @@ def test_lengths_come_from_results_or_from_the_user(labels: Path, tmp_path: Path
     found = evaluate_events(predictions, labels)
     assert found.metrics.segments == 40 + 1  # of b nobody says how long it is
     assert found.metrics.predicted == 1  # what is only heard is no audio-visual event
-    assert any(note.startswith("the lengths of 1 of 2 videos are not known") for note in found.notes)
+    assert any(note.startswith("of 1 of 2 videos the length is not known") for note in found.notes)
     assert [(one.name, one.right, one.segments) for one in found.videos] == [("a", 30, 40), ("b", 1, 1)]
     known = evaluate_events(predictions, labels, video_seconds=60)
     assert known.metrics.segments == 120

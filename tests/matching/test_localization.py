@@ -114,7 +114,7 @@ def test_trivial_answers_are_those_of_ave(shared):
 
 
 def test_no_short_event(matcher):
-    with pytest.raises(ValueError, match="none of 1 clips has an event shorter than 2 segments"):
+    with pytest.raises(ValueError, match="none of 1 clip has an event shorter than 2 segments"):
         evaluate(matcher, clips([0, 1]), clips([0, 1]), [(0, 2)])
     with pytest.raises(ValueError, match="no clip with an event shorter than 2 segments"):
         trivial_accuracies([(1, 1)], 2)

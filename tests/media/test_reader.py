@@ -483,7 +483,7 @@ class TestBounds:
         path = make_clip(tmp_path / "clip.mkv", 2.0, frame_times=times, events=[(0.0, 2.0)])
         segments, reader = read(path)
         assert numbers(segments) == [[0, 5, 10, 15, 20], [25, 30, 35, 40, 45]]
-        assert "2 packets with impossible times were left out." in reader.warnings
+        assert "Left out: 2 packets with impossible times." in reader.warnings
 
     def test_a_reader_ends_once_and_closes(self, tmp_path):
         path = make_clip(tmp_path / "clip.mkv", 2.0)

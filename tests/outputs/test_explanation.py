@@ -61,7 +61,7 @@ def test_what_concerns_the_whole_video():
     found = explained(segment(0, valid=False), segment(1, {"Dog": 0.05}))
     assert found.categories == ()
     assert found.facts[0] == "Sound could be read in 1 of 2 segments, the picture in 1."
-    assert found.facts[-1] == "None of the 12 categories that were looked for has a score of 0.1 anywhere."
+    assert found.facts[-1] == "No category has a score of 0.1 anywhere; 12 categories were looked for."
     chosen = replace(make_result(), model={"selection": {"modality": "audio", "min_score": 0.0}})
     assert "left out or joined as was asked for: modality audio." in explanation(chosen).facts[-1]
 

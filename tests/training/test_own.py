@@ -166,7 +166,7 @@ def test_videos_are_split_by_category_or_as_the_file_says(write: Write, videos: 
     [
         (
             [["clip0.mp4", 1, 2, "bark", "train"], ["clip1.mp4", 1, 2, "bark", ""]],
-            "line 3: 'clip1.mp4' has no split, but 1 other videos have one",
+            "line 3: 'clip1.mp4' has no split, but 1 other video has one",
         ),
         (
             [["clip0.mp4", 1, 2, "bark", "train"], ["clip1.mp4", 1, 2, "bark", "val"]],
@@ -270,7 +270,7 @@ def test_warnings_tell_what_to_know_before_believing(write: Write, videos: Path,
     assert "meow (1); such categories are hardly learned" in warnings
     assert "no video of split val has meow" in warnings
     assert "4 segments hold several categories at once (the first in 'clip0.mp4')" in warnings
-    assert "1 events cover no segment of 1 s by half" in warnings
+    assert "1 event covers no segment of 1 s by half" in warnings
     quiet = " | ".join(opened(write(rows), videos, store, few_events=0, multi_label=True).warnings)
     assert "fewer than" not in quiet
     assert "several categories" not in quiet
@@ -332,7 +332,7 @@ def test_events_of_one_modality_are_left_out_and_said(write: Write, videos: Path
     found = read_labels(write(rows, "video,start,end,category,modality"), videos)
     assert found.annotations.categories == ("bark",)
     assert len(found.annotations.events) == 3
-    assert "1 events are only heard or only seen, and are left out" in found.annotations.warnings[0]
+    assert "1 event is only heard or only seen, and left out" in found.annotations.warnings[0]
 
 
 # Training

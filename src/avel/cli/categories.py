@@ -10,6 +10,7 @@ from rich.table import Table
 from avel.cli.console import complain, fail, say, standard_output, usage_errors
 from avel.cli.printing import printable
 from avel.cli.terminal import SafeConsole
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from avel.data.categories import Category
@@ -102,7 +103,8 @@ def _list(name: str, table: "tuple[Category, ...]") -> None:
         for row in rows:
             print(*map(printable, (name, *row)), sep="\t")
         return
-    shown = Table(*COLUMNS, title=f"{escape(name)}  [dim]{len(rows)} event categories[/dim]", title_justify="left")
+    title = f"{escape(name)}  [dim]{counted(len(rows), 'event category')}[/dim]"
+    shown = Table(*COLUMNS, title=title, title_justify="left")
     for row in rows:
         shown.add_row(*map(escape, row))
     console.print(shown)

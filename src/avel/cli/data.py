@@ -97,7 +97,8 @@ def _hub(folder: Path, extract: Path | None, as_json: bool) -> None:
         written, missing = extract_hub(folder, extract, progress=progress or (lambda done, total: None))
     print(f"{counted(written, 'video')} written into {printable(str(extract / 'AVE'))}")
     if missing:
-        complain(f"{folder}: {len(missing)} rows hold no video ({', '.join(missing[:5])}). Get the files again.")
+        rows = counted(len(missing), "row holds", "rows hold")
+        complain(f"{folder}: {rows} no video ({', '.join(missing[:5])}). Get the files again.")
         raise typer.Exit(1)
 
 

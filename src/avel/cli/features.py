@@ -395,7 +395,7 @@ def _print_info(store: "FeatureStore", found: "StoreInfo", failures: "list[Outco
             table.add_row(setting.replace("_", " "), str(value))
     table.add_row(
         "could not be read",
-        f"pictures of {found.invalid_visual_segments} segments, sound of {found.invalid_audio_segments}; "
+        f"pictures of {counted(found.invalid_visual_segments, 'segment')}, sound of {found.invalid_audio_segments}; "
         f"{counted(found.videos_with_warnings, 'video')} with warnings",
     )
     table.add_row("failed", f"{len(failures)} ({sum(failure.quarantined for failure in failures)} quarantined)")

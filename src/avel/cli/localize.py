@@ -481,11 +481,11 @@ def _do(batch: "VideoBatch", workers: int, cluster: dict[str, Any] | None, *, he
 
     batch.plan()
     if batch.before and batch.retry_failed:
-        say(f"{len(batch.before)} of {len(batch.items)} videos were done before; --force does them again.")
+        say(f"Done before: {len(batch.before)} of {counted(len(batch.items), 'video')}; --force does them again.")
     if batch.corrected:
         say(
-            f"{len(batch.corrected)} of {len(batch.items)} videos were corrected or reviewed by a person (avel serve) "
-            "and are left as they are."
+            f"Corrected or reviewed by a person (avel serve), and so left as they are: {len(batch.corrected)} of "
+            f"{counted(len(batch.items), 'video')}."
         )
     work = _Work(batch, explain, workers)
     if header and batch.todo and batch.destination.kind == "table":

@@ -92,7 +92,7 @@ def match(
         print(
             printable(
                 f"{found.video}: {seen} from {found.start_seconds:g} to {found.end_seconds:g} s "
-                f"(mean distance {min(found.distances):.3f}, of {len(found.distances)} starts)"
+                f"(mean distance {min(found.distances):.3f}, of {counted(len(found.distances), 'start')})"
             )
         )
     for path in output or ():

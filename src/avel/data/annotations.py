@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 from avel.events import BACKGROUND, MODALITIES, Modality
+from avel.wording import counted
 
 Split = Literal["train", "val", "test"]
 WeakProtocol = Literal["one-hot", "proportion"]
@@ -132,6 +133,7 @@ class AnnotationSet:
         left = len(self.events) - len(kept)
         if not left:
             return self
+        one, several = (f"{events} only heard or only seen" for events in ("event is", "events are"))
         splits, with_event = self.split_of(), {event.video for event in kept}
         there = {event.category for event in kept}
         return replace(
@@ -141,7 +143,7 @@ class AnnotationSet:
             videos_without_event={video: splits[video] for video in self.videos if video not in with_event},
             warnings=(
                 *self.warnings,
-                f"{self.source}: {left} events are only heard or only seen, and are left out: an event is both",
+                f"{self.source}: {counted(left, one, several)}, and left out: an event is both",
             ),
         )
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avel.data.annotations import SPLITS, Split
+from avel.wording import counted
 
 SHARES = (0.7, 0.15, 0.15)
 
@@ -36,7 +37,8 @@ def stratified_split(
     if len(shares) != len(SPLITS) or min(shares, default=0) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"The shares of {', '.join(SPLITS)} must be above 0 with sum 1, got {list(shares)}.")
     if len(videos) < len(SPLITS):
-        raise ValueError(f"{len(videos)} videos cannot be split into {', '.join(SPLITS)}: at least 3 are needed.")
+        found = counted(len(videos), "video")
+        raise ValueError(f"{found} cannot be split into {', '.join(SPLITS)}: at least 3 are needed.")
     names = list(videos)
     parts = _Parts([videos[name] or (_NO_EVENT,) for name in names], shares, np.random.default_rng(seed), _FIRST)
     return {name: SPLITS[split] for name, split in zip(names, parts.choose(), strict=True)}
@@ -54,7 +56,7 @@ def stratified_folds(videos: Sequence[Collection[str]], count: int, *, seed: Seq
         ValueError: if there are fewer videos than folds, or fewer than two folds.
     """
     if not 2 <= count <= len(videos):
-        raise ValueError(f"{len(videos)} videos cannot be divided into {count} folds.")
+        raise ValueError(f"{counted(len(videos), 'video')} cannot be divided into {count} folds.")
     random = np.random.default_rng(seed)
     return _Parts([found or (_NO_EVENT,) for found in videos], [1 / count] * count, random).choose()
 

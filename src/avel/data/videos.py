@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from avel.errors import AnnotationsError
 from avel.features.discovery import MEDIA_SUFFIXES
+from avel.wording import counted
 
 MAX_FILES = 1_000_000
 _SHOWN = 5
@@ -103,6 +104,6 @@ def _missing(
     also = f" (and {', '.join(missing[1:_SHOWN])}{', ...' if len(missing) > _SHOWN else ''})" if missing[1:] else ""
     return (
         f"{where.get(first, 'labels')}: there is no video '{first}'{also} in {folder}; "
-        f"{len(missing)} of {total} videos are missing. {hint}"
+        f"missing: {len(missing)} of {counted(total, 'video')}. {hint}"
         "Name videos by their path below the folder or their file name, with or without the ending."
     )

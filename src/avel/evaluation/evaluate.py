@@ -23,6 +23,7 @@ from avel.training.prediction import LabelledLogits, labelled_logits, predict
 from avel.training.processes import pick_device
 from avel.training.settings import TrainingSettings, from_mapping, splits_learned
 from avel.training.tasks import Supervised, Task, task_of
+from avel.wording import counted
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ def evaluate(path: str | Path, data: LocalizationData, split: Split = "test", *,
         different = next(
             (pair for pair in zip(info.categories, data.categories, strict=False) if pair[0] != pair[1]), None
         )
-        found = f"'{different[1]}' in place of '{different[0]}'" if different else f"{len(data.categories)} categories"
+        found = counted(len(data.categories), "category")
+        if different:
+            found = f"'{different[1]}' in place of '{different[0]}'"
         raise ModelError(
-            f"{path}: was trained on {len(info.categories)} other categories; {data.name} has {found}. "
+            f"{path}: was trained on {counted(len(info.categories), 'other category')}; {data.name} has {found}. "
             "Give data with the same categories in the same order."
         )
     settings = from_mapping(info.settings, str(path)) if info.settings else None

@@ -14,6 +14,7 @@ from avel.events import Localization
 from avel.files import write_text
 from avel.metrics.detection import DetectionMetrics, TimedEvent, measure_events, presence_by_video
 from avel.templates import page_templates
+from avel.wording import counted
 
 MAX_BYTES = 256 << 20
 
@@ -115,9 +116,9 @@ def evaluate_events(
     notes = list(truth.warnings)
     if without := sum(not seconds for seconds in given.values()):
         notes.append(
-            f"the lengths of {without} of {len(known)} videos are not known, so their segments end with their last "
-            "event, which changes segment accuracy, OV-AVEBench's metrics and PSDS; give --video-seconds where all "
-            "have one length"
+            f"of {without} of {counted(len(known), 'video')} the length is not known, so that their segments end with "
+            "their last event, which changes segment accuracy, OV-AVEBench's metrics and PSDS; give --video-seconds "
+            "where all have one length"
         )
     scores: dict[str, float] = {}
     if len({event.category for event in true}) < 2:

@@ -30,6 +30,7 @@ from avel.localization.windows import SegmentArrays, slide
 from avel.synchrony.changes import Motion, Onsets
 from avel.synchrony.witness import Witness, WitnessStream
 from avel.version import __version__
+from avel.wording import counted
 
 
 class Localizer:
@@ -358,8 +359,8 @@ class LocalizationRun:
         if missing and scores.audio is None:
             needed = " and ".join(self._system.looks_at)
             warnings.append(
-                f"In {missing} of {len(readable)} segments what the model looks at ({needed}) could not be read; "
-                "it finds no event there."
+                f"In {missing} of {counted(len(readable), 'segment')} what the model looks at ({needed}) could not be "
+                "read; it finds no event there."
             )
         return warnings
 

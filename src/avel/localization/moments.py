@@ -26,6 +26,7 @@ from avel.localization.system import audio_track_notices
 from avel.matching.localization import Direction, window_sums
 from avel.matching.weights import load_with_metadata
 from avel.training.matchers import features_of, matcher_path
+from avel.wording import counted
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ class MomentFinder:
         length, count = end - first, len(candidates.valid)
         if length > count:
             raise MediaError(
-                f"{video}: its {where} have {count} segments, and the query has {length}. Give a shorter one."
+                f"{video}: its {where} have {counted(count, 'segment')}, and the query has {length}. Give a shorter "
+                "one."
             )
         distances = self._distances(query.features[first:end], candidates, direction)
         if not np.isfinite(distances).any():

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from avel.matching.base import Matcher
+from avel.wording import counted
 
 Direction = Literal["a2v", "v2a"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
@@ -148,7 +149,7 @@ def evaluate(matcher: Matcher, visual: Tensor, audio: Tensor, spans: npt.ArrayLi
     checked = _checked_spans(spans, num_segments)
     kept = short_events(checked, num_segments)
     if not len(kept):
-        raise ValueError(f"none of {len(checked)} clips has an event shorter than {num_segments} segments.")
+        raise ValueError(f"none of {counted(len(checked), 'clip')} has an event shorter than {num_segments} segments.")
     index = torch.from_numpy(kept).to(visual.device)
     visual, audio, checked = visual[index], audio[index], checked[kept]
     was_training = matcher.training

@@ -13,6 +13,7 @@ from avel.errors import MediaError
 from avel.media.avi import Drift
 from avel.media.container import another_recording_follows, declared_seconds, edit_list, unplaced_spans
 from avel.media.timeline import TOGETHER_SECONDS, Coverage, LatePage, PageClock, PartJoiner, Placed
+from avel.wording import counted
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -233,7 +234,7 @@ class Demuxer:
         """What is wrong with the file, one line each; complete when the iteration has ended."""
         lines = []
         if self._read_errors:
-            lines.append(f"The file could not be read in {self._read_errors} places ({self.last_error}).")
+            lines.append(f"The file could not be read in {counted(self._read_errors, 'place')} ({self.last_error}).")
         zero = self._zero or 0.0
         for seam in self._joiner.seams[:SEAMS_TOLD] if self._joiner is not None else []:
             lines.append(
@@ -258,9 +259,9 @@ class Demuxer:
                 "its end. A rate in its header may be damaged; files of this kind hold no times that tell which."
             )
         if self._undated:
-            lines.append(f"{self._undated} packets with wrong times were placed after the ones before them.")
+            lines.append(f"Placed after the ones before: {counted(self._undated, 'packet')} with wrong times.")
         if self._jumps and not self._lies:
-            lines.append(f"{self._jumps} packets with impossible times were left out.")
+            lines.append(f"Left out: {counted(self._jumps, 'packet')} with impossible times.")
         declared, held = self.declared_seconds, self.reached_seconds
         has_seams = self._joiner is not None and bool(self._joiner.seams)
         if declared is not None and declared > held + 1 and not self._is_stopped and not has_seams:

@@ -143,5 +143,6 @@ def _facts(result: Localization, is_anything: bool) -> list[str]:
         facts.append(f"Events were then left out or joined as was asked for: {said}.")
     if not is_anything:
         looked_for = len(result.model.get("categories", ()))
-        facts.append(f"None of the {looked_for} categories that were looked for has a score of {LEAST} anywhere.")
+        of = counted(looked_for, "category was", "categories were")
+        facts.append(f"No category has a score of {LEAST} anywhere; {of} looked for.")
     return facts

@@ -180,7 +180,7 @@ SPOILED = [
     (order("test_order.h5", [4, 2]), "error", "test_order.h5: 1 row (2) is also in train_order.h5."),
     (order("test_order_match.h5", [2]), "error", "test_order_match.h5: 1 row (2) is also in train_order_match.h5."),
     (order("test_order_match.h5", [2]), "info", "test_order_match.h5: 1 of its rows are in train_order.h5:"),
-    (order("test_order_match.h5", [0, 1]), "warning", "test_order_match.h5: 2 rows of 2 categories; 1 have no event"),
+    (order("test_order_match.h5", [0, 1]), "warning", "test_order_match.h5: 2 rows of 2 categories; 1 has no event"),
     (text("testSet.txt", "Bark&zzz&good&0&10"), "error", "testSet.txt: 1 row (zzz) is not in Annotations.txt."),
     (text("testSet.txt", "Bark"), "error", "testSet.txt, line 1: 1 fields; a row is"),
     (value("labels_closs.h5", (1, 0), 1), "warning", "labels_closs.h5: 1 row (1) is not as Annotations.txt says."),

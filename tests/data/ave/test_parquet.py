@@ -81,7 +81,7 @@ def test_the_report_says_what_the_copy_lacks(hub):
     text = "\n".join(check_hub(hub).lines())
     assert "1 video (ghi) is not in Annotations.txt" in text
     assert "1 video (jkl) is of Annotations.txt and not in the copy" in text
-    assert "start_seconds differs from Annotations.txt in 1 rows (def)" in text
+    assert "start_seconds differs from Annotations.txt in 1 row (def)" in text
 
 
 def test_videos_are_written_as_in_aves_archive_with_labels_of_whole_videos(hub, tmp_path, run_data_command):
@@ -108,7 +108,7 @@ def test_a_row_without_a_video_is_named(hub, tmp_path, run_data_command):
     rows = [("Bark", "mno", 0, None)]
     write_shard(hub / "data" / "test-00000-of-00001.parquet", rows)
     found = run_data_command("ave", hub, "--extract", tmp_path / "out", code=1)
-    assert "1 rows hold no video (mno)" in " ".join(found.stderr.split())
+    assert "1 row holds no video (mno)" in " ".join(found.stderr.split())
 
 
 @pytest.mark.parametrize(

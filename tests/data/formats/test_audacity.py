@@ -67,6 +67,4 @@ def test_points_are_left_out_with_one_warning(write):
     path = write("a.txt", "0\t1\tBark\n2\t2\tBark\n3.0\t3.0\t\n4,5\t6,25\tMeow\n")
     found = read_annotations(path)
     assert spans(found) == [("a", 0, 1, "Bark"), ("a", 4.5, 6.25, "Meow")]
-    assert found.warnings == (
-        f"{path}: 2 labels are points in time without a length, and are left out (the first: line 2)",
-    )
+    assert found.warnings == (f"{path}: left out: 2 labels at points in time, without a length (the first: line 2)",)

@@ -55,7 +55,7 @@ BORIS = (
 def test_boris_tabular_events(write):
     found = read_annotations(write("boris.csv", "Observation id,o1\n\n" + BORIS))
     assert spans(found) == [("dog.mp4", 1, 2.5, "bark")]
-    assert "1 labels are points in time" in found.warnings[0]
+    assert "left out: 1 label at points in time" in found.warnings[0]
     with pytest.raises(AnnotationsError, match="line 4: 'bark' of dog.mp4 starts but never stops"):
         read_annotations(
             write(
@@ -90,7 +90,7 @@ def test_via_projects(write):
     path = write("via.json", json.dumps(project))
     found = read_annotations(path, tiers=["*"])
     assert spans(found) == [("dog.mp4", 1.5, 2.5, "Bark"), ("dog.mp4", 3, 4, "Goat")]
-    assert found.warnings == (f"{path}: 1 regions have no start and end, and are left out",)
+    assert found.warnings == (f"{path}: left out: 1 region without start and end",)
     project["metadata"]["3_a"]["vid"] = "9"
     with pytest.raises(AnnotationsError, match="metadata 3_a: it is of no file of the project"):
         read_annotations(write("via.json", json.dumps(project)))
@@ -117,6 +117,6 @@ def test_a_result_of_avel_says_what_it_is(result, write):
     with pytest.raises(AnnotationsError, match="x.json: is a result of avel and not labels. Write it as csv, elan or"):
         read_annotations(write("x.json", result.to_json()))
     with pytest.raises(
-        AnnotationsError, match="1 tasks hold predictions, and none an annotation. Accept or correct them in"
+        AnnotationsError, match="1 task holds predictions, and none an annotation. Accept or correct them in"
     ):
         read_annotations(write("x.label-studio.json", label_studio.text(result)))

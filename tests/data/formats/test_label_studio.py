@@ -237,7 +237,7 @@ def test_labels_of_text_are_passed_over(export):
     path = export([task(words, {"id": "b", "value": paragraph}, audio_region(1, 2, "Bark"))])
     found = read_annotations(path)
     assert spans(found) == [("dog park.wav", 1, 2, "Bark")]
-    assert found.warnings == (f"{path}: 2 labels are of text, which has no time, and are left out",)
+    assert found.warnings == (f"{path}: left out: 2 labels of text, which has no time",)
 
 
 def test_a_start_just_before_0_is_0(export):
@@ -254,7 +254,7 @@ def test_completions_of_old_versions_are_read(export):
 
 def test_predictions_alone_are_no_annotations(export):
     only = {"id": 1, "data": {"video": "a.mp4"}, "predictions": [{"result": [audio_region(0, 1, "Bark")]}]}
-    with pytest.raises(AnnotationsError, match="1 tasks hold predictions, and none an annotation. Accept or correct"):
+    with pytest.raises(AnnotationsError, match="1 task holds predictions, and none an annotation. Accept or correct"):
         read_annotations(export([only]))
 
 

@@ -99,7 +99,7 @@ def test_boris_times_count_from_the_first_file_of_an_observation(write):
     )
     found, read_ = read(write, "boris.csv", AGGREGATED + rows)
     assert found == [("a.mp4", 1.8, 8.125, "bark"), ("b.mp4", pytest.approx(47.765), pytest.approx(73.49), "bark")]
-    assert "1 labels are points in time" in read_.warnings[0]
+    assert "left out: 1 label at points in time" in read_.warnings[0]
     two_cameras = aggregated("STATE", 1, 2, "v/a.mp4", source="player #1:v/a.mp4|player #2:v/c.mp4", lengths="9|9")
     assert read(write, "boris.csv", AGGREGATED + two_cameras)[0] == [("a.mp4", 1, 2, "bark")]
 
@@ -235,7 +235,7 @@ def test_csv_exports_of_via(write):
     path = write("via.csv", head + attribute + names + rows)
     found = read_annotations(path)
     assert spans(found) == [("dog.mp4", 1.5, 2.5, "Dog barking")]
-    assert found.warnings == (f"{path}: 1 regions have no start and end, and are left out",)
+    assert found.warnings == (f"{path}: left out: 1 region without start and end",)
     names = "# CSV_HEADER = metadata_id,file_list,temporal_segment_start,temporal_segment_end,metadata\n"
     rows = '"1_a","[""dog.mp4""]",1.5,2.5,"{""TEMPORAL-SEGMENTS"":""bark""}"\n'
     assert read(write, "via.csv", head + names + rows)[0] == [("dog.mp4", 1.5, 2.5, "bark")]
@@ -273,7 +273,7 @@ def test_a_task_of_label_studio_alone_and_what_has_no_time(write):
     path = write("x.json", json.dumps(task))
     found = read_annotations(path)
     assert spans(found) == [("a.mp4", 0.5, 2, "Bark")]
-    assert found.warnings == (f"{path}: 2 labels and answers have no start and end, and are left out",)
+    assert found.warnings == (f"{path}: left out: 2 labels and answers without start and end",)
 
 
 # ELAN

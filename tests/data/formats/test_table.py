@@ -307,7 +307,7 @@ def test_lengths_of_0_are_left_out(write):
     found = read_annotations(path)
     assert spans(found) == [("b", 1, 2, "Bark")]
     assert found.videos_without_event == {"a": None}
-    assert "1 labels are points in time without a length, and are left out (the first: line 2)" in found.warnings[0]
+    assert "left out: 1 label at points in time, without a length (the first: line 2)" in found.warnings[0]
 
 
 def test_the_table_of_ov_avebench_labels_whole_videos(write):
@@ -342,7 +342,7 @@ def test_audioset_identifiers_that_are_not_known_are_kept_and_counted(write):
     found = read_annotations(write("strong.tsv", STRONG + rows + "a\t7\t8\t/home/dog\n"))
     assert found.categories == (*(f"/m/0zz{n}" for n in range(6)), "/home/dog")
     (warning,) = [w for w in found.warnings if " identifiers " in w]
-    assert "6 identifiers stand for no name that is known here and are kept: /m/0zz0, /m/0zz1," in warning
+    assert "kept: 6 identifiers of no name that is known here, /m/0zz0, /m/0zz1," in warning
     assert "/m/0zz4 and others. AudioSet's mid_to_display_name.tsv has their names" in warning
 
 

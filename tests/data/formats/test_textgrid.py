@@ -28,7 +28,7 @@ def grid(tmp_path):
 def test_intervals_are_events(grid, layout, encoding, name):
     found = read_annotations(grid(name, layout, encoding))
     assert spans(found) == [("clip", 1, 2.5, "Bark"), ("clip", 3, 4, "Häulen"), ("clip", 1.5, 2, "Meow")]
-    assert "1 labels are points in time without a length" in found.warnings[0]
+    assert "left out: 1 label at points in time, without a length" in found.warnings[0]
 
 
 def test_tiers_may_be_chosen_and_name_the_category(grid):

@@ -473,8 +473,8 @@ def _events_to_find(copy: AveCopy, split: Split, name: str) -> Finding:
     return Finding(
         "warning" if unusable and split == "test" else "info",
         name,
-        f"{len(rows)} rows of {len({row.category for row in rows})} categories; {unusable} have no event or one in the "
-        "whole video, where there is nothing to find.",
+        f"{len(rows)} rows of {len({row.category for row in rows})} categories; "
+        f"{counted(unusable, 'has', 'have')} no event or one in the whole video, where there is nothing to find.",
     )
 
 

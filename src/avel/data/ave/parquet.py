@@ -29,6 +29,7 @@ from avel.data.ave.dataset import ANNOTATIONS_FILE, CATEGORIES, SPLIT_FILES, fin
 from avel.data.formats.ave import read_ave_table
 from avel.errors import AnnotationsError
 from avel.files import make_folder, write_bytes, write_text
+from avel.wording import counted
 
 COLUMNS = ("label", "youtube_id", "start_seconds")
 QUERIES_OF_LABEL, RETRIEVAL_SEED = 4, 42
@@ -244,7 +245,7 @@ def _compared(samples: list[HubSample], annotations: Path) -> Iterator[str]:
         yield f"{some(lacking, 'video')} of {ANNOTATIONS_FILE} and not in the copy"
     other = sorted(key[0] for key, one in here.items() if key in rows and rows[key].start_seconds != one.start_seconds)
     if other:
-        yield f"start_seconds differs from {ANNOTATIONS_FILE} in {len(other)} rows ({', '.join(other[:5])})"
+        yield f"start_seconds differs from {ANNOTATIONS_FILE} in {counted(len(other), 'row')} ({', '.join(other[:5])})"
 
 
 def _shards(folder: Path) -> list[tuple[Path, Split]]:

@@ -19,6 +19,7 @@ from avel.data.audioset import is_identifier, names_by_identifier
 from avel.documents import control_characters
 from avel.errors import AnnotationsError
 from avel.events import Modality
+from avel.wording import counted
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -185,7 +186,7 @@ class LabelFile:
         warnings = list(self._warnings)
         if self._points:
             warnings.append(
-                f"{self.path}: {len(self._points)} labels are points in time without a length, and are left out "
+                f"{self.path}: left out: {counted(len(self._points), 'label')} at points in time, without a length "
                 f"(the first: {self._points[0]})"
             )
         known = {identifier: name for identifier, name in self._identifiers.items() if identifier != name}
@@ -199,7 +200,7 @@ class LabelFile:
         if unknown:
             some = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
             warnings.append(
-                f"{self.path}: {len(unknown)} identifiers stand for no name that is known here and are kept: {some}. "
+                f"{self.path}: kept: {counted(len(unknown), 'identifier')} of no name that is known here, {some}. "
                 "AudioSet's mid_to_display_name.tsv has their names"
             )
         with_event = {e.video for e in self._events}

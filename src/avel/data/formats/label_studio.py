@@ -20,6 +20,7 @@ from avel.data.formats.label_file import LabelFile, file_name, lines_of, read_te
 from avel.data.formats.naming import MODALITY_WORDS, category_and_modality, last_moment, one_line
 from avel.documents import DocumentError, parse_json
 from avel.events import Event, Localization, Modality, by_start
+from avel.wording import counted
 
 _SEVERAL_ANNOTATORS = (
     "it has several annotations. Mark one as ground truth in Label Studio (and export as 'JSON'), export one "
@@ -131,16 +132,18 @@ class _Reader:
     def result(self) -> AnnotationSet:
         source = self._source
         if not self._annotated and self._predicted:
+            tasks = counted(self._predicted, "task holds", "tasks hold")
             source.fail(
-                f"{self._predicted} tasks hold predictions, and none an annotation. Accept or correct them in Label "
-                "Studio, submit, and export again."
+                f"{tasks} predictions, and none an annotation. Accept or correct them in Label Studio, "
+                "submit, and export again."
             )
         if not self._annotated and source.options.annotator is not None:
             source.fail(f"no task has an annotation of the annotator '{source.options.annotator}'.")
         if self._texts:
-            source.warn(f"{self._texts} labels are of text, which has no time, and are left out")
+            source.warn(f"left out: {counted(self._texts, 'label')} of text, which has no time")
         if self._untimed:
-            source.warn(f"{self._untimed} labels and answers have no start and end, and are left out")
+            untimed = counted(self._untimed, "label or answer", "labels and answers")
+            source.warn(f"left out: {untimed} without start and end")
         return source.result()
 
     def _chosen(self, annotations: object) -> list[Any] | None:

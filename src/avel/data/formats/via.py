@@ -14,6 +14,7 @@ from typing import Any
 from avel.data.annotations import AnnotationSet
 from avel.data.formats.label_file import LabelFile, file_name, lines_of, read_text
 from avel.documents import DocumentError, parse_json
+from avel.wording import counted
 
 USUAL_ATTRIBUTE = "TEMPORAL-SEGMENTS"
 
@@ -69,7 +70,7 @@ def read(source: LabelFile) -> AnnotationSet:
             source.add(segment.video, start, end, category)
     source.where = ""
     if project.left:
-        source.warn(f"{project.left} regions have no start and end, and are left out")
+        source.warn(f"left out: {counted(project.left, 'region')} without start and end")
     return source.result()
 
 

@@ -12,6 +12,7 @@ from avel.training.own.dataset import LabelledData
 from avel.training.own.labels import VideoLabelling
 from avel.training.own.names import some
 from avel.training.settings import TrainingSettings
+from avel.wording import counted
 
 
 def split_videos(
@@ -36,9 +37,10 @@ def split_videos(
     if named:
         if len(named) < len(given):
             without = next(video for video, split in given.items() if split is None)
+            others = counted(len(named), "other video has", "other videos have")
             raise AnnotationsError(
-                f"{annotations.where.get(without, source)}: '{without}' has no split, but {len(named)} other videos "
-                f"have one. Give each video one of {', '.join(SPLITS)}, or none of them."
+                f"{annotations.where.get(without, source)}: '{without}' has no split, but {others} one. "
+                f"Give each video one of {', '.join(SPLITS)}, or none of them."
             )
         splits = named
     else:
@@ -50,7 +52,8 @@ def split_videos(
                 "category out, or name the splits in a column 'split'."
             )
         if len(categories_of) < len(SPLITS):
-            raise AnnotationsError(f"{source}: {len(categories_of)} videos cannot be split into {', '.join(SPLITS)}.")
+            found = counted(len(categories_of), "video")
+            raise AnnotationsError(f"{source}: {found} cannot be split into {', '.join(SPLITS)}.")
         splits = stratified_split(categories_of, settings.split_shares, seed=settings.split_seed)
     counts = Counter(splits.values())
     for split in needed:

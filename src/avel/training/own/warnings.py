@@ -53,9 +53,10 @@ def doubts(labelling: VideoLabelling, windows: WindowedVideos, settings: Trainin
             warnings.append(f"no video of split {split} has {some(missing)}; nothing is known of how well it is found")
     overlap, first = labelling.overlap(windows.segment_seconds)
     if overlap and not settings.multi_label:
-        unit = "segments" if labelling.has_times else "videos"
+        unit = "segment" if labelling.has_times else "video"
+        hold = counted(overlap, f"{unit} holds", f"{unit}s hold")
         warnings.append(
-            f"{overlap} {unit} hold several categories at once (the first in '{first}'), of which only one is learned; "
+            f"{hold} several categories at once (the first in '{first}'), of which only one is learned; "
             "multi_label learns all"
         )
     if not labelling.has_times:
@@ -63,15 +64,16 @@ def doubts(labelling: VideoLabelling, windows: WindowedVideos, settings: Trainin
         if longer:
             longest = max(video.num_segments for video in windows.videos)
             warnings.append(
-                f"{longer} videos are longer than a window of {windows.num_segments} segments, and each of their "
-                f"windows is taken to hold what its video does; window_segments={longest} takes whole videos"
+                f"{counted(longer, 'video is', 'videos are')} longer than a window of {windows.num_segments} segments, "
+                f"whose windows are each taken to hold what the whole video does; window_segments={longest} takes "
+                "whole videos"
             )
         return warnings
     lost = sum(_is_lost(video, windows.segment_seconds) for video in windows.videos)
     if lost:
         warnings.append(
-            f"{lost} events cover no segment of {windows.segment_seconds:g} s by half and are not learned; "
-            "extract with a smaller segment_seconds"
+            f"{counted(lost, 'event covers', 'events cover')} no segment of {windows.segment_seconds:g} s by half, "
+            "which is not learned; extract with a smaller segment_seconds"
         )
     return warnings
 
