@@ -178,3 +178,20 @@ def test_a_video_that_was_read_is_read_by_no_worker(tmp_path, read):
     os.utime(video)
     assert read_source(video, before).source == before.source
     assert read == ["a.mp4"] * 2
+
+
+def test_features_of_other_videos_of_one_size_are_not_opened(clips, tmp_path, monkeypatch):
+    videos, store = tmp_path / "videos", tmp_path / "store"
+    videos.mkdir()
+    content = (clips / "a.mp4").read_bytes()
+    for number in range(4):
+        (videos / f"{number}.mp4").write_bytes(content + bytes([number]))  # no player minds
+    extract_many(videos, store, RECIPE, loader=load)
+    shutil.copy(videos / "2.mp4", videos / "copy.mp4")
+    (videos / "new.mp4").write_bytes(content + bytes([4]))
+    opened = set()
+    before = FeatureStore.open
+    monkeypatch.setattr(FeatureStore, "open", lambda store, key: opened.add(key) or before(store, key))
+    summary = extract_many(videos, store, RECIPE, loader=load)
+    assert (summary.done, summary.skipped, summary.failures) == (1, 5, ())
+    assert opened == {"2", "copy", "new"}

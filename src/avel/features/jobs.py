@@ -3,8 +3,8 @@
 import math
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -104,13 +104,13 @@ class ExtractionTask:
     Attributes:
         video: its path.
         key: its name in the store.
-        twins: keys of videos of the same size, which may be the same video under another name.
+        twins: of videos of the same size, which may be the same video under another name, keys by SHA-256.
         read: the video, if it has been read.
     """
 
     video: Path
     key: str
-    twins: tuple[str, ...] = ()
+    twins: Mapping[str, str] = field(default_factory=dict)
     read: ReadSource | None = None
 
 
@@ -209,7 +209,8 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
         before = _status(task.video)
         read = read_source(task.video, task.read)
         source = read.source
-        twin = next((key for key in (task.key, *task.twins) if _holds(store, key, source)), None)
+        candidates = (task.key, task.twins.get(source.sha256))
+        twin = next((key for key in candidates if key is not None and _holds(store, key, source)), None)
         if twin is not None:
             if (twin, store.open(twin).source.path) != (task.key, source.path):
                 store.copy(twin, task.key, source)

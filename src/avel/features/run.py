@@ -101,9 +101,9 @@ def extract_many(
         keys = assign_keys(found, rows, digests.of)
         journal = Journal(opened.folder / JOURNAL_FILE, list(keys))
         done = {row.source: row for row in rows}
-        of_size: dict[int, list[str]] = defaultdict(list)
+        of_size: dict[int, dict[str, str]] = defaultdict(dict)
         for row in rows:
-            of_size[row.source_bytes].append(row.key)
+            of_size[row.source_bytes].setdefault(row.sha256, row.key)
         counts = {"done": 0, "skipped": 0, "failed": 0}
         total = len(keys) + len(failures)
         kept: list[Outcome] = []
@@ -156,8 +156,8 @@ def _is_done(video: Path, row: IndexRow | None, read: ReadSource | None, store: 
         return False
 
 
-def _twins(video: Path, of_size: Mapping[int, list[str]]) -> tuple[str, ...]:
+def _twins(video: Path, of_size: Mapping[int, dict[str, str]]) -> dict[str, str]:
     try:
-        return tuple(of_size.get(video.stat().st_size, ()))
+        return of_size.get(video.stat().st_size, {})
     except OSError:
-        return ()
+        return {}
