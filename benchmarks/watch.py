@@ -92,6 +92,17 @@ def exponent(sizes: list[int], seconds: list[float]) -> float:
     return round(float(np.polyfit(np.log(sizes), np.log(np.maximum(seconds, 1e-4)), 1)[0]), 2)
 
 
+def exponents_of(sizes: list[int], rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Of a look, of an arrival, which is found by a look, and of what it takes beside that."""
+    looks, arrivals = [row["look"] for row in rows], [row["arrival"] for row in rows]
+    beside = [arrival - look for arrival, look in zip(arrivals, looks, strict=True)]
+    return {
+        "look": exponent(sizes, looks),
+        "arrival": exponent(sizes, arrivals),
+        "arrival beside its look": exponent(sizes, beside),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--against", type=Path, help="an earlier checkout of avel")
@@ -113,10 +124,7 @@ def main() -> None:
             for name, checkout in builds.items():
                 rows[name][size] = by(checkout, size, clip)
                 print(name, size, rows[name][size], flush=True)
-    exponents = {
-        name: {step: exponent(args.sizes, [row[step] for row in found.values()]) for step in ("look", "arrival")}
-        for name, found in rows.items()
-    }
+    exponents = {name: exponents_of(args.sizes, list(found.values())) for name, found in rows.items()}
     print(exponents)
     result: dict[str, Any] = {"rows": rows, "exponents": exponents, "load_average": round(os.getloadavg()[1], 1)}
     if args.against is not None:

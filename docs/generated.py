@@ -360,6 +360,24 @@ def growth_against() -> str:
     )
 
 
+def watching() -> str:
+    """What a video that arrives in a watched folder costs, from the benchmark's result file."""
+    found = _benchmark("watch.json")["rows"]
+    return _table(
+        ("videos that are done", "the earlier build: an arrival", "now: an arrival", "of that a look", "the summary"),
+        (
+            (
+                f"{int(size):,}",
+                f"{found['before'][size]['arrival']:.3f} s",
+                f"{row['arrival']:.3f} s",
+                f"{row['look']:.3f} s",
+                f"{row['end']:.2f} s",
+            )
+            for size, row in found["now"].items()
+        ),
+    )
+
+
 def training_memory() -> str:
     """What training holds of each video, from the benchmark's result file."""
     found = _benchmark("growth.json")["training_memory"]
@@ -502,6 +520,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "overnight": overnight,
     "growth": growth,
     "growth_against": growth_against,
+    "watching": watching,
     "training_memory": training_memory,
     "composed": composed,
     "composed_longer": composed_longer,
