@@ -8,6 +8,7 @@ memory is how much the largest resident set grew meanwhile (Linux).
 """
 
 import argparse
+import importlib
 import inspect
 import json
 import os
@@ -44,6 +45,17 @@ def case(name: str, size: int) -> Callable[[Callable[[int, Path], Action]], Call
 # Modules are imported where they are used: both checkouts have to be able to read this file.
 
 
+def either(*places: str) -> Any:
+    """What a checkout has at the first of some places, such as ``"avel.files:unique_names"``, that it knows."""
+    for place in places:
+        module, name = place.split(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(f"None of {', '.join(places)} is there.")
+
+
 def some_events(video: str, count: int, seconds: float, categories: int, seed: int) -> tuple[Any, ...]:
     from avel.data.annotations import Annotation
 
@@ -57,25 +69,27 @@ def some_events(video: str, count: int, seconds: float, categories: int, seed: i
 def labelled(videos: list[tuple[int, int]], categories: int, folder: Path) -> Any:
     """Data of videos of so many segments and events, all of which share one file of features."""
     from avel.data.clips import LabelledVideo, WindowedVideos
-    from avel.training.own.dataset import LabelledData
-    from avel.training.sources import StoreSource, store_record
 
+    labelled_data = either("avel.training.own.dataset:LabelledData", "avel.training.own:LabelledData")
+    store_source = either("avel.training.sources:StoreSource", "avel.training.data:StoreSource")
+    record = either("avel.training.sources:store_record", "avel.training.data:store_record")
     store = a_store(folder, [])
     made = tuple(
         LabelledVideo(str(i), seconds, some_events(str(i), events, seconds, categories, i), "train")
         for i, (seconds, events) in enumerate(videos)
     )
     windows = WindowedVideos(made, tuple(f"category {c}" for c in range(categories)))
-    source = StoreSource(store, store.keys() * len(windows), 10, store_record(store))
-    return LabelledData(source, windows, "", True, ())
+    source = store_source(store, store.keys() * len(windows), 10, record(store))
+    return labelled_data(source, windows, "", True, ())
 
 
 def a_store(folder: Path, videos: list[Path]) -> Any:
     """A store with small features of some videos, or of one that is no video."""
     from avel.features.extract import FeatureBatch
     from avel.features.recipe import Recipe
-    from avel.features.source import SourceFile
     from avel.features.store import BackboneEntry, FeatureStore
+
+    source = either("avel.features.source:SourceFile", "avel.features.store:Source")
 
     class Stream:
         duration_seconds = 10.0
@@ -94,7 +108,7 @@ def a_store(folder: Path, videos: list[Path]) -> Any:
     if not videos:
         (folder / "one.mp4").write_bytes(b"1")
     for video in videos or [folder / "one.mp4"]:
-        store.write(video.stem, SourceFile.of(video), Stream(), backbones={})
+        store.write(video.stem, source.of(video), Stream(), backbones={})
     store.index()
     return store
 
@@ -107,12 +121,11 @@ def dense_labels(count: int, folder: Path) -> Action:
 
 @case("multi-label evaluation, 500 categories: videos", 3000)
 def evaluation(count: int, folder: Path) -> Action:
-    from avel.metrics.multi_label import measure_multi_label
-
+    measure = either("avel.metrics.multi_label:measure_multi_label", "avel.evaluation.multi_label:measure_multi_label")
     random = np.random.default_rng(0)
     shape = (count, 10, 500)
     scores, true = random.random(shape, np.float32), random.random(shape, np.float32) < 0.02
-    return lambda: measure_multi_label(scores, scores > 0.5, true)
+    return lambda: measure(scores, scores > 0.5, true)
 
 
 @case("a split, 500 categories: videos", 100_000)
@@ -147,32 +160,31 @@ def windows_of_a_long_video(seconds: int, folder: Path) -> Action:
 def among_short_ones(seconds: int, folder: Path) -> Action:
     data = labelled([(10, 3)] * 100 + [(seconds, 3)], 20, folder)
     scores = np.zeros((len(data.windows), 10, 20), np.float32)
-    return lambda: data.as_videos("train", scores, 0.0)
+    join = data.joined if hasattr(data, "joined") else data.as_videos  # as it was called before
+    return lambda: join("train", scores, 0.0)
 
 
 @case("names that are equal: videos", 20_000)
 def equal_names(count: int, folder: Path) -> Action:
-    try:
-        from avel.files import unique_names
-    except ImportError:  # where it was before
-        from avel.outputs import unique_names
-    return lambda: unique_names(["clip"] * count)
+    names = either("avel.files:unique_names", "avel.outputs:unique_names", "avel.outputs:unique_stems")
+    return lambda: names(["clip"] * count)
 
 
 @case("a folder of label files: files", 3000)
 def label_files(count: int, folder: Path) -> Action:
-    from avel.data.formats import read_annotations
-
+    read = either("avel.data.formats:read_annotations", "avel.data.annotations:read_annotations")
     for i in range(count):
         rows = "".join(f"{k}\t{k + 1}\tcategory {(i + k) % 40}\n" for k in range(3))
         (folder / f"{i:06}.txt").write_text(rows)
-    return lambda: read_annotations(folder, "audacity")
+    return lambda: read(folder, "audacity")
+
+
+READ_LABELS = ("avel.training.own.labels:read_labels", "avel.training.own:read_labels")
 
 
 def some_videos(count: int, folder: Path) -> tuple[Path, Path, Any]:
     """Labels, a folder with copies of one video under so many names, and a store with their features."""
-    from avel.training.own.labels import read_labels  # noqa: F401 - what is imported once is not measured
-
+    either(*READ_LABELS)  # what is imported once is not measured
     content = min(CLIP.glob("*.mp4"), key=lambda path: path.stat().st_size).read_bytes()
     videos = folder / "videos"
     videos.mkdir()
@@ -187,11 +199,10 @@ def some_videos(count: int, folder: Path) -> tuple[Path, Path, Any]:
 
 @case("labels with the durations of videos in a store: videos", 300)
 def durations(count: int, folder: Path) -> Action:
-    from avel.training.own.labels import read_labels
-
     labels, videos, store = some_videos(count, folder)
-    knows_store = "store" in inspect.signature(read_labels).parameters
-    return lambda: read_labels(labels, videos, **({"store": store.folder} if knows_store else {}))
+    read = either(*READ_LABELS)
+    knows_store = "store" in inspect.signature(read).parameters
+    return lambda: read(labels, videos, **({"store": store.folder} if knows_store else {}))
 
 
 @case("avel train into the folder of a run, until it is refused: videos", 300)

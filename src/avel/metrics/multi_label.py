@@ -20,7 +20,7 @@ Source
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,8 @@ Present = npt.NDArray[np.bool_]
 DEFAULT_THRESHOLD = 0.5
 SMALLEST_THRESHOLD, LARGEST_THRESHOLD = 0.001, 0.999
 """Of those that are chosen: a score that saturates says little."""
+_CATEGORIES_AT_ONCE = 16
+"""That are copied to be sorted: rows of so many numbers fill a line of the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def mean_average_precision(scores: npt.ArrayLike, true: npt.ArrayLike) -> float:
         ValueError: if shapes differ or a score is not a number.
     """
     s, t = _validated(scores, true, 2)
-    return _mean([average_precision(of_one, is_true) for of_one, is_true in zip(*_by_category(s, t), strict=True)])
+    return _mean([average_precision(of_one, is_true) for of_one, is_true in _by_category(s, t)])
 
 
 def choose_thresholds(scores: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float, ...]:
@@ -134,7 +136,7 @@ def choose_thresholds(scores: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float
         ValueError: if shapes differ or a score is not a number.
     """
     s, t = _validated(scores, true, 2)
-    return tuple(_threshold(of_one, is_true) for of_one, is_true in zip(*_by_category(s, t), strict=True))
+    return tuple(_threshold(of_one, is_true) for of_one, is_true in _by_category(s, t))
 
 
 def measure_multi_label(
@@ -164,12 +166,11 @@ def measure_multi_label(
     v: Valid = np.ones(t.shape[:2], np.bool_) if valid is None else np.asarray(valid, np.bool_)
     if p.shape != t.shape or v.shape != t.shape[:2]:
         raise ValueError(f"present and valid must have shapes {t.shape} and {t.shape[:2]}, got {p.shape}, {v.shape}.")
-    said, real = p[v], t[v]  # (S, K)
-    scores_of, true_of = _by_category(s[v], real)
-    hits, predicted, positives = (said & real).sum(0), said.sum(0), real.sum(0)
+    said, real = p & v[..., None], t & v[..., None]
+    hits, predicted, positives = (flags.sum(axis=(0, 1)) for flags in (said & real, said, real))
     categories = tuple(
         CategoryScores(
-            average_precision=average_precision(scores_of[k], true_of[k]),
+            average_precision=average_precision(of_one, is_true),
             precision=ratio(int(hits[k]), int(predicted[k])),
             recall=ratio(int(hits[k]), int(positives[k])),
             f1=ratio(2 * int(hits[k]), int(predicted[k] + positives[k])),
@@ -177,7 +178,7 @@ def measure_multi_label(
             true=int(positives[k]),
             predicted=int(predicted[k]),
         )
-        for k in range(t.shape[2])
+        for k, (of_one, is_true) in enumerate(_by_category(s, t, v))
     )
     occurring = [one for one in categories if one.true]
     return MultiLabelMetrics(
@@ -185,15 +186,24 @@ def measure_multi_label(
         macro_f1=_mean([one.f1 for one in occurring]),
         micro_f1=ratio(2 * int(hits.sum()), int(predicted.sum() + positives.sum())),
         categories=categories,
-        events=event_scores_of_categories(p & v[..., None], t & v[..., None], segment_seconds=segment_seconds),
+        events=event_scores_of_categories(said, real, segment_seconds=segment_seconds),
         videos=len(t),
         segments=int(v.sum()),
     )
 
 
-def _by_category(scores: Scores, true: Present) -> tuple[Scores, Present]:
-    """(K, S) of (S, K), each category in one piece of memory: it is sorted."""
-    return np.ascontiguousarray(scores.T), np.ascontiguousarray(true.T)
+def _by_category(scores: Scores, true: Present, valid: Valid | None = None) -> Iterator[tuple[Scores, Present]]:
+    """(S,) scores and truth of each category, each in one piece of memory, as it is sorted; some at a time, as copies.
+
+    Args:
+        scores: (S, K), or (N, T, K) where `valid` is given.
+        true: the same.
+        valid: (N, T), which of the segments count.
+    """
+    for first in range(0, scores.shape[-1], _CATEGORIES_AT_ONCE):
+        some = (array[..., first : first + _CATEGORIES_AT_ONCE] for array in (scores, true))
+        s, t = (part if valid is None else part[valid] for part in some)
+        yield from zip(np.ascontiguousarray(s.T, np.float64), np.ascontiguousarray(t.T), strict=True)
 
 
 def _threshold(scores: Scores, true: Present) -> float:
@@ -213,10 +223,11 @@ def _threshold(scores: Scores, true: Present) -> float:
 
 
 def _validated(scores: npt.ArrayLike, true: npt.ArrayLike, dimensions: int) -> tuple[Scores, Present]:
-    s, t = np.asarray(scores, np.float64), np.asarray(true, np.bool_)
+    s, t = np.asarray(scores), np.asarray(true, np.bool_)
+    s = s if s.dtype.kind == "f" else s.astype(np.float64)
     if s.ndim != dimensions or s.shape != t.shape:
         raise ValueError(f"scores and true must have one shape of {dimensions} dimensions, got {s.shape}, {t.shape}.")
-    if not np.isfinite(s).all():
+    if s.size and not (np.isfinite(s.min()) and np.isfinite(s.max())):
         raise ValueError("scores must be finite numbers.")
     return s, t
 
