@@ -1,6 +1,7 @@
 """Nothing is sent anywhere, and nothing is written into the user's home folder, by whatever process of a command."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -32,14 +33,14 @@ sys.addaudithook(note)
 """Python runs it in every process: the command's own, and those that it starts."""
 
 
-EXPORT = """
-import sys
+COMMANDS = """
+import json, sys
 from avel.cli.main import app
 
-for output in sys.argv[2:]:
-    app(["models", "export", sys.argv[1], "-o", output], standalone_mode=False)
+for command in json.loads(sys.argv[1]):
+    app(command, standalone_mode=False)
 """
-"""Of one model, twice in one process: what the second export needs is loaded by then, and warm."""
+"""Of the command line, one after the other in one process: what a later one needs is loaded by then, and warm."""
 
 
 class Watched:
@@ -103,11 +104,14 @@ def test_extract_train_and_export(watched: Watched, tmp_path: Path) -> None:
     sound = ("--visual", "none", "--audio", "embedded-embedding")
     store, run = tmp_path / "store", tmp_path / "run"
     dask = ("--engine", "dask", "--workers", 1)
-    watched.run("-m", "avel", "extract", tmp_path / "videos", "-o", store, *sound, *dask)
     quick = ("--model", "a", "--epochs", 1, "--device", "cpu", "--set", "threads=1")
     labels = (tmp_path / "labels.csv", "--videos", tmp_path / "videos")
-    watched.run("-m", "avel", "train", *labels, "-o", run, "--store", store, *quick)
-    watched.run("-c", EXPORT, run, tmp_path / "model.xml", tmp_path / "model.onnx")
+    commands = [
+        ("extract", tmp_path / "videos", "-o", store, *sound, *dask),
+        ("train", *labels, "-o", run, "--store", store, *quick),
+        *(("models", "export", run, "-o", tmp_path / f"model.{kind}") for kind in ("xml", "onnx")),
+    ]
+    watched.run("-c", COMMANDS, json.dumps([list(map(str, command)) for command in commands]))
 
 
 def test_onnx_runtime(watched: Watched) -> None:

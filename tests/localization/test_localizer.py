@@ -1,4 +1,5 @@
 import csv
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -32,14 +33,20 @@ def embedded_localizer():
 
 
 @pytest.fixture(scope="module")
-def spoken(hello, localizer):
+def localized():
+    """What a localizer finds in a video, found once for all tests."""
+    return functools.cache(lambda localizer, video: localizer(video))
+
+
+@pytest.fixture(scope="module")
+def spoken(hello, localizer, localized):
     """What is found in the example clip."""
-    return localizer(hello)
+    return localized(localizer, hello)
 
 
-def test_threads_share_a_localizer(event_clips, clips, embedded_localizer):
+def test_threads_share_a_localizer(event_clips, clips, embedded_localizer, localized):
     videos = [event_clips / "dog_bark_avsync.mp4", clips / "more" / "e.mp4"]
-    one_after_the_other = [embedded_localizer(video) for video in videos]
+    one_after_the_other = [localized(embedded_localizer, video) for video in videos]
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(embedded_localizer, videos)) == one_after_the_other
 
@@ -109,8 +116,8 @@ def test_a_man_is_seen_and_heard_when_he_speaks_and_not_when_he_types(spoken):
         ("race_car.mp4", "Race car, auto racing"),
     ],
 )
-def test_labelled_events_are_found(event_clips, ave_localizer, clip, category):
-    assert category in audio_visual(ave_localizer(event_clips / clip))
+def test_labelled_events_are_found(event_clips, ave_localizer, localized, clip, category):
+    assert category in audio_visual(localized(ave_localizer, event_clips / clip))
 
 
 @pytest.mark.parametrize(
@@ -122,12 +129,13 @@ def test_labelled_events_are_found(event_clips, ave_localizer, clip, category):
         ("bird_0nib7.mp4", {"Bird", "Bird vocalization, bird call, bird song"}),
     ],
 )
-def test_everyday_events_are_found(event_clips, localizer, clip, categories):
-    assert categories & audio_visual(localizer(event_clips / clip))
+def test_everyday_events_are_found(event_clips, localizer, localized, clip, categories):
+    assert categories & audio_visual(localized(localizer, event_clips / clip))
 
 
-def test_starts_are_finer_than_segments_unless_asked_otherwise(event_clips, localizer):
-    bark = [e for e in localizer(event_clips / "dog_bark_avsync.mp4").events if e.category in ("Bark", "Dog")]
+def test_starts_are_finer_than_segments_unless_asked_otherwise(event_clips, localizer, localized):
+    found = localized(localizer, event_clips / "dog_bark_avsync.mp4")
+    bark = [event for event in found.events if event.category in ("Bark", "Dog")]
     assert any(event.start_seconds % 1 for event in bark)
     on_grid = avel.localize(event_clips / "dog_bark_avsync.mp4", audio_tagger="yamnet", refine=False)
     assert on_grid.events
@@ -143,8 +151,8 @@ def test_starts_are_finer_than_segments_unless_asked_otherwise(event_clips, loca
         ("baby_cry_01951.mp4", "Baby cry, infant cry"),
     ],
 )
-def test_the_embedded_tagger_hears_dogs_and_the_baby(event_clips, embedded_localizer, clip, category):
-    assert category in audio_visual(embedded_localizer(event_clips / clip))
+def test_the_embedded_tagger_hears_dogs_and_the_baby(event_clips, embedded_localizer, localized, clip, category):
+    assert category in audio_visual(localized(embedded_localizer, event_clips / clip))
 
 
 def without(monkeypatch, *missing):
@@ -213,8 +221,8 @@ def test_every_odd_file_works_or_says_why_not(odd_files, embedded_localizer):
             assert result.segments[-1].end_seconds == pytest.approx(result.duration_seconds)
 
 
-def test_result_says_what_made_it_and_what_cannot_be_found(event_clips, ave_localizer):
-    model = ave_localizer(event_clips / "dog_bark_avsync.mp4").model
+def test_result_says_what_made_it_and_what_cannot_be_found(event_clips, ave_localizer, localized):
+    model = localized(ave_localizer, event_clips / "dog_bark_avsync.mp4").model
     assert model["name"] == "agreement"
     assert model["cannot_see"] == ["Helicopter", "Shofar"]
     assert model["cannot_hear"] == []
@@ -269,11 +277,13 @@ def test_plot_is_a_figure(spoken):
     assert figure.get_axes()
 
 
-def test_the_audio_track_can_be_chosen_and_the_result_says_which_it_was(event_clips, tmp_path, embedded_localizer):
+def test_the_audio_track_can_be_chosen_and_the_result_says_which_it_was(
+    event_clips, tmp_path, embedded_localizer, localized
+):
     video = two_sounds(tmp_path / "two.mkv", event_clips / "dog_bark_avsync.mp4")
     own = avel.Localizer(audio_tagger="embedded", audio_track=2)(video)
     silent = avel.Localizer(audio_tagger="embedded", audio_track=1)(video)
     assert (own.model["audio_track"], silent.model["audio_track"]) == (2, 1)
     assert audio_visual(own)
     assert not audio_visual(silent)
-    assert "audio_track" not in embedded_localizer(event_clips / "dog_bark_avsync.mp4").model
+    assert "audio_track" not in localized(embedded_localizer, event_clips / "dog_bark_avsync.mp4").model
