@@ -95,10 +95,10 @@ def test_wrong_usage_ends_with_2_and_says_why(arguments, message, tmp_path, monk
 
 def test_a_file_of_categories_that_is_not_there(tmp_path):
     (tmp_path / "a.mp4").write_text("not a video")
-    result = run("localize", tmp_path / "a.mp4", "--categories", tmp_path / "none.toml")
-    assert result.returncode == 1
-    assert b"none.toml: cannot be read" in result.stderr
-    assert b"Traceback" not in result.stderr
+    result = invoke("localize", tmp_path / "a.mp4", "--categories", tmp_path / "none.toml")
+    assert result.exit_code == 1
+    assert "none.toml: cannot be read" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @needs_weights
@@ -114,9 +114,9 @@ def test_categories_in_words_are_told_before_the_events(hello):
 
 @needs_weights
 def test_one_video_prints_its_events(hello):
-    result = run("localize", hello)
-    assert result.returncode == 0, result.stderr
-    rows = [line.split("\t") for line in result.stdout.decode().splitlines()]
+    result = invoke("localize", hello)
+    assert result.exit_code == 0, result.output
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
     assert rows[0][0] == str(hello)
     assert float(rows[0][1]) == pytest.approx(0, abs=0.2)
     assert any(row[3:5] == ["Male speech, man speaking", "audio-visual"] for row in rows)
@@ -143,16 +143,16 @@ def test_the_audio_track_that_is_asked_for_is_heard_and_named(event_clips, tmp_p
 def test_a_failing_video_stops_no_other(hello, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
-    result = run("localize", text, hello, tmp_path / "none.mp4", "-o", tmp_path / "out", "--format", "json,csv")
-    assert result.returncode == 1
+    result = invoke("localize", text, hello, tmp_path / "none.mp4", "-o", tmp_path / "out", "--format", "json,csv")
+    assert result.exit_code == 1
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == [".avel-thumbnails", ".avel.jsonl", "hello.csv", "hello.json", "index.html", "summary.csv"]
     assert json.loads((tmp_path / "out" / "hello.json").read_text())["events"]
-    lines = result.stderr.decode().splitlines()
+    lines = result.stderr.splitlines()
     assert [line for line in lines if "text.mp4" in line]
     assert [line for line in lines if "none.mp4" in line]
     assert "1 video localized, 0 done before, 1 failed." in " ".join(lines)
-    assert b"Traceback" not in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @needs_weights

@@ -127,7 +127,7 @@ def test_options_that_do_not_go_together(avel, folder, tmp_path):
 @pytest.mark.slow
 def test_the_worked_example_beats_the_trivial_answers(avel, tmp_path, weight_file):
     weight_file("efficientnet-lite0")
-    make_shapes.make(tmp_path, 24, 12.0)
+    make_shapes.make(tmp_path, 18, 8.0)
     run = tmp_path / "run"
     settings = ("--set", "threads=1", "--device", "cpu")
     arguments = ("--data", tmp_path / "labels.csv", "--videos", tmp_path / "videos")
