@@ -284,6 +284,21 @@ def test_ctrl_c_writes_what_was_found(trained, minute, tmp_path):
     assert "stopping, to write what was found so far" in result.stderr
 
 
+def test_a_result_that_was_replaced_by_one_that_was_stopped_is_done_again(trained, minute, tmp_path):
+    path, hooks = trained
+    arguments = ("localize", minute, "--model", path, "-o", tmp_path / "out/")
+    assert invoke(*arguments).exit_code == 0
+    whole = (tmp_path / "out" / "minute.json").read_text()
+    hooks[8 + 3] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    assert invoke(*arguments, "--force").exit_code == 130
+    assert "Not finished" in (tmp_path / "out" / "minute.json").read_text()
+    hooks.clear()
+    again = invoke(*arguments)
+    assert "Done before" not in said(again)
+    assert (tmp_path / "out" / "minute.json").read_text() == whole
+    assert "Done before: 1 of 1 video" in said(invoke(*arguments))
+
+
 def test_ctrl_c_where_only_pictures_were_asked_for_leaves_the_partial_result(trained, minute, tmp_path):
     path, hooks = trained
     hooks[2] = lambda: os.kill(os.getpid(), signal.SIGINT)

@@ -24,7 +24,7 @@ from avel.version import __version__
 JOURNAL_FILE = ".avel.jsonl"
 _TEXTS = ("video", "sha256", "settings", "name", "status", "reason")
 
-ItemStatus = Literal["done", "failed", "quarantined"]
+ItemStatus = Literal["done", "failed", "quarantined", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class JournalEntry:
         sha256: of its content; empty if it could not be read.
         settings: `settings_digest` of what it was localized with.
         name: of its result.
-        status: ``"quarantined"`` when it took the process that read it down with it.
+        status: ``"quarantined"`` when it took the process that read it down with it; ``"stopped"`` when a user wanted
+            no more of it and what was found until then replaced an earlier result.
         reason: why it is not done.
         events: category, start and end in seconds, score and modality of each.
         files: names of those that were written, without folders; unknown in entries of avel 0.2 and before.
@@ -109,8 +110,8 @@ class ResultJournal:
         self._latest[entry.video] = entry
         if entry.status == "done":
             self._done.setdefault((entry.settings, entry.name), {})[entry.sha256] = entry
-            for file in entry.files:
-                self._written[entry.name, file] = entry.sha256, entry.settings
+        for file in entry.files:
+            self._written[entry.name, file] = entry.sha256, entry.settings
 
     def add(self, entry: JournalEntry) -> None:
         """Write an entry. Without room for it the video is done again next time, and nothing worse."""
@@ -187,6 +188,10 @@ class ResultJournal:
         if entry != before:
             self.add(entry)
         return entry
+
+    def has_result(self, name: str, files: Sequence[Path]) -> bool:
+        """Whether one of some files was written as the result of that name."""
+        return any((name, file.name) in self._written for file in files)
 
     def left_alone(self, path: str, settings: str, *, failed: bool = False) -> JournalEntry | None:
         """The entry of a video that is quarantined, or `failed` if those are meant too, and has not changed since."""

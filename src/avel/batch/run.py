@@ -312,11 +312,17 @@ class VideoBatch:
         return absolute_text(path), stamp_if_there(path)
 
     def _record(self, index: int, outcome: "VideoOutcome", seen: tuple[int, ...]) -> None:
-        if self.journal is None or outcome.status == "stopped":
+        if self.journal is None:
             return
         video, now = self._of(index)
         name = self.destination.names[index]
-        if outcome.result is None:
+        if outcome.status == "stopped":
+            if not self.journal.has_result(name, outcome.paths):
+                return
+            files = tuple(path.name for path in outcome.paths)
+            reason = f"{self.items[index].path}: it was stopped before its end"
+            entry = JournalEntry(video, now, "", self._digest, name, "stopped", reason, files=files)
+        elif outcome.result is None:
             status: ItemStatus = "quarantined" if outcome.quarantined else "failed"
             entry = JournalEntry(video, now, "", self._digest, name, status, outcome.reason)
         else:
