@@ -313,3 +313,12 @@ def test_a_result_that_is_damaged_is_an_error_of_its_own(open_page, results):
     assert page.get(f"videos/{page.id_of('dog.mp4')}").status_code == 200
     answer = page.get(f"videos/{page.id_of('goat.mp4')}")
     assert (answer.status_code, "goat.json: cannot be read as a result" in answer.json()["error"]) == (422, True)
+
+    def states():
+        return {video["name"]: (video["state"], video["reason"]) for video in page.get("videos").json()["videos"]}
+
+    assert states()["goat.mp4"] == ("failed", answer.json()["error"])  # the list names it, too
+    assert states()["dog.mp4"][0] == "done"
+    (results / "goat.json").write_text(text)
+    assert page.get(f"videos/{page.id_of('goat.mp4')}").status_code == 200
+    assert states()["goat.mp4"][0] == "done"

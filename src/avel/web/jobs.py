@@ -67,7 +67,7 @@ class JobQueue:
                 f"A person has corrected or reviewed {video.item.shown}, which no run may overwrite. To begin anew, "
                 "move its corrections and its result away."
             )
-        if video.has_result and not force:
+        if video.has_result and not video.is_damaged and not force:
             raise JobError(f"{video.item.shown} has been localized already.")
         with self._lock:
             if video.job is None:

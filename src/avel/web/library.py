@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from avel.batch.journal import ResultJournal, stamp_if_there
 from avel.data.annotations import Annotation
 from avel.data.corrections import Corrections, corrections_path, read_corrections
-from avel.errors import AnnotationsError, AvelError
+from avel.errors import AnnotationsError
 from avel.events import Event, Localization
 from avel.features.source import absolute_text
 from avel.web.collection import Collection, CollectionItem
@@ -62,10 +62,11 @@ class LibraryVideo:
         item: where it is.
         number: in the order in which videos came.
         has_result: whether there is a result.
+        is_damaged: whether it cannot be read.
         job: ``"queued"`` or ``"running"``, ``None`` when nothing is being done.
         progress: share in [0, 1] that has been looked at, ``None`` when that is not known.
         seconds_left: until it is done, as far as that can be told.
-        reason: why it failed.
+        reason: why it failed, or its result cannot be read.
         duration_seconds: of its timeline, where that is known.
         findings: of its events, ``None`` until they have been read.
         corrected: whether an edit of a person stands.
@@ -75,6 +76,7 @@ class LibraryVideo:
     item: CollectionItem
     number: int
     has_result: bool = False
+    is_damaged: bool = False
     job: Literal["queued", "running"] | None = None
     progress: float | None = None
     seconds_left: float | None = None
@@ -93,7 +95,7 @@ class LibraryVideo:
         """What the page shows it as."""
         if self.job is not None:
             return self.job
-        if self.has_result:
+        if self.has_result and not self.is_damaged:
             return "reviewed" if self.reviewed else "done"
         return "failed" if self.reason else "new"
 
@@ -175,14 +177,22 @@ class Library:
             if stopped():
                 return
             if video.has_result and (video.findings is None or video.duration_seconds is None):
-                was_told = video.findings is not None
-                with contextlib.suppress(AvelError, LookupError):
-                    self._note_result(video, self._read_result(video))
-                    if not was_told:
-                        self.changed(video.summary())
+                was_told = video.findings is not None and not video.is_damaged
+                self._look_at_result(video)
+                if not was_told or video.is_damaged:
+                    self.changed(video.summary())
+
+    def _look_at_result(self, video: LibraryVideo) -> None:
+        """Note what is in a result, or why it cannot be read."""
+        try:
+            self._note_result(video, self._read_result(video))
+        except NoResultError:
+            return
+        except AnnotationsError as error:
+            video.is_damaged, video.reason = True, str(error)
 
     def _note_result(self, video: LibraryVideo, result: Localization) -> None:
-        video.has_result = True
+        video.has_result, video.is_damaged = True, False
         video.duration_seconds = result.duration_seconds
         if video.findings is None or not video.corrected:
             video.findings = Findings.of(result.events)
@@ -334,8 +344,7 @@ class Library:
             self._corrections.pop(id_, None)
             video.has_result, video.findings = video.item.result.is_file(), None
             if video.has_result:
-                with contextlib.suppress(AvelError, LookupError):
-                    self._note_result(video, self._read_result(video))
+                self._look_at_result(video)
 
     def listing(
         self,
