@@ -164,7 +164,8 @@ def localize(
         str | None,
         typer.Option(
             help="How the networks that make the features compute: float32, float16, which is faster on most machines, "
-            "or int8. [default: float16; for a checkpoint, what it was trained with]"
+            "or int8, for networks that know it, as VGG-19 does and agreement's do not; others take float16. [default: "
+            "float16; for a checkpoint, what it was trained with]"
         ),
     ] = None,
     device: Annotated[

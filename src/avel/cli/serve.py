@@ -59,7 +59,11 @@ def serve(
         typer.Option(help="The length of a segment in seconds; for agreement only. [default: 1]"),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="How the networks compute: float32, float16 or int8. [default: float16]")
+        str | None,
+        typer.Option(
+            help="How the networks compute: float32, float16, or int8, for networks that know it, as VGG-19 does and "
+            "agreement's do not. [default: float16]"
+        ),
     ] = None,
     device: Device = "auto",
     audio_tagger: Annotated[
