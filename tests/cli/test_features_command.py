@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -31,7 +32,8 @@ def small():
     return ["--visual", "efficientnet-lite0", "--audio", "yamnet-embedding", "--frames-per-segment", 1]
 
 
-def test_extract_info_verify_export_import(avel, small, hello, tmp_path):
+def test_extract_info_verify_export_import(avel, small, hello, tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
     store = tmp_path / "s"
     (tmp_path / "v").mkdir()
     (tmp_path / "v" / "a.ogv").write_bytes(hello.read_bytes())
@@ -39,6 +41,7 @@ def test_extract_info_verify_export_import(avel, small, hello, tmp_path):
     result = avel("extract", tmp_path / "v", "-o", store, *small, code=1)
     assert result.stdout == f"{store}: 1 extracted, 0 already there, 1 failed\n"
     assert f"error: {tmp_path}/v/text.mp4: not a video or audio file" in result.stderr
+    assert re.search(r"v/a\.ogv: 8 of \d+ s \(\d+ %\) looked at", " ".join(result.stderr.split()))
     (tmp_path / "v" / "text.mp4").unlink()
     result = avel("extract", tmp_path / "v", "-o", store)  # as in the store
     assert result.stdout == f"{store}: 0 extracted, 1 already there, 0 failed\n"

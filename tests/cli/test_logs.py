@@ -149,6 +149,14 @@ def test_how_far_a_long_video_is_read_is_told_every_so_often(say, said, caplog):
     assert caplog.records[0].fields == {"video": "films/[long].mp4", "done_seconds": 90.4, "total_seconds": 7200.0}
 
 
+def test_each_video_that_is_read_has_its_own_time(say, said):
+    def made(clock):
+        return console.ReadingLinesOfEach(clock=clock)
+
+    moments = [(0.0, "a", 8.0, 60.0), (9.0, "b", 8.0, 60.0), (18.0, "b", 24.0, 60.0), (19.0, "b", 30.0, 60.0)]
+    assert said(made, *moments) == ["b: 30 of 60 s (50 %) looked at"]
+
+
 def test_every_command_has_these_options():
     def commands(group, path=()):
         for name, command in group.commands.items():

@@ -6,6 +6,7 @@ import make_shapes
 import pytest
 import typer
 
+from avel.cli import console
 from avel.cli.evaluate import evaluate
 from avel.cli.train import train
 from avel.errors import FeaturesError, SettingsError
@@ -91,9 +92,11 @@ def _chosen(comparison):
     return next(line for line in comparison["lines"] if line["name"] == comparison["chosen"])
 
 
-def test_labels_without_times_are_weak(avel, folder, tmp_path):
+def test_labels_without_times_are_weak(avel, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
     arguments = ("--videos", folder / "videos", "-o", tmp_path / "run", *QUICK)
     result = avel("train", folder / "weak.csv", *arguments, "--segment-seconds", 1.5)
+    assert f"{folder / 'videos' / '5.mp4'}: 3 of 3 s (100 %) looked at" in text(result)
     assert "The labels have no times, so the model is trained on labels of whole videos (task weak)" in text(result)
     assert "where its video accuracy is" in result.stdout
     assert "task: weak" in (tmp_path / "run" / "settings.yaml").read_text()

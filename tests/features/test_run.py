@@ -39,6 +39,17 @@ def times(store):
     return {path.relative_to(videos): path.stat().st_mtime_ns for path in videos.rglob("*") if path.is_file()}
 
 
+def test_how_far_the_reading_of_each_video_is(clips, tmp_path):
+    read = []
+    run([clips / "more" / "e.mp4", clips / "a.mp4"], tmp_path / "s", reading=lambda *of: read.append(of))
+    store = FeatureStore(tmp_path / "s")
+    assert [(video, seconds) for video, seconds, _ in read] == [
+        (str(clips / "more" / "e.mp4"), store.open("e").duration_seconds),  # fewer segments than go together
+        (str(clips / "a.mp4"), store.open("a").duration_seconds),
+    ]
+    assert all(declared == pytest.approx(seconds, abs=0.2) for _, seconds, declared in read)
+
+
 def test_a_folder_of_videos(clips, tmp_path):
     seen = []
     summary = run(clips, tmp_path / "s", progress=lambda *through: seen.append(through))

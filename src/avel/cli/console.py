@@ -183,6 +183,20 @@ class ReadingLines:
         )
 
 
+class ReadingLinesOfEach:
+    """`ReadingLines` of one video after the other: of those that take long."""
+
+    def __init__(self, *, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._video: str | None = None
+
+    def __call__(self, video: str, done_seconds: float, total_seconds: float | None) -> None:
+        """Say how far a video is, if it is time."""
+        if video != self._video:
+            self._video, self._lines = video, ReadingLines(video, clock=self._clock)
+        self._lines(done_seconds, total_seconds)
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print an error and end the program."""
     complain(message)

@@ -157,6 +157,7 @@ def extract(
                 device=device,
                 retry_quarantined=retry_quarantined,
                 progress=progress,
+                reading=console.ReadingLinesOfEach(),
             )
     print(f"{output}: {summary.done} extracted, {summary.skipped} already there, {len(summary.failures)} failed")
     if summary.failures:

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from avel.cli.console import Device, say, usage_errors, warn
+from avel.cli.console import Device, ReadingLinesOfEach, say, usage_errors, warn
 from avel.cli.extraction_options import DaskScheduler, DaskWorkers, EngineChoice, RetryQuarantined
 from avel.cli.features import extraction_progress
 from avel.cli.printing import print_json, printable
@@ -90,6 +90,7 @@ def index(
                 device=device,
                 retry_quarantined=retry_quarantined,
                 progress=progress,
+                reading=ReadingLinesOfEach(),
             )
     for path in indexed.removed:
         say(f"no longer there, taken out: {escape(path)}")

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from rich.markup import escape
 
-from avel.cli.console import SCREEN, ProgressLines, detail, say, warn
+from avel.cli.console import SCREEN, ProgressLines, ReadingLinesOfEach, detail, say, warn
 from avel.cli.features import extraction_progress
 from avel.cli.terminal import errors
 from avel.evaluation.report import aligned
@@ -22,6 +22,7 @@ class ConsoleListener(Listener):
 
     def __init__(self) -> None:
         self._epochs = ProgressLines("epochs", instead_of_bar=False)
+        self._reading = ReadingLinesOfEach()
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -34,6 +35,10 @@ class ConsoleListener(Listener):
     def extracting(self) -> AbstractContextManager[OutcomeProgress | None]:
         """Videos that fail, and on a terminal a bar."""
         return extraction_progress()
+
+    def reading(self, video: str, done_seconds: float, total_seconds: float | None) -> None:
+        """A line every so often."""
+        self._reading(video, done_seconds, total_seconds)
 
     def matching(self, epoch: int, epochs: int, loss: float) -> None:
         """A line every so often, and with ``--verbose`` for each epoch."""

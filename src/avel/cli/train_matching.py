@@ -72,6 +72,7 @@ def train_matching(
             raise ValueError("Give footage: videos, folders or lists, or --store with features of it.")
         check_folder(output, resume=False)
         with locked(output):
+            listener = ConsoleListener()
             place = store or output / "features"
             if videos:
                 options: dict[str, Any] = {"visual": visual, "audio": audio}
@@ -79,9 +80,11 @@ def train_matching(
                 if recipe is None and not (place / "store.json").exists():
                     recipe = named("fast")
                 with extraction_progress() as progress:
-                    summary = extract_many(videos, place, recipe, device=device, progress=progress)
+                    summary = extract_many(
+                        videos, place, recipe, device=device, progress=progress, reading=listener.reading
+                    )
                 say(f"features: {summary.done} extracted, {summary.skipped} there, {len(summary.failures)} failed")
-            run = train_on_store(settings, FeatureStore(place), output, ConsoleListener().matching)
+            run = train_on_store(settings, FeatureStore(place), output, listener.matching)
     print(printable("\n".join(_lines(run)), keep="\n"))
 
 

@@ -112,6 +112,9 @@ class Listener:
         """Around the extraction of features."""
         return nullcontext()
 
+    def reading(self, video: str, done_seconds: float, total_seconds: float | None) -> None:
+        """While a video is read for its features, with the seconds done so far and those that it declares, if any."""
+
     def matching(self, epoch: int, epochs: int, loss: float) -> None:
         """After each epoch of a matcher, with its mean loss."""
 
@@ -435,7 +438,7 @@ def _chosen(labelling: VideoLabelling, settings: TrainingSettings, asked_for: Ma
 
 def _extract(labelling: VideoLabelling, store: Path, recipe: Recipe, listener: Listener) -> None:
     with listener.extracting() as progress:
-        summary = extract_many(labelling.files.values(), store, recipe, progress=progress)
+        summary = extract_many(labelling.files.values(), store, recipe, progress=progress, reading=listener.reading)
     listener.say(
         f"features in {store}: {counted(summary.done, 'video')} extracted, {summary.skipped} already there, "
         f"{len(summary.failures)} failed"

@@ -46,6 +46,8 @@ class Backbones:
         return entries((*self.visual, *self.audio))
 
 
+ReadingProgress = Callable[[str, float, float | None], None]
+"""Called while a video is read with its path, the seconds done so far, and those that it declares, if it does."""
 Loader = Callable[[Recipe, str, int | None], Backbones]
 """Gives the networks of a recipe for a device and a number of threads."""
 
@@ -168,8 +170,8 @@ class Engine(Protocol):
 class LocalEngine:
     """Does tasks in this process, one after the other."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, reading: ReadingProgress | None = None) -> None:
+        self._job, self._reading = job, reading
 
     def __enter__(self) -> Self:
         return self
@@ -185,10 +187,16 @@ class LocalEngine:
     def run(self, tasks: Iterable[ExtractionTask]) -> Iterator[Outcome]:
         """Do all tasks in their order."""
         for task in tasks:
-            yield extract_one(self._job, task, self._backbones)
+            yield extract_one(self._job, task, self._backbones, reading=self._reading)
 
 
-def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: int = 0) -> Outcome:
+def extract_one(
+    job: Job,
+    task: ExtractionTask,
+    backbones: Backbones,
+    threads: int = 0,
+    reading: ReadingProgress | None = None,
+) -> Outcome:
     """Extract one video into the store; the same code in this process and on a cluster.
 
     To do it twice, even at the same time, is harmless: equal bytes replace equal bytes.
@@ -198,6 +206,7 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
         task: the video.
         backbones: the job's networks.
         threads: for decoding; 0 is as many as the machine has.
+        reading: called while the video is read.
     """
     from avel.features.extract import Extraction
 
@@ -226,7 +235,7 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
         ) as extraction:
             _check_room(store, extraction)
             media = {name: value for name, value in asdict(extraction.info).items() if name != "path"}
-            stream = _Checked(extraction, task.video, before, job.recipe)
+            stream = _Checked(extraction, task.video, before, job.recipe, reading)
             store.write(task.key, source, stream, backbones=backbones.records, media=media)
     except AvelError as error:
         return Outcome(video, "failed", str(error))
@@ -240,8 +249,16 @@ def extract_one(job: Job, task: ExtractionTask, backbones: Backbones, threads: i
 class _Checked:
     """The batches of an extraction; when they have all come, refuses a video that gave nothing or was changed."""
 
-    def __init__(self, extraction: "Extraction", video: Path, before: tuple[int, ...], recipe: Recipe) -> None:
+    def __init__(
+        self,
+        extraction: "Extraction",
+        video: Path,
+        before: tuple[int, ...],
+        recipe: Recipe,
+        reading: ReadingProgress | None,
+    ) -> None:
         self._extraction, self._video, self._before, self._recipe = extraction, video, before, recipe
+        self._reading = reading
 
     @property
     def duration_seconds(self) -> float:
@@ -258,6 +275,8 @@ class _Checked:
             heard = bool(self._recipe.audio) and batch.audio_valid.any()
             any_valid = any_valid or bool(seen or heard)
             yield batch
+            if self._reading is not None:
+                self._reading(str(self._video), self.duration_seconds, self._extraction.info.duration_seconds)
         if not any_valid:
             raise MediaError(f"{self._video}: nothing could be read that the recipe needs. Is the file damaged?")
         if _status(self._video) != self._before:

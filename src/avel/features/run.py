@@ -13,7 +13,16 @@ from avel.features.choices import ENGINES, EngineName
 from avel.features.digests import ReadSource
 from avel.features.discovery import discover_videos
 from avel.features.index import IndexRow
-from avel.features.jobs import Engine, ExtractionTask, Job, Loader, LocalEngine, Outcome, load_backbones
+from avel.features.jobs import (
+    Engine,
+    ExtractionTask,
+    Job,
+    Loader,
+    LocalEngine,
+    Outcome,
+    ReadingProgress,
+    load_backbones,
+)
 from avel.features.journal import JOURNAL_FILE, Journal
 from avel.features.keys import assign_keys
 from avel.features.lookup import is_unchanged
@@ -52,6 +61,7 @@ def extract_many(
     device: str = "auto",
     retry_quarantined: bool = False,
     progress: OutcomeProgress | None = None,
+    reading: ReadingProgress | None = None,
     loader: Loader = load_backbones,
 ) -> Summary:
     """Extract the features of many videos into a store.
@@ -69,6 +79,7 @@ def extract_many(
         device: where networks run, as for `avel.backbones.engine.EngineOptions`.
         retry_quarantined: try videos again that took their process down with them.
         progress: called after each video.
+        reading: called while one is read, in this process.
         loader: gives the networks; replace it to use your own.
 
     Raises:
@@ -93,7 +104,7 @@ def extract_many(
         recipe = FeatureStore(folder).recipe if (folder / "store.json").exists() else Recipe()
 
     job = Job(str(folder), recipe, device, loader, token=os.urandom(8).hex())
-    with _engine(engine, job, workers, scheduler) as running:
+    with _engine(engine, job, workers, scheduler, reading) as running:
         opened = FeatureStore.create(folder, recipe, running.describe())
         opened.clean()
         rows, _ = opened.index()
@@ -138,9 +149,11 @@ def extract_many(
     return Summary(counts["done"], counts["skipped"], tuple(kept))
 
 
-def _engine(name: EngineName, job: Job, workers: int | None, scheduler: str | None) -> Engine:
+def _engine(
+    name: EngineName, job: Job, workers: int | None, scheduler: str | None, reading: ReadingProgress | None
+) -> Engine:
     if name == "local":
-        return LocalEngine(job)
+        return LocalEngine(job, reading)
     from avel.features.distributed import DaskEngine
 
     return DaskEngine(job, workers=workers, scheduler=scheduler)

@@ -26,7 +26,7 @@ from avel.documents import read_json
 from avel.errors import LibraryError
 from avel.features.choices import EngineName
 from avel.features.discovery import discover_videos
-from avel.features.jobs import Loader, load_backbones
+from avel.features.jobs import Loader, ReadingProgress, load_backbones
 from avel.features.recipe import Recipe
 from avel.features.run import OutcomeProgress, Summary, extract_many
 from avel.features.source import absolute_text
@@ -202,6 +202,7 @@ def index(
     device: str = "auto",
     retry_quarantined: bool = False,
     progress: OutcomeProgress | None = None,
+    reading: ReadingProgress | None = None,
     loader: Loader = load_backbones,
     recipe: Recipe | None = None,
 ) -> Indexed:
@@ -215,12 +216,14 @@ def index(
         model: a matcher of ``avel train-matching`` or its run's folder; as the library has it when ``None``, and
             agreement for a new one.
         update: also look again at what was given before, and take out videos that are no longer there.
-        engine: as of `extract_many`, and so are `workers`, `scheduler`, `device`, `retry_quarantined` and `progress`.
+        engine: as of `extract_many`, and so are `workers`, `scheduler`, `device`, `retry_quarantined`, `progress` and
+            `reading`.
         workers: see there.
         scheduler: see there.
         device: see there.
         retry_quarantined: see there.
         progress: see there.
+        reading: see there.
         loader: gives the networks; replace it to use your own.
         recipe: of a new library's features, for networks of your own.
 
@@ -263,6 +266,7 @@ def index(
                 device=device,
                 retry_quarantined=retry_quarantined,
                 progress=progress,
+                reading=reading,
                 loader=loader,
             )
         store = FeatureStore(store_folder)
