@@ -678,6 +678,19 @@ def test_what_localizing_needs_and_has_no_substitute_is_an_error_after_all_other
     assert weights.find("speaker-gender") is not None
 
 
+def test_what_is_here_is_taken_before_what_would_have_to_be_fetched(
+    catalogued: Catalogue, cache_folder: Path, weights_dir: Path
+) -> None:
+    for name in ("best", "second", "third"):
+        catalogued(name=name, file_name=f"{name}.tflite")
+    assert weights.here_first(["best", "second", "third"]) == ["best", "second", "third"]
+    cache_folder.mkdir(parents=True)
+    (cache_folder / "third.tflite").write_bytes(CONTENT)
+    assert weights.here_first(["best", "second", "third"]) == ["third", "best", "second"]
+    (weights_dir / "best.tflite").write_bytes(CONTENT)
+    assert weights.here_first(["best", "second", "third"]) == ["best", "third", "second"]
+
+
 def test_fetch_shows_its_progress_on_stderr(
     server: Server, catalogued: Catalogue, capsys: pytest.CaptureFixture[str]
 ) -> None:

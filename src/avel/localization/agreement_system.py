@@ -137,7 +137,7 @@ class AgreementSystem(System):
         check_audio_tagger(name)
         if name != "auto":
             return audio_backbone(name, options, **steps)
-        for better in ("yamnet", weights.SUBSTITUTES["yamnet"]):
+        for better in weights.here_first(["yamnet", weights.SUBSTITUTES["yamnet"]]):
             try:
                 return audio_backbone(better, options, **steps)
             except WeightsError:

@@ -10,7 +10,7 @@ Tensors of a PyTorch checkpoint, a Keras HDF5 file or a pickle of NumPy arrays a
 can be mapped into memory and which cannot hold code.
 """
 
-from avel.backbones.weights.cache import cache_folder, fetch, fetch_default, find, path
+from avel.backbones.weights.cache import cache_folder, fetch, fetch_default, find, here_first, path
 from avel.backbones.weights.entries import (
     DEFAULT_NAMES,
     SUBSTITUTES,
@@ -39,6 +39,7 @@ __all__ = [
     "fetch",
     "fetch_default",
     "find",
+    "here_first",
     "load_tensors",
     "lookup",
     "path",

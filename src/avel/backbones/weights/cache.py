@@ -1,5 +1,6 @@
 """Weight files on this machine: looked for, checked, and fetched into the cache."""
 
+import contextlib
 import os
 import sys
 import warnings
@@ -29,6 +30,26 @@ def find(name: str) -> Path | None:
         ValueError: if the catalogue has no such name.
     """
     return _find(lookup(name))[0]
+
+
+def here_first(names: Iterable[str]) -> list[str]:
+    """Weight files of which any will do, those that are on this machine first, else in the order given.
+
+    So a source that could not be reached once is not asked again at each start. Files are not read for this: one of
+    another content counts as well.
+
+    Raises:
+        ValueError: if the catalogue has no such name.
+    """
+    return sorted(names, key=lambda name: not _is_here(lookup(name)))
+
+
+def _is_here(entry: WeightFile) -> bool:
+    given = os.environ.get("AVEL_WEIGHTS_DIR")
+    folders = [cache_folder(), *([Path(given).expanduser()] if given else [])]
+    with contextlib.suppress(OSError):
+        return any((folder / entry.file_name).exists() for folder in folders)
+    return False
 
 
 def path(name: str, *, offline: bool = False) -> Path:
