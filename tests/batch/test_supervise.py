@@ -86,7 +86,7 @@ def test_what_dies_beside_others_is_tried_once_more_alone(tmp_path):
 
 
 def test_an_end_that_was_asked_of_one_ends_all():
-    lines = run("import time; os.kill(os.getpid(), signal.SIGTERM) if item == 0 else time.sleep(60)", children=2)
+    lines = run("import time; os.kill(os.getpid(), signal.SIGTERM) if item == 0 else time.sleep(3600)", children=2)
     assert lines[-1] == "code 143"
     assert not [line for line in lines if "did" in line]
 
