@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tiny_backbones import RECIPE, load
 
 from avel.errors import FeaturesError, WeightsError
+from avel.features import jobs
 from avel.features.extract import FeatureBatch
 from avel.features.jobs import Backbones, load_backbones
 from avel.features.journal import read_failures
@@ -48,6 +49,20 @@ def test_how_far_the_reading_of_each_video_is(clips, tmp_path):
         (str(clips / "a.mp4"), store.open("a").duration_seconds),
     ]
     assert all(declared == pytest.approx(seconds, abs=0.2) for _, seconds, declared in read)
+
+
+def test_what_is_done_once_more_after_its_worker_was_lost_counts_as_done(clips, tmp_path, monkeypatch):
+    once = jobs.extract_one
+
+    def twice(*arguments, **more):
+        once(*arguments, **more)  # is stored, and nobody is told
+        return once(*arguments, **more)
+
+    monkeypatch.setattr(jobs, "extract_one", twice)
+    summary = run(clips, tmp_path / "s")
+    assert (summary.done, summary.skipped, summary.failures) == (6, 0, ())
+    again = run(clips, tmp_path / "s")
+    assert (again.done, again.skipped) == (0, 6)
 
 
 def test_a_folder_of_videos(clips, tmp_path):

@@ -89,7 +89,7 @@ class Outcome:
         status: ``"skipped"`` when it had been done before.
         reason: why it failed.
         quarantined: it takes the process that reads it down with it, and is left alone from now on.
-        read: the video, if it had to be read to know that it had been done before.
+        read: the video, if it had to be read to know that its features are there.
     """
 
     video: str
@@ -108,12 +108,14 @@ class ExtractionTask:
         key: its name in the store.
         twins: of videos of the same size, which may be the same video under another name, keys by SHA-256.
         read: the video, if it has been read.
+        is_new: whether the store held nothing under the key when the run began.
     """
 
     video: Path
     key: str
     twins: Mapping[str, str] = field(default_factory=dict)
     read: ReadSource | None = None
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,8 @@ def extract_one(
         if twin is not None:
             if (twin, store.open(twin).source.path) != (task.key, source.path):
                 store.copy(twin, task.key, source)
-            return Outcome(video, "skipped", read=read)
+            # What this run stored itself is there where the worker that did it was lost before it could say so.
+            return Outcome(video, "done" if task.is_new and twin == task.key else "skipped", read=read)
         seconds = job.recipe.segment_seconds
         with Extraction(
             task.video,

@@ -139,7 +139,8 @@ def extract_many(
             elif not retry_quarantined and (before := journal.quarantined.get(absolute_text(video))):
                 through(before)
             else:
-                tasks.append(ExtractionTask(video, key, twins=_twins(video, of_size), read=read))
+                is_new = key not in opened
+                tasks.append(ExtractionTask(video, key, _twins(video, of_size), read, is_new))
         try:
             for outcome in running.run(tasks):
                 through(outcome)
