@@ -157,3 +157,11 @@ def test_the_page_is_served_from_the_image_on_this_machine_only():
     mounted = {volume.removesuffix(":ro").rsplit(":", 1)[1] for volume in service["volumes"]}
     assert {str(path) for path in (given["output"], *given["videos"])} | {"/cache"} == mounted
     assert service["hostname"] == "localhost"  # the name in the link that is printed
+
+
+def test_every_extra_is_in_the_documentation():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    told = re.findall(
+        r"^\| `avel\[(\w+)\]` \|", (ROOT / "docs" / "installation.md").read_text(encoding="utf-8"), flags=re.M
+    )
+    assert set(told) == extras.keys() - {"dev", "docs"}  # those are for who works on avel
