@@ -247,7 +247,10 @@ def evaluate_matcher_on(
         ValueError: if the source is labels of one's own, or no clip has an event shorter than it.
     """
     if isinstance(source, OwnVideos):
-        raise ValueError("A matcher is measured on features in AVE's layout or in a store of AVE's videos.")
+        raise ValueError(
+            "A matcher is measured on features in AVE's layout or in a store of AVE's videos. What it reaches on your "
+            "own videos, `avel train` said when it was trained."
+        )
     return evaluate_matcher(matcher, open_ave(source, listener), split)
 
 
