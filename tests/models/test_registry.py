@@ -211,7 +211,7 @@ def test_overfits_one_batch(name, options, dims, batch):
     signal = functional.one_hot(target, dims.num_classes).float()
     visual = functional.pad(signal, (0, 2))[..., None, :] + 0.3 * torch.rand(4, 6, dims.regions, dims.visual_dims)
     audio = functional.pad(signal, (0, 1)) + 0.3 * audio
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03, fused=True)
     is_bounded = name in BOUNDED and options == {"position": "decision"}
     for _ in range(400):
         logits = model(visual, audio, valid).logits

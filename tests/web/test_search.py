@@ -169,5 +169,7 @@ def test_without_a_library_there_is_no_search(open_page, animals):
 
 
 def test_a_folder_that_is_no_library_is_refused_at_once(animals):
-    result = CliRunner().invoke(app, ["serve", str(animals / "results"), "--library", str(animals / "videos")])
+    result = CliRunner().invoke(
+        app, ["serve", "--port", "0", str(animals / "results"), "--library", str(animals / "videos")]
+    )
     assert "is no library: it has no library.json" in str(result.exception)

@@ -162,14 +162,14 @@ def test_a_port_that_is_taken(results):
 
 
 def said(*arguments):
-    result = CliRunner().invoke(app, ["serve", *map(str, arguments)])
+    result = CliRunner().invoke(app, ["serve", "--port", "0", *map(str, arguments)])
     return result.exit_code, " ".join((result.stderr or str(result.exception)).split())
 
 
 def test_wrong_usage_is_said_at_once(tmp_path, results):
     assert said(results, "--model", "nothing")[1].startswith("error: Unknown model 'nothing'.")
     assert "There is no video and no result to show" in str(
-        CliRunner().invoke(app, ["serve", str(tmp_path / "none.mp4")]).exception
+        CliRunner().invoke(app, ["serve", "--port", "0", str(tmp_path / "none.mp4")]).exception
     )
     code, words = said(results, tmp_path)
     assert (code, "holds results. Give it alone" in words) == (2, True)
