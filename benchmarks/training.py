@@ -1,16 +1,24 @@
-"""Epochs of models against a plain float32 loop in the same run, and of features that are read, not held.
+"""Steps and epochs of models against a plain float32 loop in the same run, and of features that are read, not held.
 
 The plain loop is what one would write first: float32 features in memory, batches made where they are needed, all in
-float32, of the recommended model its formulas line by line. Epochs of both alternate, so that whatever else the machine
-does meets both. Both see the same clips in the same order from the same weights; at the end both models are measured on
-the validation split.
+float32, the recommended model and the audio-guided attention by their formulas, line by line.
 
-    python benchmarks/training.py DATA [--clips 3339] [--epochs 5] [--models a+v-att recommended]
+    python benchmarks/training.py DATA [--clips 3339] [--epochs 5] [--models a+v-att recommended] [--compile]
 
-DATA is a folder in AVE's layout. Ours trains three times: with all features held, with as many as is the default, and
-with none; the three have to give the same weights. The shares of a step are those of PyTorch's profiler, the lower
-quartile of each operation, as others may use the machine. Memory is measured in processes of their own, on stores of
-random features with two numbers of videos (Linux).
+DATA is a folder in AVE's layout.
+
+- **A step** is measured once for each set of instructions that the processor has, in a process that is held to it
+  (``ONEDNN_MAX_CPU_ISA``, for AVX2 those of PyTorch and MKL, too): in bfloat16 where it has instructions for it, as
+  avel then trains, else in float32. Steps of both forms take turns, in CPU time; both start from the same weights, and
+  how far apart their gradients are is measured first. Where a step's time goes is told by PyTorch's profiler, by the
+  lower quartile of each operation, as others may use the machine. Float32 products of ``mm``, ``addmm`` and ``bmm`` are
+  MKL's, convolutions, recurrent layers and all of bfloat16 oneDNN's; beside them is what either reaches in one large
+  product. ``--compile`` adds steps under `torch.compile`, which needs a C++ compiler.
+- **Epochs** of the plain loop and of avel's training alternate, on the same clips in the same order from the same
+  weights; at the end both models are measured on the validation split. Avel trains three times: with all features held,
+  with as many as is the default, and with none; the three have to give the same weights. So it does with a store of
+  random features.
+- **Memory** is measured in processes of their own, on stores with two numbers of videos (Linux).
 """
 
 import argparse
@@ -18,6 +26,7 @@ import collections
 import gc
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -25,23 +34,26 @@ import sys
 import tempfile
 import time
 import tracemalloc
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import growth
 import numpy as np
 import torch
-from _common import save
+from _common import machine, save
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.flop_counter import FlopCounterMode
 
 from avel.data.ave.hdf5 import AveArrays
 from avel.data.splits import SPLITS
 from avel.metrics.segments import segment_accuracy
 from avel.models import registry
-from avel.models.layers import without_padding
+from avel.models.layers import AudioGuidedAttention, without_padding
 from avel.models.recommended import Recommended
 from avel.training.allocation import keeping_freed_memory
 from avel.training.ave_data import open_data
@@ -51,6 +63,7 @@ from avel.training.loop import train
 from avel.training.optimization import averaging_of, optimizer_of, precision_of
 from avel.training.own.labels import read_labels
 from avel.training.own.opening import open_labelled
+from avel.training.passes import in_precision
 from avel.training.prediction import predict
 from avel.training.settings import HELD_BYTES, TrainingSettings, settings_for
 from avel.training.state import Epoch
@@ -59,6 +72,17 @@ from avel.training.tasks import task_of
 HELD = {"all held": 1 << 40, "default": HELD_BYTES, "none held": 0}
 """Bytes that features may take."""
 CONV = growth.Shape(49, 512, 128)
+INSTRUCTIONS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "AVX512_CORE_AMX": ("amx_bf16", "bfloat16", {}),
+    "AVX512_CORE_BF16": ("avx512_bf16", "bfloat16", {}),
+    "AVX512_CORE_VNNI": ("avx512_vnni", "float32", {}),
+    "AVX512_CORE": ("avx512f", "float32", {}),
+    "AVX2": ("avx2", "float32", {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}),
+}
+"""What oneDNN may use at most: the processor's flag for it, avel's precision then, and what holds the others to it."""
+ROUNDS = 9
+LARGEST_DIFFERENCE = 1e-3
+"""Of gradients, relative. Sums in another order turn single units of a ReLU on or off, whoever adds them up."""
 
 
 class PlainRecommended(Recommended):
@@ -86,19 +110,45 @@ class PlainRecommended(Recommended):
         return self.head(self.dropout(x))
 
 
-class PlainLoop:
-    """Float32 from beginning to end, nothing prepared ahead."""
+class PlainAttention(AudioGuidedAttention):
+    """The paper's form of the attention as it stands in its docstring."""
 
-    def __init__(self, data: LocalizationData, examples: Examples, settings: TrainingSettings) -> None:
+    def forward(self, visual: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., D_v), and the weights (..., R)."""
+        projected = functional.relu(functional.linear(visual, self.project_visual.weight, self.project_visual.bias))
+        from_visual = functional.linear(projected, self.hidden_visual.weight)
+        from_audio = self.hidden_audio(functional.relu(self.project_audio(audio)))[..., None, :]
+        weights = torch.softmax(self.score(torch.tanh(from_visual + from_audio))[..., 0], dim=-1)
+        return (weights[..., None, :] @ visual)[..., 0, :], weights
+
+
+PLAIN: dict[type, type] = {Recommended: PlainRecommended, AudioGuidedAttention: PlainAttention}
+
+
+class Loop:
+    """Training steps, and epochs of the plain form: float32 from beginning to end, nothing prepared ahead."""
+
+    def __init__(
+        self,
+        data: LocalizationData,
+        examples: Examples,
+        settings: TrainingSettings,
+        *,
+        plain: bool = True,
+        compiled: bool = False,
+    ) -> None:
         self.settings, self.task = settings, task_of(settings)
+        modalities = registry.modalities_of(settings.model, settings.options)
+        self.precision = torch.float32 if plain else precision_of(settings, torch.device("cpu"), modalities)
         self.labels = torch.from_numpy(examples.labels.dense()).float()
         with AveArrays.open(data.name) as arrays:
             self.visual = torch.from_numpy(arrays.visual.read(examples.visual_rows))
             self.audio = torch.from_numpy(arrays.audio.read(examples.audio_rows))
         torch.manual_seed(settings.seed)
         self.model = registry.build(settings.model, data.dims)
-        if isinstance(self.model, Recommended):
-            self.model.__class__ = PlainRecommended
+        for part in self.model.modules() if plain else ():
+            part.__class__ = PLAIN.get(type(part), type(part))
+        self.run: Callable[..., Any] = torch.compile(self.model) if compiled else self.model
         self.optimizer = optimizer_of(settings, self.model)
         decay = settings.average_weights
         self.average = AveragedModel(self.model, multi_avg_fn=averaging_of(decay)) if decay else None
@@ -114,13 +164,25 @@ class PlainLoop:
 
     def step(self, visual: Tensor, audio: Tensor, labels: Tensor) -> None:
         """Forward, backward and update."""
-        valid = torch.ones(labels.shape[:2], dtype=torch.bool)
-        loss = self.task.loss(self.model(visual, audio, valid), self.task.target(labels, valid), valid)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.backward(visual, audio, labels)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
+
+    def backward(self, visual: Tensor, audio: Tensor, labels: Tensor) -> None:
+        """Forward and backward."""
+        valid = torch.ones(labels.shape[:2], dtype=torch.bool)
+        with in_precision("cpu", self.precision):
+            output = self.run(visual, audio, valid)
+        loss = self.task.loss(output, self.task.target(labels, valid), valid)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def gradients(self, given: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Of all weights, one after the other, with what is dropped drawn anew from one seed."""
+        torch.manual_seed(0)
+        self.backward(*given)
+        return torch.cat([p.grad.double().flatten() for p in self.model.parameters() if p.grad is not None])
 
 
 def first(data: LocalizationData, clips: int) -> None:
@@ -128,47 +190,74 @@ def first(data: LocalizationData, clips: int) -> None:
     data.splits["train"] = data.splits["train"][:clips]
 
 
-def steps(data: LocalizationData, settings: TrainingSettings) -> dict[str, Any]:
-    """Steps of both forms in turns, and where ours go."""
-    plain, ours = (PlainLoop(data, data.examples("train").of(range(1)), settings) for _ in range(2))
-    ours.model.__class__ = type(registry.build(settings.model, data.dims))
-    numbers = range(min(settings.batch_size, len(data.examples("train"))))
-    (batch,) = data.batches(data.examples("train"), [numbers])
-    given = batch.visual, batch.audio, batch.labels
-    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
-    faults: dict[str, int] = {}
-    for _ in range(5):
-        for name, loop in (("plain", plain), ("ours", ours)):
-            if name == "plain":
-                loop.step(*given)
-                seconds[name].append(_cpu_seconds(loop, given, faults, name))
-            else:
-                with keeping_freed_memory():
-                    loop.step(*given)
-                    loop.step(*given)
-                    seconds[name].append(_cpu_seconds(loop, given, faults, name))
-    with keeping_freed_memory():
-        gemm, other = _shares(ours, given)
-    rate = _gemm_rate()
-    return {
-        "plain_step_cpu_ms": round(1000 * min(seconds["plain"]), 1),
-        "step_cpu_ms": round(1000 * min(seconds["ours"]), 1),
-        "times_faster": round(statistics.median(p / o for p, o in zip(*seconds.values(), strict=True)), 2),
-        "page_faults_in_a_step": faults,
-        "share_of_a_step_in_matrix_products": round(gemm / (gemm + other), 2),
-        "gflops_of_a_large_matrix_product": round(rate, 1),
+def steps(data: LocalizationData, settings: TrainingSettings, *, compiled: bool) -> dict[str, Any]:
+    """Steps of the forms in turns, and where ours go."""
+    one = data.examples("train").of(range(1))
+    loops = {"plain": Loop(data, one, settings), "ours": Loop(data, one, settings, plain=False)}
+    if compiled:
+        loops["compiled"] = Loop(data, one, settings, plain=False, compiled=True)
+    numbers = [range(min(settings.batch_size, len(data.examples("train"))))]
+    given = {}
+    for name, loop in loops.items():
+        (batch,) = data.batches(data.examples("train"), numbers, dtype=loop.precision)
+        given[name] = batch.visual, batch.audio, batch.labels
+    gradients = {name: loops[name].gradients(given[name]) for name in ("plain", "ours")}
+    apart = float((gradients["plain"] - gradients["ours"]).norm() / gradients["plain"].norm())
+    found: dict[str, Any] = {
+        "precision": str(loops["ours"].precision).removeprefix("torch."),
+        "gradients_apart": float(f"{apart:.1e}"),
     }
+    if loops["ours"].precision == torch.float32:
+        assert apart < LARGEST_DIFFERENCE, apart
+    if compiled:
+        before = _cpu_seconds_with_compilers()
+        loops["compiled"].step(*given["compiled"])
+        loops["compiled"].step(*given["compiled"])
+        found["cpu_seconds_to_compile"] = round(_cpu_seconds_with_compilers() - before, 1)
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    faults: dict[str, int] = {}
+    for _ in range(ROUNDS):
+        for name, loop in loops.items():
+            with nullcontext() if name == "plain" else keeping_freed_memory():
+                for _ in range(1 if name == "plain" else 2):
+                    loop.step(*given[name])
+                seconds[name].append(_cpu_seconds(loop, given[name], faults, name))
+    found["step_cpu_ms"] = {name: round(1000 * min(taken), 1) for name, taken in seconds.items()}
+    ratios = [p / o for p, o in zip(seconds["plain"], seconds["ours"], strict=True)]
+    found["times_faster"] = round(statistics.median(ratios), 2)
+    found["times_faster_from_to"] = [round(min(ratios), 2), round(max(ratios), 2)]
+    if compiled:
+        of_compiled = [o / c for o, c in zip(seconds["ours"], seconds["compiled"], strict=True)]
+        found["times_faster_compiled_than_ours"] = round(statistics.median(of_compiled), 2)
+    found["page_faults_in_a_step"] = faults
+    with keeping_freed_memory():
+        found["a_step_of_ours"] = _shares(loops["ours"], given["ours"], 1000 * min(seconds["ours"]))
+    found["gflops_of_one_large_product"] = _product_rates()
+    return found
 
 
-def _cpu_seconds(loop: PlainLoop, given: tuple[Tensor, Tensor, Tensor], faults: dict[str, int], name: str) -> float:
+def _cpu_seconds(loop: Loop, given: tuple[Tensor, Tensor, Tensor], faults: dict[str, int], name: str) -> float:
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.process_time()
     loop.step(*given)
     faults[name] = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     return time.process_time() - started
 
 
-def _shares(loop: PlainLoop, given: tuple[Tensor, Tensor, Tensor]) -> tuple[float, float]:
-    """Milliseconds of a step in matrix products and in everything else."""
+def _cpu_seconds_with_compilers() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _kind(name: str) -> str:
+    if name in ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"):
+        return "products"
+    if "rnn_layer" in name:
+        return "recurrent"
+    return "convolutions" if "convolution" in name else "other"
+
+
+def _shares(loop: Loop, given: tuple[Tensor, Tensor, Tensor], step_ms: float) -> dict[str, Any]:
+    """Where the CPU time of a step goes, by kinds of operations, and the rate of its products."""
     repeats = 8
     with torch.profiler.profile(record_shapes=True) as profile:
         for _ in range(repeats):
@@ -176,30 +265,70 @@ def _shares(loop: PlainLoop, given: tuple[Tensor, Tensor, Tensor]) -> tuple[floa
     found = collections.defaultdict(list)
     for event in profile.events():
         found[event.name, str(event.input_shapes)].append(event.self_cpu_time_total)
-    totals = [0.0, 0.0]
+    taken = dict.fromkeys(("products", "convolutions", "recurrent", "other"), 0.0)
     for (name, _), times in found.items():
-        is_product = name in ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm") or "rnn_layer" in name
-        totals[not is_product] += sorted(times)[len(times) // 4] * len(times) / repeats / 1000
-    return totals[0], totals[1]
+        taken[_kind(name)] += sorted(times)[len(times) // 4] * len(times)
+    # The profiler has time on the wall, in which others had their turn, so only its shares are taken.
+    shares = {kind: value / sum(taken.values()) for kind, value in taken.items()}
+    with FlopCounterMode(display=False) as counter:
+        loop.step(*given)
+    multiplied_ms = (shares["products"] + shares["convolutions"]) * step_ms
+    return {
+        "shares": {kind: round(value, 2) for kind, value in shares.items()},
+        "gflops_of_products_and_convolutions": round(counter.get_total_flops() / multiplied_ms / 1e6, 1),
+    }
 
 
-def _gemm_rate() -> float:
-    one, other = torch.rand(1024, 1024), torch.rand(1024, 1024)
-    seconds = []
-    for _ in range(5):
-        started = time.process_time()
-        one @ other
-        seconds.append(time.process_time() - started)
-    return 2 * 1024**3 / min(seconds) / 1e9
+def _product_rates() -> dict[str, float]:
+    """GFLOPS of one product as large as those of regions, by each way that there is."""
+    clips, regions, size = 256, 49, 512
+    x, weights = torch.rand(clips, regions, size), torch.rand(size, size)
+    halves = x.bfloat16(), weights.bfloat16()
+    columns = x[:, :, None].permute(0, 3, 1, 2)
+    ways: dict[str, Callable[[], Tensor]] = {
+        "float32, MKL": lambda: functional.linear(x, weights),
+        "float32, oneDNN": lambda: functional.conv2d(columns, weights[..., None, None]),
+        "bfloat16, oneDNN": lambda: functional.linear(*halves),
+    }
+    rates = {}
+    for name, way in ways.items():
+        seconds = []
+        for _ in range(6):
+            started = time.process_time()
+            way()
+            seconds.append(time.process_time() - started)
+        rates[name] = round(2 * clips * regions * size**2 / min(seconds) / 1e9, 1)
+    return rates
+
+
+def steps_by_instructions(model: str, folder: Path, *, compiled: bool) -> dict[str, Any]:
+    """`steps` in processes of their own, each with what it is allowed to use."""
+    found: dict[str, Any] = {}
+    for name, (flag, precision, more) in INSTRUCTIONS.items():
+        if flag not in machine()["cpu_features"]:
+            continue
+        environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": name, **more}
+        command = [sys.executable, __file__, str(folder), "--step", model, "--precision", precision]
+        # Once is enough of what takes a minute.
+        once = ["--compile"] if compiled and precision == "float32" else []
+        compiled = compiled and not once
+        with tempfile.TemporaryDirectory() as nothing_compiled:
+            environment["TORCHINDUCTOR_CACHE_DIR"] = nothing_compiled
+            ran = subprocess.run([*command, *once], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        asking = "import torch; torch.nn.functional.conv2d(torch.rand(16, 8, 4, 4), torch.rand(8, 8, 3, 3))"
+        asked = [sys.executable, "-c", asking]
+        said = subprocess.run(asked, env={**environment, "ONEDNN_VERBOSE": "1"}, capture_output=True, text=True)
+        used = re.search(r"isa:(.*)", said.stdout)
+        found[name] = {"onednn_uses": used[1] if used else "unknown", **json.loads(ran.stdout.splitlines()[-1])}
+        print(model, name, json.dumps(found[name], indent=2), flush=True)
+    return found
 
 
 class Run:
     """A training that can be stopped after each epoch."""
 
-    def __init__(self, folder: Path, held_bytes: int, settings: TrainingSettings, data: Path, clips: int) -> None:
-        self.folder, self.settings = folder, settings.with_changes(held_bytes=held_bytes)
-        self.data = open_data(data)
-        first(self.data, clips)
+    def __init__(self, folder: Path, settings: TrainingSettings, data: LocalizationData) -> None:
+        self.folder, self.settings, self.data = folder, settings, data
         self.history: tuple[Epoch, ...] = ()
         self.cpu_seconds: list[float] = []
 
@@ -216,80 +345,111 @@ class Run:
         return load_file(self.folder / "state.safetensors")
 
 
-def measure(model: str, folder: Path, clips: int, epochs: int) -> dict[str, Any]:
-    """One model."""
-    flags = {"device": "cpu", "protocol": "validation", "schedule": "constant", "pooling": "mean"}
-    settings = settings_for(model, flags=flags)
-    data = open_data(folder)
-    first(data, clips)
-    found: dict[str, Any] = {
-        "batch_size": settings.batch_size,
-        "threads": torch.get_num_threads(),
-        "precision": str(precision_of(settings, torch.device("cpu"), ("audio", "visual"))),
-        "training_clips": len(data.examples("train")),
-        "step": steps(data, settings),
-    }
-    plain = PlainLoop(data, data.examples("train"), settings)
+class Runs:
+    """The same training with all features held, with some, and with none."""
+
+    def __init__(
+        self, folder: Path, settings: TrainingSettings, opened: Callable[[TrainingSettings], LocalizationData]
+    ) -> None:
+        self.runs: dict[str, Run] = {}
+        for name, size in HELD.items():
+            changed = settings.with_changes(held_bytes=size)
+            self.runs[name] = Run(folder / name, changed, opened(changed))
+
+    def epoch(self) -> None:
+        """One more of each; each is first as often as the others."""
+        runs = list(self.runs.values())
+        turn = len(runs[0].history) % len(runs)
+        for run in runs[turn:] + runs[:turn]:
+            run.epoch()
+
+    def found(self) -> dict[str, Any]:
+        """Times in those of all held, without the first epoch, which reads what is held."""
+        kept = self.runs["all held"]
+        for name, run in self.runs.items():
+            same = (torch.equal(kept.weights[tensor], values) for tensor, values in run.weights.items())
+            assert all(same), name
+        found: dict[str, Any] = {"weights_are_the_same": True}
+        for name, run in self.runs.items():
+            wall = [a.seconds / b.seconds for a, b in zip(run.history[1:], kept.history[1:], strict=True)]
+            cpu = [a / b for a, b in zip(run.cpu_seconds[1:], kept.cpu_seconds[1:], strict=True)]
+            found[name] = {
+                "clips_held": run.data.num_held("visual"),
+                "epoch_seconds": [epoch.seconds for epoch in run.history],
+                "epoch_and_evaluation_cpu_seconds": [round(value, 2) for value in run.cpu_seconds],
+                "time_of_all_held": round(statistics.median(wall), 3),
+                "cpu_time_of_all_held": round(statistics.median(cpu), 3),
+            }
+        return found
+
+
+FLAGS = {"device": "cpu", "protocol": "validation", "schedule": "constant", "pooling": "mean", "few_events": 0}
+
+
+def epochs_of_ave(model: str, folder: Path, clips: int, epochs: int) -> dict[str, Any]:
+    """Epochs of the plain loop and of ours, on files in AVE's layout."""
+
+    def opened(_: TrainingSettings) -> LocalizationData:
+        data = open_data(folder)
+        first(data, clips)
+        return data
+
+    settings = settings_for(model, flags=FLAGS)
+    data = opened(settings)
+    plain = Loop(data, data.examples("train"), settings)
     plain_seconds: list[float] = []
-    with tempfile.TemporaryDirectory() as runs:
-        ours = {name: Run(Path(runs) / name, size, settings, folder, clips) for name, size in HELD.items()}
+    with tempfile.TemporaryDirectory() as made:
+        ours = Runs(Path(made), settings, opened)
         for number in range(epochs):
             plain_seconds.append(plain.epoch(number + 1))
-            for run in ours.values():
-                run.epoch()
-        kept = ours["all held"].weights
-        for name, run in ours.items():
-            assert all(torch.equal(kept[tensor], values) for tensor, values in run.weights.items()), name
+            ours.epoch()
         val = data.examples("val")
-        plain_accuracy = segment_accuracy(predict(plain.model, data, val).classes, val.labels.first_classes)
-    # The first epoch of each reads what is held.
-    held = [epoch.seconds for epoch in ours["all held"].history[1:]]
-    found["plain_float32_epoch_cpu_seconds"] = [round(value, 2) for value in plain_seconds]
-    found["runs"] = {
-        name: {
-            "clips_held": run.data.num_held("visual"),
-            "epoch_seconds": [epoch.seconds for epoch in run.history],
-            "epoch_and_evaluation_cpu_seconds": [round(value, 2) for value in run.cpu_seconds],
-            "time_of_all_held": round(
-                statistics.median(e.seconds / h for e, h in zip(run.history[1:], held, strict=True)), 3
-            ),
-            "cpu_time_of_all_held": round(
-                statistics.median(
-                    s / h for s, h in zip(run.cpu_seconds[1:], ours["all held"].cpu_seconds[1:], strict=True)
-                ),
-                3,
-            ),
+        accuracy = segment_accuracy(predict(plain.model, data, val).classes, val.labels.first_classes)
+        return {
+            "batch_size": settings.batch_size,
+            "precision": str(precision_of(settings, torch.device("cpu"), ("audio", "visual"))).removeprefix("torch."),
+            "training_clips": len(data.examples("train")),
+            "plain_float32_epoch_cpu_seconds": [round(value, 2) for value in plain_seconds],
+            "runs": ours.found(),
+            "validation_accuracy_after_the_last_epoch": {
+                "plain": round(accuracy, 4),
+                "ours": round(ours.runs["all held"].history[-1].accuracy or 0.0, 4),
+            },
         }
-        for name, run in ours.items()
-    }
-    found["weights_are_the_same"] = True
-    found["validation_accuracy_after_the_last_epoch"] = {
-        "plain": round(plain_accuracy, 4),
-        "ours": round(ours["all held"].history[-1].accuracy or 0.0, 4),
-    }
-    return found
 
 
-def peak_memory(videos: int, held_bytes: int) -> float:
-    """Peak memory in MB that a training of the recommended model, two epochs, adds to what the process had before."""
+def epochs_of_a_store(model: str, videos: int, epochs: int) -> dict[str, Any]:
+    """Epochs of ours on a store of random features."""
+    with tempfile.TemporaryDirectory() as made:
+        labels, folder, store = growth.labelled_store(videos, Path(made), 20, CONV)
+        settings = settings_for(model, flags=FLAGS)
+        runs = Runs(Path(made), settings, lambda s: open_labelled(read_labels(labels, folder, store=store), store, s))
+        for _ in range(epochs):
+            runs.epoch()
+        return {"videos": videos, "runs": runs.found()}
+
+
+def peak_memory(model: str, videos: int, precision: str) -> dict[str, int]:
+    """Peak memory in MB of a process that trains two epochs, and how much of it training added."""
     code = (
         "import re, sys, tempfile; from pathlib import Path\n"
         "from avel.training.own.labels import read_labels; from avel.training.own.opening import open_labelled\n"
         "from avel.training.loop import train; from avel.training.settings import settings_for\n"
         "def peak(): return int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1000\n"
-        "folder, held = Path(sys.argv[1]), int(sys.argv[2])\n"
-        "flags = {'epochs': 2, 'device': 'cpu', 'held_bytes': held, 'few_events': 0}\n"
-        "settings = settings_for('recommended', flags=flags)\n"
-        "labelling = read_labels(folder / 'labels.csv', folder / 'videos', store=folder / 'store')\n"
+        "model, folder, precision = sys.argv[1], Path(sys.argv[2]), sys.argv[3]\n"
+        "flags = {'epochs': 2, 'device': 'cpu', 'few_events': 0, 'precision': precision}\n"
+        "settings = settings_for(model, flags=flags)\n"
         "before = peak()\n"
+        "labelling = read_labels(folder / 'labels.csv', folder / 'videos', store=folder / 'store')\n"
         "data = open_labelled(labelling, folder / 'store', settings)\n"
         "with tempfile.TemporaryDirectory() as run: train(settings, data, run)\n"
-        "print(peak() - before)\n"
+        "print(round(peak()), round(peak() - before))\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         growth.labelled_store(videos, Path(folder), 20, CONV)
-        command = [sys.executable, "-c", code, folder, str(held_bytes)]
-        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        command = [sys.executable, "-c", code, model, folder, precision]
+        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return dict(zip(("of_the_process", "added_by_training"), map(int, said.split()), strict=True))
 
 
 def bytes_a_video() -> float:
@@ -316,20 +476,35 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=3339)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--models", nargs="+", default=["a+v-att", "recommended"])
-    parser.add_argument("--videos", type=int, nargs=2, default=[200, 800], help="two sizes of a store")
+    parser.add_argument("--videos", type=int, nargs="+", default=[800, 3200], help="sizes of a store")
+    parser.add_argument("--compile", action="store_true", help="steps under torch.compile besides")
+    parser.add_argument("--step", help="only the steps of this model, as JSON")
+    parser.add_argument("--precision", default="auto", help="of these steps")
     arguments = parser.parse_args()
+    if arguments.step:
+        settings = settings_for(arguments.step, flags={**FLAGS, "precision": arguments.precision})
+        print(json.dumps(steps(open_data(arguments.data), settings, compiled=arguments.compile)))
+        return
     load = round(os.getloadavg()[1], 1)
-    content: dict[str, Any] = {"load_average": load, "data": arguments.data.name, "models": {}}
-    for model in arguments.models:
-        content["models"][model] = measure(model, arguments.data, arguments.clips, arguments.epochs)
-        print(model, json.dumps(content["models"][model], indent=2), flush=True)
-    budget = 64 << 20
-    content["memory"] = {
-        "held_bytes": budget,
-        "peak_mb_by_number_of_videos": {str(videos): round(peak_memory(videos, budget)) for videos in arguments.videos},
-        "bytes_held_a_video_without_features": round(bytes_a_video()),
+    content: dict[str, Any] = {
+        "load_average": load,
+        "threads": torch.get_num_threads(),
+        "data": arguments.data.name,
+        "models": {},
     }
-    print(json.dumps(content["memory"], indent=2))
+    for model in arguments.models:
+        found = content["models"][model] = {
+            "steps": steps_by_instructions(model, arguments.data, compiled=arguments.compile)
+        }
+        found["epochs"] = epochs_of_ave(model, arguments.data, arguments.clips, arguments.epochs)
+        found["epochs_of_a_store"] = epochs_of_a_store(model, arguments.videos[0], arguments.epochs)
+        found["peak_mb_by_precision_and_number_of_videos"] = {
+            precision: {str(videos): peak_memory(model, videos, precision) for videos in arguments.videos}
+            for precision in ("auto", "float32")
+        }
+        print(model, json.dumps({name: found[name] for name in found if name != "steps"}, indent=2), flush=True)
+    content["held_bytes"] = HELD_BYTES
+    content["bytes_held_a_video_without_features"] = round(bytes_a_video())
     save(__file__, content)
 
 

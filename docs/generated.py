@@ -387,6 +387,71 @@ def training_memory() -> str:
     )
 
 
+def training_steps() -> str:
+    """Training steps against plain float32 ones, by the instructions that may be used, from the benchmark's result."""
+    rows = []
+    for model, found in _benchmark("training.json")["models"].items():
+        for instructions, step in found["steps"].items():
+            slowest, fastest = step["times_faster_from_to"]
+            shares, rates = step["a_step_of_ours"], step["gflops_of_one_large_product"]
+            best = max(rate for way, rate in rates.items() if way.startswith(step["precision"]))
+            rows.append(
+                (
+                    model,
+                    instructions,
+                    step["precision"],
+                    f"{step['times_faster']:.2f} ({slowest:.2f} to {fastest:.2f})",
+                    f"{1 - shares['shares']['other']:.0%}".replace("%", " %"),
+                    f"{shares['gflops_of_products_and_convolutions']:.0f} of {best:.0f}",
+                )
+            )
+    return _table(
+        (
+            "model",
+            "instructions at most",
+            "computed in",
+            "times as fast as the plain step",
+            "share of products",
+            "GFLOPS of the products, of one large product",
+        ),
+        rows,
+    )
+
+
+def compiled_steps() -> str:
+    """What `torch.compile` would make of a training step, from the benchmark's result."""
+    rows = [
+        (model, f"{1 / step['times_faster_compiled_than_ours']:.2f}", f"{step['cpu_seconds_to_compile']:.0f} s")
+        for model, found in _benchmark("training.json")["models"].items()
+        for step in found["steps"].values()
+        if "cpu_seconds_to_compile" in step
+    ]
+    return _table(("model", "time of a compiled step, in that of avel's", "CPU time to compile"), rows)
+
+
+def training_streams() -> str:
+    """Training that reads all features against training that holds them, from the benchmark's result file."""
+    rows = []
+    for model, found in _benchmark("training.json")["models"].items():
+        for source, runs in (("HDF5", found["epochs"]["runs"]), ("store", found["epochs_of_a_store"]["runs"])):
+            none = runs["none held"]
+            rows.append((model, source, f"{none['cpu_time_of_all_held']:.2f}", f"{none['time_of_all_held']:.2f}"))
+    return _table(("model", "features from", "CPU time of all held", "time of all held"), rows)
+
+
+def training_peaks() -> str:
+    """Peak memory of training, from the benchmark's result."""
+    rows = [
+        (model, precision, videos, f"{peak['of_the_process']} MB", f"{peak['added_by_training']} MB")
+        for model, found in _benchmark("training.json")["models"].items()
+        for precision, peaks in found["peak_mb_by_precision_and_number_of_videos"].items()
+        for videos, peak in peaks.items()
+    ]
+    return _table(
+        ("model", "`precision`", "videos of 10 s, 49 regions", "peak of the process", "of it added by training"), rows
+    )
+
+
 def _judged(figures: Mapping[str, Any]) -> int:
     return int(figures["right"]) + int(figures["false"])
 
@@ -522,6 +587,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "growth_against": growth_against,
     "watching": watching,
     "training_memory": training_memory,
+    "training_steps": training_steps,
+    "compiled_steps": compiled_steps,
+    "training_streams": training_streams,
+    "training_peaks": training_peaks,
     "composed": composed,
     "composed_longer": composed_longer,
     "composed_fusions": composed_fusions,

@@ -28,7 +28,7 @@ from avel.training.sources import FeatureSource, StoreSource, check_fits, clips_
 MISMATCHED_SHARE = ave.PUBLISHED_BACKGROUND_CLIPS / ave.PUBLISHED_SPLITS["train"]
 """As many mismatched clips for each training clip as AVE has clips without event."""
 
-_BATCHES_AHEAD = 2
+_BATCHES_AHEAD = 1
 
 
 class LocalizationData:

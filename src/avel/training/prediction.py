@@ -21,7 +21,8 @@ from avel.training.examples import ClipLabels, Examples
 from avel.training.settings import TrainingSettings
 from avel.training.tasks import Task
 
-EVALUATION_BATCH = 64
+EVALUATION_BATCH = 16
+"""As many as take 16 MB of regions in float32; evaluation shall not take more memory than training does."""
 
 
 class Predicted(NamedTuple):

@@ -32,8 +32,8 @@ from avel.training.choices import (
 
 NOISY, MISMATCHED, BOTH, NO_BACKGROUNDS = "noisy", "mismatched", "noisy+mismatched", "none"
 
-HELD_BYTES = 512 << 20
-"""With the batches and what a step computes, training then takes less than 1 GB for its data."""
+HELD_BYTES = 256 << 20
+"""With the batches and what a step computes, training then takes less than 1 GB for its data, in float32, too."""
 
 MAX_SETTINGS_BYTES = 1 << 20
 FOR_FEW = "linear"
