@@ -1,5 +1,6 @@
 """What ``import avel`` offers."""
 
+import pydoc
 import re
 import subprocess
 import sys
@@ -54,8 +55,13 @@ def test_networks_that_are_written_in_torch_name_themselves(tmp_path, monkeypatc
 
 
 def test_everything_that_it_offers_is_there_and_shown():
-    assert set(avel.__all__) <= set(dir(avel))
+    assert dir(avel) == sorted(avel.__all__)
     assert all(getattr(avel, name) is not None for name in avel.__all__)
+
+
+def test_help_begins_with_what_it_offers():
+    beginning = pydoc.render_doc(avel, renderer=pydoc.plaintext).split("PACKAGE CONTENTS")[0]
+    assert all(f"`{name}`" in beginning for name in avel.__all__ if not name.startswith("__"))
 
 
 def test_another_name_is_not_there():

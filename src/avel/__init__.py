@@ -1,4 +1,16 @@
-"""Audio-visual event localization: what can be both seen and heard in a video, and when."""
+"""Audio-visual event localization: what can be both seen and heard in a video, and when.
+
+What most programs need is here:
+
+- `localize`: the events of one video,
+- `Localizer`: the same for many videos, its networks loaded once,
+- `Localization`: a result, with its `Event` and `Segment` objects,
+- `plot`: a result as a figure,
+- `Library`: videos that are searched,
+- `AvelError`: the errors that a program may want to catch.
+
+Everything else is imported from its module, as the page "Python API" of the documentation says.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -31,5 +43,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """All names of the module, those of `_LATER` among them."""
-    return sorted({*globals(), *_LATER})
+    """The names that are offered, those of `_LATER` among them, and none that is only used here."""
+    return sorted(__all__)

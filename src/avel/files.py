@@ -43,10 +43,15 @@ _REASONS = {
 
 def no_such_file(path: str | os.PathLike[str]) -> str:
     """What to tell a user of a file that is not there, and may be an address."""
-    address = re.fullmatch(r"(https?|ftps?):/+(.+)", str(path), flags=re.DOTALL | re.IGNORECASE)
+    address = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.+)", str(path), flags=re.DOTALL | re.IGNORECASE)
     if address is None:
         return f"{path}: no such file. Check the name."
-    url = "://".join(address.groups())  # a path has one slash of two
+    scheme, rest = address.groups()
+    url = f"{scheme}://{rest}"  # a path has one slash of two
+    if scheme.lower() == "file":
+        return f"{path}: no such file. avel opens no addresses; give the path: {shlex.quote(f'/{rest}')}"
+    if scheme.lower() not in ("http", "https", "ftp", "ftps"):
+        return f"{url}: no such file. avel opens no addresses; record it into a file, and give that."
     return f"{url}: no such file. avel opens no addresses; pipe it: curl -sL {shlex.quote(url)} | avel localize -"
 
 

@@ -62,7 +62,12 @@ def test_version():
     [
         (["a.mp4", "--format", "gif"], "Unknown format 'gif'. Supported formats are json"),
         (["a.mp4", "b.mp4", "-o", "out.json"], "out.json is one file; for several videos or formats give a folder"),
-        (["a.mp4", "-o", "out.json", "--format", "csv"], "out.json is one file"),
+        (["a.mp4", "-o", "out.json", "--format", "csv,srt"], "out.json is one file; for several videos or formats"),
+        (
+            ["a.mp4", "-o", "out.json", "--format", "csv"],
+            "out.json has the suffix of the format json, but csv is asked for. Leave --format out, or change the "
+            "suffix to .csv.",
+        ),
         (["a.mp4", "-o", "-", "--format", "png"], "Standard output takes one of json, csv, srt, vtt"),
         (["a.mp4", "-o", "-", "--format", "json,csv"], "Standard output takes one of"),
         (["-", "-"], "Standard input (-) holds one video; it is there twice."),

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_backbones import RECIPE, load
 
-from avel.errors import FeaturesError, WeightsError
+from avel.errors import FeaturesError, MediaError, WeightsError
 from avel.features import jobs
 from avel.features.extract import FeatureBatch
 from avel.features.jobs import Backbones, load_backbones
@@ -208,6 +208,17 @@ def test_a_folder_that_may_not_be_read(clip):
 
 
 # Bad videos -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_no_video_is_there_nothing_is_loaded_or_written(tmp_path):
+    def none(*_):
+        pytest.fail("networks were loaded")
+
+    with pytest.raises(MediaError, match=r"nosuch.mp4: no such file. Check the name."):
+        extract_many(tmp_path / "nosuch.mp4", tmp_path / "s", loader=none)
+    with pytest.raises(MediaError, match=r"None of 2 videos is there. The first: .*a.mp4: no such file."):
+        extract_many([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "s", loader=none)
+    assert not (tmp_path / "s").exists()
 
 
 def test_one_bad_video_does_not_stop_the_others(clips, tmp_path):

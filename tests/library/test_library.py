@@ -237,7 +237,7 @@ def test_a_file_without_a_suffix_is_taken_out_when_it_is_gone(own):
 
 
 def test_a_name_with_a_slip_in_it_does_not_keep_a_library_from_being_updated(own):
-    indexed = make_library([own / "clisp"], own / "lib")
+    indexed = make_library([own / "clisp", own / "clips"], own / "lib")
     assert len(indexed.summary.failures) == 1
     assert make_library([], own / "lib", update=True).summary.failures == ()
 
@@ -328,6 +328,12 @@ def test_other_folders_and_versions_are_refused(own, tmp_path):
     description.write_text("{")
     with pytest.raises(LibraryError, match=r"library.json cannot be used"):
         VideoLibrary(own / "lib")
+
+
+def test_a_slip_in_the_only_name_makes_no_library(tmp_path):
+    with pytest.raises(MediaError, match="nosuch: no such file"):
+        make_library([tmp_path / "nosuch"], tmp_path / "lib")
+    assert not (tmp_path / "lib").exists()
 
 
 def test_nothing_to_index(tmp_path):

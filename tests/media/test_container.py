@@ -32,13 +32,22 @@ def test_missing_file(tmp_path):
     refused(tmp_path / "none.mp4", "no such file")
 
 
-def test_an_address_is_no_file():
+@pytest.mark.parametrize(
+    ("address", "shown", "advice"),
+    [
+        (
+            "https://example.org/a b.mp4",
+            "https://example.org/a b.mp4",
+            "pipe it: curl -sL 'https://example.org/a b.mp4' | avel localize -",
+        ),
+        ("file:///home/a b.mp4", "file:/home/a b.mp4", "give the path: '/home/a b.mp4'"),
+        ("rtsp://camera/1", "rtsp://camera/1", "record it into a file, and give that."),
+    ],
+)
+def test_an_address_is_no_file(address, shown, advice):
     with pytest.raises(MediaError) as raised:
-        probe(Path("https://example.org/a b.mp4"))
-    assert str(raised.value) == (
-        "https://example.org/a b.mp4: no such file. avel opens no addresses; "
-        "pipe it: curl -sL 'https://example.org/a b.mp4' | avel localize -"
-    )
+        probe(Path(address))
+    assert str(raised.value) == f"{shown}: no such file. avel opens no addresses; {advice}"
 
 
 def test_folder(tmp_path):

@@ -1,10 +1,12 @@
 """The videos that a person means by files, folders and lists."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
+from avel.errors import MediaError
 from avel.features.source import absolute_text
+from avel.files import no_such_file
 
 MEDIA_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -53,6 +55,21 @@ def discover_videos(inputs: Iterable[str | Path]) -> tuple[list[tuple[Path, str]
         except (OSError, ValueError) as error:
             fail(path, f"cannot be read ({getattr(error, 'strerror', None) or error}).")
     return list(found.values()), failures
+
+
+def check_some_are_there(videos: Collection[Path]) -> None:
+    """Refuse videos of which none is there, before anything is written or loaded for them.
+
+    Args:
+        videos: video files; none are fine.
+
+    Raises:
+        MediaError: if there are some and all are missing, such as by a slip in the only name.
+    """
+    if not videos or any(os.path.lexists(video) for video in videos):
+        return
+    reason = no_such_file(next(iter(videos)))
+    raise MediaError(reason if len(videos) == 1 else f"None of {len(videos)} videos is there. The first: {reason}")
 
 
 def _media_files(folder: Path, fail: Callable[[str | Path, str], None]) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avel.features.choices import ENGINES, EngineName
 from avel.features.digests import ReadSource
-from avel.features.discovery import discover_videos
+from avel.features.discovery import check_some_are_there, discover_videos
 from avel.features.index import IndexRow
 from avel.features.jobs import (
     Engine,
@@ -85,6 +85,7 @@ def extract_many(
     Raises:
         ValueError: if a setting is not allowed, or there is nothing to extract.
         FeaturesError: if the store has another recipe or other networks, or cannot be written.
+        MediaError: if no video is there.
         WeightsError: if a network's weights are not available.
         AvelError: if the cluster cannot be reached.
     """
@@ -99,6 +100,8 @@ def extract_many(
     found, failures = discover_videos([videos] if isinstance(videos, str | Path) else videos)
     if not found and not failures:
         raise ValueError("There is no video to extract.")
+    if not failures:
+        check_some_are_there([video for video, _ in found])
     folder = Path(store).absolute()
     if recipe is None:
         recipe = FeatureStore(folder).recipe if (folder / "store.json").exists() else Recipe()

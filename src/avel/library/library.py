@@ -25,7 +25,7 @@ from typing import Literal
 from avel.documents import read_json
 from avel.errors import LibraryError
 from avel.features.choices import EngineName
-from avel.features.discovery import discover_videos
+from avel.features.discovery import check_some_are_there, discover_videos
 from avel.features.jobs import Loader, ReadingProgress, load_backbones
 from avel.features.recipe import Recipe
 from avel.features.run import OutcomeProgress, Summary, extract_many
@@ -231,11 +231,14 @@ def index(
         FeaturesError: if the features cannot be written.
         LibraryError: if the library has another model, is being written by another process, or what was given before
             is not there.
+        MediaError: if no video is there.
         ModelError: if the model cannot be read.
         ValueError: if there is nothing to index, or a setting is not allowed.
         WeightsError: if a network's weights are not available.
     """
     folder, given = Path(folder), list(videos)
+    if not (update or "" in given):
+        check_some_are_there([Path(one) for one in given])
     with _written_by_one(folder):
         description, space = _described(folder, model)
         store_folder = folder / FEATURES_FOLDER

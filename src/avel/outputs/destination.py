@@ -62,6 +62,11 @@ class Destination:
         self.kind: Kind = _kind(output, formats)
         self.output: Path | None = Path(output) if output is not None and self.kind in ("file", "folder") else None
         by_suffix = format_of(self.output) if self.output is not None and self.kind == "file" else None
+        if by_suffix is not None and len(names) == len(formats) == 1 and formats[0] != by_suffix:
+            raise ValueError(
+                f"{output} has the suffix of the format {by_suffix}, but {formats[0]} is asked for. Leave --format "
+                f"out, or change the suffix to .{FORMATS[formats[0]].suffixes[0]}."
+            )
         if by_suffix is not None and (len(names) > 1 or list(formats) not in ([], [by_suffix])):
             raise ValueError(f"{output} is one file; for several videos or formats give a folder.")
         self.formats: list[str] = list(formats) or [by_suffix or "json"]
