@@ -56,6 +56,12 @@ def test_one_that_grows_again_is_no_longer_settled_and_comes_again(recording):
     assert look(arrivals, recording, 22.0) == ([str(recording)], [])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_in_a_watched_folder_is_no_video(recording, tmp_path):
+    os.mkfifo(recording.with_name("pipe.mp4"))
+    assert list(WatchedFolders([str(recording.parent)], tmp_path / "out").look()) == [str(recording)]
+
+
 def test_what_was_there_long_before_need_not_be_waited_for(recording):
     changed = recording.stat().st_ctime
     assert look(Arrivals(10.0), recording, 0.0, changed + 9) == ([], [])

@@ -1,4 +1,8 @@
+import os
 import shutil
+import socket
+
+import pytest
 
 from avel.features.discovery import discover_videos
 
@@ -45,3 +49,17 @@ def test_a_list_that_is_no_list(tmp_path, monkeypatch):
     listed = tmp_path / "l.txt"
     listed.write_bytes(b"x" * (1 << 20) + b"x")
     assert "it is larger than 1 MiB" in discover_videos([listed])[1][str(listed)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_pipes_and_sockets_in_a_folder_are_no_videos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    os.mkfifo("pipe.mp4")
+    (tmp_path / "to-pipe.mp4").symlink_to("pipe.mp4")
+    (tmp_path / "to-nowhere.mp4").symlink_to("nowhere")
+    (tmp_path / "a.mp4").touch()
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("socket.mp4")
+        found, failures = discover_videos([tmp_path])
+    assert [name for _, name in found] == ["a", "to-nowhere"]
+    assert not failures

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 from PIL import Image
 
@@ -26,6 +28,13 @@ def test_names_are_text():
     assert "&lt;b&gt;.mp4" in page
     assert "<i>" not in page
     assert "<b>" not in page
+
+
+def test_names_that_are_no_valid_utf_8_are_addresses_of_their_bytes():
+    name = os.fsdecode(b"caf\xe9")
+    page = index_page([IndexedVideo(f"{name}.mp4", ["Bark"], f"{name}.html", f".avel-thumbnails/{name}.jpg")])
+    assert 'href="caf%E9.html"' in page
+    assert 'src=".avel-thumbnails/caf%E9.jpg"' in page
 
 
 def test_categories_are_filters_with_the_number_of_videos():

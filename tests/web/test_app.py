@@ -1,6 +1,7 @@
 """What the page is told and what it changes, by real requests on real files."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -198,6 +199,22 @@ def test_reviewed_videos_leave_the_line_of_those_to_review(page, dog):
     page.post(f"videos/{goat}/reviewed", {"reviewed": True})
     assert page.get("next").json() == {"id": None}
     assert page.post(f"videos/{goat}/reviewed", {"reviewed": False}).json()["video"]["state"] == "done"
+
+
+def test_a_video_whose_name_is_no_valid_utf_8_is_listed_shown_and_exported(small_clips, tmp_path, open_page):
+    name = os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(small_clips / "dog.mp4", tmp_path / name)
+    write_all(make_result(tmp_path / name, 3.0, [("Bark", 0.5, 1.5, "audio", 0.9)]), tmp_path / "results", ["json"])
+    page = open_page(tmp_path / "results")
+    (video,) = page.get("videos").json()["videos"]
+    assert video["name"] == name
+    assert page.get(f"videos/{video['id']}").json()["video"]["name"] == name
+    for format_ in ("csv", "html"):
+        answer = page.get(f"videos/{video['id']}/export?format={format_}")
+        assert answer.status_code == 200, (format_, answer.text)
+        assert b"Bark" in answer.content
+    page.post(f"videos/{video['id']}/reviewed", {"reviewed": True})
+    assert "Bark" in page.get("labels").text
 
 
 def test_corrected_events_are_exported_in_every_format(page, dog, tmp_path):

@@ -7,6 +7,7 @@ written of all together (`NowAndThen`) is written seldom.
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -102,7 +103,8 @@ class WatchedFolders:
                     with contextlib.suppress(OSError):  # a file that is gone by now
                         if is_media_name(name) and not entry.is_dir():
                             status = entry.stat()
-                            yield start + name, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                            if stat.S_ISREG(status.st_mode):  # reading a pipe could wait for ever
+                                yield start + name, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
                         elif entry.is_dir(follow_symlinks=False) and not self._is_output(start + name):
                             pending.append(start + name)
 

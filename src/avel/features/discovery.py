@@ -1,6 +1,7 @@
 """The videos that a person means by files, folders and lists."""
 
 import os
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -79,14 +80,22 @@ def _media_files(folder: Path, fail: Callable[[str | Path, str], None]) -> Itera
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders.sort()
         for name in sorted(names):
-            if is_media_name(name):
-                yield Path(parent, name)
+            if is_media_name(name) and not _is_special(path := Path(parent, name)):
+                yield path
 
 
 def is_media_name(name: str) -> bool:
     """Whether a file of a folder is taken for a video, by its name."""
     dot = name.rfind(".")  # as Path.suffix, in a tenth of its time
     return dot > 0 and name[dot:].lower() in _SUFFIXES
+
+
+def _is_special(path: Path) -> bool:
+    """Whether there is a pipe, a socket or a device; reading one waits for somebody who may never write."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - quicker than Path.stat
+    except OSError:
+        return False  # whoever opens it says why it cannot be read
 
 
 def listed_videos(path: Path) -> Iterator[Path]:

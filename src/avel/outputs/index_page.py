@@ -1,5 +1,6 @@
 """A folder of results as one HTML page: a picture of each video, what was found in it, and a way to its own page."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class IndexedVideo:
 def index_page(videos: Sequence[IndexedVideo]) -> str:
     """The page as HTML text; names are text in it, never markup."""
     environment = page_templates("avel.outputs")
-    environment.filters["address"] = quote
+    environment.filters["address"] = lambda path: quote(os.fsencode(path))  # names may be no valid UTF-8
     counts = Counter(category for video in videos for category in set(video.categories))
     categories = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     numbers = {name: number for number, name in enumerate(categories)}

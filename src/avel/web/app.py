@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -26,6 +26,7 @@ from avel.data.formats.table import labels_text
 from avel.documents import DocumentError, parse_json
 from avel.errors import AvelError, unexpected
 from avel.events import Event, Localization
+from avel.files import utf8_text
 from avel.library.library import TOP
 from avel.library.query import QueryKind
 from avel.localization.rethreshold import THRESHOLD, events_at
@@ -33,6 +34,7 @@ from avel.outputs import FORMATS, render
 from avel.outputs.timeline import tells_modalities
 from avel.version import __version__
 from avel.web import views
+from avel.web.answers import JsonAnswer
 from avel.web.jobs import JobError
 from avel.web.library import ORDERS, STATES, Library, NoResultError, UnknownVideoError, media_path
 from avel.web.search import MAX_FOUND, PageSearch
@@ -139,7 +141,7 @@ class Endpoints:
     async def session(self, request: Request) -> Response:
         """What the page has to know before anything else."""
         limits = self.services.uploads.limits
-        return JSONResponse(
+        return JsonAnswer(
             {
                 "token": self.token,
                 "version": __version__,
@@ -185,7 +187,7 @@ class Endpoints:
             category=asked.get("category", ""),
             order=order,
         )
-        return JSONResponse(found)
+        return JsonAnswer(found)
 
     async def upload(self, request: Request) -> Response:
         """Take a video in and localize it."""
@@ -203,30 +205,30 @@ class Endpoints:
                 raise
             raise UploadError(str(error).replace(str(item.path), item.shown), 415) from error
         self.library.add(item).duration_seconds = look.duration_seconds
-        return JSONResponse(self.services.jobs.add(item.id).summary(), 201)
+        return JsonAnswer(self.services.jobs.add(item.id).summary(), 201)
 
     async def run(self, request: Request) -> Response:
         """Localize a video."""
         asked = await _body(request)
         video = await run_in_threadpool(self.services.jobs.add, _id(request), force=asked.get("force") is True)
-        return JSONResponse(video.summary())
+        return JsonAnswer(video.summary())
 
     async def run_all(self, request: Request) -> Response:
         """Localize all videos that are new."""
-        return JSONResponse({"queued": await run_in_threadpool(self.services.jobs.add_new)})
+        return JsonAnswer({"queued": await run_in_threadpool(self.services.jobs.add_new)})
 
     async def rescan(self, request: Request) -> Response:
         """Look for videos and results that have come since the page was opened."""
         videos, results = await run_in_threadpool(self.library.look_for_new)
-        return JSONResponse({"videos": videos, "results": results})
+        return JsonAnswer({"videos": videos, "results": results})
 
     async def cancel(self, request: Request) -> Response:
         """Localize a video no further."""
-        return JSONResponse((await run_in_threadpool(self.services.jobs.cancel, _id(request))).summary())
+        return JsonAnswer((await run_in_threadpool(self.services.jobs.cancel, _id(request))).summary())
 
     async def next_video(self, request: Request) -> Response:
         """Which video to review next."""
-        return JSONResponse({"id": self.library.next_unreviewed(request.query_params.get("after", ""))})
+        return JsonAnswer({"id": self.library.next_unreviewed(request.query_params.get("after", ""))})
 
     async def search(self, request: Request) -> Response:
         """Moments that a library finds, by words, by a category, or by a part of one of the videos."""
@@ -237,9 +239,9 @@ class Endpoints:
         how = _how(asked)
         if "video" not in asked:
             how[given[0]] = asked[given[0]]
-            return JSONResponse(await run_in_threadpool(moments.words, **how))
+            return JsonAnswer(await run_in_threadpool(moments.words, **how))
         part = [_number(asked.get(name, ""), f"A part's {name}") for name in ("start", "end")]
-        return JSONResponse(
+        return JsonAnswer(
             await run_in_threadpool(moments.like, asked["video"], *part, by=asked.get("by", "video"), **how)
         )
 
@@ -252,7 +254,7 @@ class Endpoints:
         assert item.path is not None
         try:
             kind = await run_in_threadpool(self._kind_of_query, item.path)
-            return JSONResponse(await run_in_threadpool(moments.file, item.path, item.shown, kind, **how))
+            return JsonAnswer(await run_in_threadpool(moments.file, item.path, item.shown, kind, **how))
         except AvelError as error:
             raise UploadError(str(error).replace(str(item.path), item.shown), 422) from error
         finally:
@@ -272,7 +274,7 @@ class Endpoints:
 
     async def one(self, request: Request) -> Response:
         """Everything that the review of a video begins with."""
-        return JSONResponse(await run_in_threadpool(self._one, _id(request)))
+        return JsonAnswer(await run_in_threadpool(self._one, _id(request)))
 
     def _one(self, id_: str) -> dict[str, Any]:
         video = self.library.look_again(id_)
@@ -306,7 +308,7 @@ class Endpoints:
     async def scores(self, request: Request) -> Response:
         """Scores of a category over time."""
         result = await self._result(request)
-        return JSONResponse(await run_in_threadpool(views.scores, result, request.query_params.get("category", "")))
+        return JsonAnswer(await run_in_threadpool(views.scores, result, request.query_params.get("category", "")))
 
     async def detail(self, request: Request) -> Response:
         """What the model knows besides, over time."""
@@ -314,7 +316,7 @@ class Endpoints:
         values = await run_in_threadpool(views.detail, await self._result(request), title)
         if values is None:
             raise HTTPException(404, "This result has no such detail.")
-        return JSONResponse({"values": values})
+        return JsonAnswer({"values": values})
 
     async def preview(self, request: Request) -> Response:
         """Events of a category as they would be with other thresholds."""
@@ -325,7 +327,7 @@ class Endpoints:
             if asked.get(name)
         }
         found = await run_in_threadpool(events_at, await self._result(request), asked.get("category", ""), **thresholds)
-        return JSONResponse({"events": [_event_view(f"preview{n}", event) for n, event in enumerate(found)]})
+        return JsonAnswer({"events": [_event_view(f"preview{n}", event) for n, event in enumerate(found)]})
 
     async def media(self, request: Request) -> Response:
         """The video as browsers play it, in ranges."""
@@ -409,7 +411,7 @@ class Endpoints:
         )
         review = asdict(ReviewView.of(corrections))
         self.services.news.tell("review", {"id": id_, "review": review})
-        return JSONResponse({"video": self.library.video(id_).summary(), "review": review})
+        return JsonAnswer({"video": self.library.video(id_).summary(), "review": review})
 
     async def _correct(self, request: Request, change: Callable[[Corrections], None]) -> Response:
         id_ = _id(request)
@@ -417,10 +419,10 @@ class Endpoints:
             corrections = await run_in_threadpool(self.library.correct, id_, change)
         except RevisionError as refused:
             corrections = await run_in_threadpool(self.library.corrections, id_)
-            return JSONResponse({"error": str(refused), **_corrected_view(corrections)}, 409)
+            return JsonAnswer({"error": str(refused), **_corrected_view(corrections)}, 409)
         view = _corrected_view(corrections)
         self.services.news.tell("review", {"id": id_, "review": view["review"]})
-        return JSONResponse(view)
+        return JsonAnswer(view)
 
     # What is taken away
 
@@ -447,7 +449,7 @@ class Endpoints:
         item, result = self.library.video(id_).item, self._corrected(id_)
         if item.is_uploaded:
             result = replace(result, video=item.shown)  # where it lies now, it will not lie long
-        return render(result, name).encode()
+        return utf8_text(render(result, name)).encode()
 
     def _export_file(self, id_: str, name: str, path: Path) -> Path:
         result = replace(self._corrected(id_), video=str(media_path(self.library.video(id_))))
@@ -464,7 +466,7 @@ class Endpoints:
     def _labels(self) -> bytes:
         annotations = self.library.annotations()
         without = [video for video, found in annotations.items() if not found]
-        return labels_text((event for found in annotations.values() for event in found), without).encode()
+        return utf8_text(labels_text((event for found in annotations.values() for event in found), without)).encode()
 
 
 def make_app(services: Services, access: Access) -> Starlette:
@@ -561,27 +563,27 @@ def _corrected_view(corrections: Corrections) -> dict[str, Any]:
 
 def _said(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def answer(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, status)
+        return JsonAnswer({"error": str(error)}, status)
 
     return answer
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    return JsonAnswer({"error": str(error.detail)}, error.status_code, error.headers)
 
 
 async def _upload_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UploadError)
-    return JSONResponse({"error": str(error)}, error.status)
+    return JsonAnswer({"error": str(error)}, error.status)
 
 
 async def _stopped(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "avel serve is ending."}, 503)
+    return JsonAnswer({"error": "avel serve is ending."}, 503)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": unexpected("avel serve", error)}, 500)
+    return JsonAnswer({"error": unexpected("avel serve", error)}, 500)
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -639,4 +641,6 @@ def _attachment(content: bytes, name: str) -> Response:
 
 def _attached(name: str) -> dict[str, str]:
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in name)
-    return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"}
+    # A name that is no valid UTF-8, or on Windows no valid text, is named as well as that can be said.
+    said = quote(name, safe="", errors="replace")
+    return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{said}"}

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from avel.web.answers import JsonAnswer
 
 TOKEN_HEADER = "X-Avel-Token"
 COOKIE = "avel_session"
@@ -162,5 +164,5 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _error(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status)
+def _error(status: int, message: str) -> JsonAnswer:
+    return JsonAnswer({"error": message}, status)
