@@ -45,17 +45,17 @@ def test_what_others_add_is_read_and_nothing_is_read_twice(tmp_path, monkeypatch
         assert reader.entries() == tuple(entries[:count])
     assert len(parsed) == len(entries)
 
-    whole = (tmp_path / journal.JOURNAL_FILE).read_bytes()
+    whole = (tmp_path / journal.RESULTS_JOURNAL).read_bytes()
     line = whole.splitlines(keepends=True)[0].replace(b'"done"', b'"failed"')
     for half in (line[:20], line[20:]):  # a line that is still being written
-        with (tmp_path / journal.JOURNAL_FILE).open("ab") as file:
+        with (tmp_path / journal.RESULTS_JOURNAL).open("ab") as file:
             file.write(half)
         before = reader.latest("/a.mp4", "settings")
         reader.read()
     assert (before.status, reader.latest("/a.mp4", "settings").status) == ("done", "failed")
 
     (tmp_path / "new").write_bytes(whole.replace(b': "settings"', b': "others"'))
-    (tmp_path / "new").replace(tmp_path / journal.JOURNAL_FILE)  # another file, and shorter
+    (tmp_path / "new").replace(tmp_path / journal.RESULTS_JOURNAL)  # another file, and shorter
     reader.read()
     assert reader.latest("/c.mp4", "others") is not None
 

@@ -1,7 +1,9 @@
 import pytest
 
+from avel.batch.journal import JournalEntry, ResultJournal
 from avel.data.videos import find_videos
 from avel.errors import AnnotationsError
+from avel.features.discovery import discover_videos
 
 
 @pytest.fixture
@@ -53,6 +55,32 @@ def test_names_that_fit_several_files_or_name_one_twice(folder):
         find_videos(["a"], folder)
     with pytest.raises(AnnotationsError, match="'b.mkv' and 'b' are the same video, .*b.mkv. Use one of the names"):
         find_videos(["b", "b.mkv"], folder)
+
+
+def test_annotated_videos_and_clips_of_avel_make_no_name_ambiguous(folder):
+    journal = ResultJournal(folder / "results")
+    (folder / "results" / "day" / "b.clips").mkdir(parents=True)
+    for name in ("b.mp4", "b.clips/b.mp4", "mine.mp4"):
+        (folder / "results" / "day" / name).touch()
+    assert "b" in _ambiguous(folder)
+    journal.add(
+        JournalEntry(str(folder / "day" / "b.mkv"), (), "", "", "day/b", "done", files=("b.mp4", "b.clips", "b.json"))
+    )
+    assert find_videos(["b", "mine"], folder) == {
+        "b": folder / "day" / "b.mkv",
+        "mine": folder / "results" / "day" / "mine.mp4",
+    }
+    clip = "results/day/b.clips/b.mp4"
+    assert find_videos([clip], folder) == {clip: folder / clip}
+    names = [name for _, name in discover_videos([folder])[0]]
+    assert "results/day/mine" in names
+    assert not {"results/day/b", "results/day/b.clips/b"} & set(names)
+
+
+def _ambiguous(folder):
+    with pytest.raises(AnnotationsError, match="may be any of") as raised:
+        find_videos(["b"], folder)
+    return str(raised.value)
 
 
 def test_a_name_is_decoded_only_if_there_is_no_such_video(tmp_path):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hand_made_results import make_result
 
-from avel.batch.journal import JOURNAL_FILE
 from avel.data.formats import read_annotations
 from avel.events import Localization
+from avel.features.walk import RESULTS_JOURNAL
 from avel.outputs import FORMATS, write_all
 from avel.training.own.labels import read_labels
 
@@ -316,7 +316,7 @@ def test_videos_and_results_that_have_come_are_seen_when_somebody_looks_again(op
 def test_a_folder_of_results_lists_each_video_once_when_somebody_looks_again(open_page, small_clips, tmp_path):
     shutil.copytree(small_clips, tmp_path / "all")
     write_all(make_result(tmp_path / "all" / "dog.mp4", 3.0, []), tmp_path / "all", ["json"])
-    (tmp_path / "all" / JOURNAL_FILE).touch()
+    (tmp_path / "all" / RESULTS_JOURNAL).touch()
     page = open_page(tmp_path / "all")
     write_all(make_result(tmp_path / "all" / "goat.mp4", 3.0, []), tmp_path / "all", ["json"])
     assert page.post("rescan").json() == {"videos": 0, "results": 1}

@@ -18,10 +18,10 @@ from typing import Any, Literal
 from avel.documents import parse_json
 from avel.events import Event
 from avel.features.source import absolute_text
+from avel.features.walk import RESULTS_JOURNAL
 from avel.files import UniqueNames
 from avel.version import __version__
 
-JOURNAL_FILE = ".avel.jsonl"
 _TEXTS = ("video", "sha256", "settings", "name", "status", "reason")
 
 ItemStatus = Literal["done", "failed", "quarantined", "stopped"]
@@ -71,7 +71,7 @@ class ResultJournal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / JOURNAL_FILE
+        self._file = folder / RESULTS_JOURNAL
         self._latest: dict[str, JournalEntry] = {}
         self._done: dict[tuple[str, str], dict[str, JournalEntry]] = {}  # by settings and name, and then by content
         self._written: dict[tuple[str, str], tuple[str, str]] = {}  # by name and file, of which content and settings

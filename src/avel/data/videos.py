@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from avel.errors import AnnotationsError
 from avel.features.discovery import MEDIA_SUFFIXES
+from avel.features.walk import RESULTS_JOURNAL, results_of
 from avel.wording import counted
 
 MAX_FILES = 1_000_000
@@ -19,7 +20,8 @@ def find_videos(names: Iterable[str], folder: str | Path, *, where: Mapping[str,
 
     A label file may name a video by its path below the folder, by its file name, or by either without the ending; an
     absolute path counts when it leads into the folder, and by its file name elsewhere. A name that is not there as it
-    is written is tried as a part of a URL: ``dog%20park.mp4`` may be ``dog park.mp4``.
+    is written is tried as a part of a URL: ``dog%20park.mp4`` may be ``dog park.mp4``. What avel wrote into the
+    folder, such as annotated videos and clips, is meant only by its path with the ending.
 
     Args:
         names: as the label file has them.
@@ -69,13 +71,18 @@ def _known_names(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise AnnotationsError(f"{folder}: no such folder. Give the folder that the videos are in.")
     files: list[Path] = []
+    results: set[str] = set()
     for parent, folders, names in os.walk(folder):
+        if RESULTS_JOURNAL in names:
+            results |= results_of(parent)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [Path(parent, name) for name in sorted(names)]
         if len(files) > MAX_FILES:
             raise AnnotationsError(f"{folder}: holds more than {MAX_FILES} files. Give the folder of the videos alone.")
     known: dict[str, list[Path]] = {}
     for path in files:
+        if results and not results.isdisjoint(map(str, (path, *path.parents))):
+            continue  # what avel wrote is meant by its whole path only
         below = path.relative_to(folder)
         called = {below.as_posix(), path.name}
         if path.suffix.lower() in MEDIA_SUFFIXES:

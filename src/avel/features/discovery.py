@@ -7,6 +7,7 @@ from pathlib import Path
 
 from avel.errors import MediaError
 from avel.features.source import absolute_text
+from avel.features.walk import walk
 from avel.files import no_such_file
 
 MEDIA_SUFFIXES = (
@@ -22,7 +23,8 @@ MAX_LIST_BYTES = 256 << 20
 def discover_videos(inputs: Iterable[str | Path]) -> tuple[list[tuple[Path, str]], dict[str, str]]:
     """The videos that files, folders and lists name, each once, with a name for each.
 
-    A video's name is its path in the folder that was given, without suffix, or its own name without suffix.
+    What avel wrote into a folder, such as annotated videos, is none of its videos. A video's name is its path in the
+    folder that was given, without suffix, or its own name without suffix.
 
     Returns:
         Paths and names, and why something cannot be read, by its path.
@@ -47,7 +49,11 @@ def discover_videos(inputs: Iterable[str | Path]) -> tuple[list[tuple[Path, str]
                 for video in _media_files(path, fail):
                     add(video, video.relative_to(path).with_suffix("").as_posix())
                 if (len(found), len(failures)) == before:
-                    fail(path, f"there is no video in this folder (looked for {', '.join(MEDIA_SUFFIXES)}).")
+                    fail(
+                        path,
+                        f"there is no video in this folder (looked for {', '.join(MEDIA_SUFFIXES)}; what avel wrote "
+                        "is left out).",
+                    )
             elif path.suffix.lower() == LIST_SUFFIX:
                 for video in listed_videos(path):
                     add(video, video.stem)
@@ -77,7 +83,7 @@ def _media_files(folder: Path, fail: Callable[[str | Path, str], None]) -> Itera
     def unreadable(error: OSError) -> None:
         fail(error.filename, f"this folder cannot be read ({error.strerror}). Change its permissions.")
 
-    for parent, folders, names in os.walk(folder, onerror=unreadable):
+    for parent, folders, names in walk(folder, unreadable):
         folders.sort()
         for name in sorted(names):
             if is_media_name(name) and not _is_special(path := Path(parent, name)):

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from avel.batch.journal import JOURNAL_FILE, ResultJournal
+from avel.batch.journal import ResultJournal
 from avel.batch.videos import find_items
 from avel.documents import parse_json
 from avel.features.discovery import discover_videos, is_media_name
 from avel.features.source import absolute_text
+from avel.features.walk import RESULTS_JOURNAL
 from avel.outputs import FORMATS
 from avel.wording import counted
 
@@ -158,7 +159,7 @@ def _is_result(path: Path) -> bool:
 def _is_results_folder(path: Path) -> bool:
     if not path.is_dir():
         return False
-    if (path / JOURNAL_FILE).is_file():
+    if (path / RESULTS_JOURNAL).is_file():
         return True
     if _has_videos(path):
         return False
