@@ -77,6 +77,7 @@ def test_version():
         (["a.mp4", "-o", "out", "--clips", "--pad", "-1"], "pad_seconds must be 0 or more, got -1.0."),
         (["a.mp4", "--clips"], "give a folder with -o for others"),
         (["a.mp4", "--watch", "-o", "out"], "--watch looks for videos in folders. Give folders that are there"),
+        ([".", "--watch", "-o", "."], ".: it is the folder of the results, in which videos count as results"),
         ([".", "--watch"], "--watch needs a folder for the results: -o FOLDER."),
         ([".", "--watch", "-o", "out", "--force"], "--force would do everything again whenever a video arrives."),
         ([".", "--watch", "-o", "out", "--workers", "2"], "--watch works in one process."),
@@ -697,3 +698,14 @@ def test_two_workers_do_what_one_does(hello, tmp_path):
         assert (tmp_path / "two" / name).read_text() == (tmp_path / "one" / name).read_text()
     again = run("localize", videos, "-o", tmp_path / "two", "--workers", 2, "--audio-tagger", "embedded")
     assert b"0 videos localized, 2 done before, 1 failed." in again.stderr
+
+
+def test_a_list_on_standard_input_has_names_of_any_bytes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
+    result = CliRunner().invoke(app, ["localize", "--list", "-", "-o", "out"], input=b"caf\xe9.mp4\r\n\n")
+    assert "caf\\udce9.mp4: an empty file." in result.stderr
+    assert result.exit_code == 1
+    result = CliRunner().invoke(app, ["localize", "--list", "-", "-o", "out"], input=b"a.mp4\0b.mp4\0")
+    assert "is no list with a path a line: it holds zero bytes." in result.stderr
+    assert result.exit_code == 2

@@ -44,7 +44,7 @@ def find_items(
         output: the folder of the results, whose own videos are none to localize.
 
     Returns:
-        The videos, and by its name why something is none.
+        The videos, and by its name why something is none; a folder in ``output`` is, where nothing else is given.
     """
     called = shown or {}
     inputs: list[str | Path] = []
@@ -67,10 +67,31 @@ def find_items(
     items = []
     named = {str(one) for one in inputs}
     results = None if output is None else absolute_text(output / "_").removesuffix("_")
+    is_left_out = False
     for video, name in found:
         path = str(video)
         if not video.exists() and not video.is_symlink():
             failures[path] = no_such_file(path)
         elif path in named or results is None or not absolute_text(video).startswith(results):
             items.append(VideoItem(path, name or "video", called.get(path, path)))
+        else:
+            is_left_out = True
+    if is_left_out and output is not None and not items:
+        # Beside others, as `*` gives them, the folder of the results is not meant.
+        inside = [str(one) for one in inputs if is_of_results(one, output)]
+        failures |= {folder: of_results(folder, output) for folder in inside}
     return items, failures
+
+
+def is_of_results(folder: str | Path, output: Path) -> bool:
+    """Whether a folder is the one of the results or lies in it, so that its videos count as results."""
+    return Path(folder).is_dir() and Path(absolute_text(folder)).is_relative_to(absolute_text(output))
+
+
+def of_results(folder: str | Path, output: Path) -> str:
+    """What to tell a user of a folder that `is_of_results`."""
+    where = "is the folder of the results" if absolute_text(folder) == absolute_text(output) else f"lies in {output}"
+    return (
+        f"{folder}: it {where}, in which videos count as results, such as clips of events, and are not localized. "
+        "Let -o name another folder, such as one of its own in it or beside it."
+    )

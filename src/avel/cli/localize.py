@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import shutil
 import signal
 import sys
@@ -369,6 +370,11 @@ def _check_watched(
         raise ValueError("--watch looks for videos in folders. Give folders that are there, and nothing else.")
     if output in (None, STDIN) or Path(output or "").is_file():
         raise ValueError("--watch needs a folder for the results: -o FOLDER.")
+    from avel.batch.videos import is_of_results, of_results
+
+    for path in paths:
+        if is_of_results(path, Path(output or "")):
+            raise ValueError(of_results(path, Path(output or "")))
     if force:
         raise ValueError("--force would do everything again whenever a video arrives. Leave it with --watch.")
     Path(output or "").mkdir(parents=True, exist_ok=True)  # so that one video does not make it a file
@@ -717,7 +723,11 @@ def _listed(lists: list[str]) -> tuple[list[str], list[Path]]:
     """The paths that standard input lists, if it is asked for, and the files that list others."""
     if STDIN not in lists:
         return [], [Path(name) for name in lists]
-    names = [line.rstrip("\r\n") for line in sys.stdin]
+    content = sys.stdin.buffer.read()
+    if b"\0" in content:
+        raise ValueError("Standard input is no list with a path a line: it holds zero bytes. Leave -print0 of find.")
+    # As names of files are decoded, whatever the locale says of text.
+    names = [line.rstrip("\r") for line in os.fsdecode(content).split("\n")]
     return [name for name in names if name.strip()], [Path(name) for name in lists if name != STDIN]
 
 
