@@ -99,6 +99,14 @@ def test_wrong_usage_ends_with_2_and_says_why(arguments, message, tmp_path, monk
     assert result.exit_code == 2
 
 
+def test_a_place_that_is_none_to_write_to_is_told_before_a_network_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("avel.localization.localizer.Localizer.__init__", lambda *_, **__: pytest.fail("loaded"))
+    (tmp_path / "a.mp4").write_text("not a video")
+    result = invoke("localize", tmp_path / "a.mp4", "-o", tmp_path / "a.mp4" / "x.json")
+    assert isinstance(result.exception, OutputError)  # which main prints
+    assert "a.mp4/x.json: a part of its path is a file, not a folder" in str(result.exception)
+
+
 def test_a_file_of_categories_that_is_not_there(tmp_path):
     (tmp_path / "a.mp4").write_text("not a video")
     result = invoke("localize", tmp_path / "a.mp4", "--categories", tmp_path / "none.toml")

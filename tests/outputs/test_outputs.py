@@ -79,6 +79,26 @@ def test_a_vanished_video_stops_only_the_formats_that_show_it(tmp_path, make):
     assert [p.name for p in (tmp_path / "other").iterdir()] == ["gone.json"]
 
 
+def test_what_cannot_be_written_is_told_before_anything_is_computed(tmp_path, monkeypatch):
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(b"precious")
+    for output, formats in ((video, []), (tmp_path, ["json", "mp4"])):
+        with pytest.raises(OutputError, match="clip.mp4: it is the video itself"):
+            Destination(["clip"], output, formats, videos=[str(video)]).check()
+    for output in (video / "a.json", video / "deep" / "folder"):
+        with pytest.raises(OutputError, match=f"{output}: a part of its path is a file, not a folder. Choose another"):
+            Destination(["clip"], output, videos=[str(video)]).check()
+    for output in (tmp_path / "new" / "a.json", tmp_path / "new" / "folder", tmp_path / "a.mp4", None):
+        Destination(["clip"], output, videos=[str(video)]).check()
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    monkeypatch.setattr(os, "access", lambda *_: False)  # whoever runs tests as root may write everywhere
+    with pytest.raises(OutputError, match="folder: you do not have permission to write here"):
+        Destination(["clip"], tmp_path / "folder", videos=[str(video)]).check()
+    monkeypatch.setitem(sys.modules, "opentimelineio", None)
+    with pytest.raises(OutputError, match="needs OpenTimelineIO: pip install 'avel\\[editing\\]'"):
+        Destination(["clip"], tmp_path, ["json", "edl"], videos=[str(video)]).check()
+
+
 def test_the_video_itself_is_never_overwritten(tmp_path, make):
     video = tmp_path / "clip.mp4"
     video.write_bytes(b"precious")

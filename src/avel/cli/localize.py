@@ -357,6 +357,8 @@ def localize(
             batch = batch_of(items)
             for reason in failures.values():
                 complain(reason)
+            if items:
+                batch.destination.check()
             code = _localize(batch, len(failures), workers or 1, cluster, header=header, explain=explain)
     if code:
         raise typer.Exit(code)

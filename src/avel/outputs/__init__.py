@@ -116,6 +116,7 @@ class Format:
         is_one_file: writes nothing beside its file.
         shows_truth: shows labels where they are given.
         by_video: other suffixes, by that of the video in lower case.
+        needs_editing: needs the packages of the extra ``editing``.
     """
 
     suffix: str
@@ -126,6 +127,7 @@ class Format:
     is_one_file: bool = True
     shows_truth: bool = False
     by_video: Mapping[str, str] = field(default_factory=dict)
+    needs_editing: bool = False
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -235,9 +237,9 @@ FORMATS: Mapping[str, Format] = {
     "raven": _text("selections.txt", raven.text, "Raven selection table"),
     "youtube": _text("chapters.txt", chapters.youtube_text, "YouTube chapters"),
     "azure": _text("azure.json", events_json.azure_text, "JSON as of Azure Video Indexer"),
-    "otio": Format("otio", _editing("otio_json"), title="OpenTimelineIO"),
-    "fcpxml": Format("fcp.xml", _editing("fcp_xml"), title="Final Cut Pro 7 XML"),
-    "edl": Format("edl", _editing("cmx_3600"), title="Edit decision list (CMX 3600)"),
+    "otio": Format("otio", _editing("otio_json"), title="OpenTimelineIO", needs_editing=True),
+    "fcpxml": Format("fcp.xml", _editing("fcp_xml"), title="Final Cut Pro 7 XML", needs_editing=True),
+    "edl": Format("edl", _editing("cmx_3600"), title="Edit decision list (CMX 3600)", needs_editing=True),
     "html": Format("html", _html, title="Web page", shows_truth=True),
     "png": Format("png", _png, title="Picture", shows_truth=True),
     "mp4": Format("mp4", _mp4, title="Video with the events in it"),
@@ -373,10 +375,22 @@ def _check(formats: Sequence[str]) -> None:
             raise ValueError(f"Unknown format {name!r}. Supported formats are {', '.join(FORMATS)}.")
 
 
-def _write(result: Localization, path: Path, name: str, writing: Writing) -> None:
-    video = Path(result.video)
+def refuse_video(path: Path, video: Path) -> None:
+    """Do not write over the video of a result.
+
+    Args:
+        path: what is to be written.
+        video: what it is a result of.
+
+    Raises:
+        OutputError: if they are the same file.
+    """
     if path.exists() and video.exists() and path.samefile(video):
         raise OutputError(f"Cannot write {path}: it is the video itself. Choose another folder or name.")
+
+
+def _write(result: Localization, path: Path, name: str, writing: Writing) -> None:
+    refuse_video(path, Path(result.video))
     FORMATS[name].write(result, path, writing)
 
 

@@ -1,6 +1,8 @@
 """Where the results of some videos go: a table, text on standard output, one file, or a folder."""
 
 import contextlib
+import errno
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +11,8 @@ from typing import Literal
 from avel.data.corrections import CORRECTIONS_SUFFIX
 from avel.errors import OutputError
 from avel.events import Localization
-from avel.files import unique_names
-from avel.outputs import FORMATS, TEXT_FORMATS, USUAL, WriteOptions, format_of, write, write_all
+from avel.files import unique_names, writing
+from avel.outputs import FORMATS, TEXT_FORMATS, USUAL, WriteOptions, format_of, refuse_video, write, write_all
 
 Kind = Literal["table", "text", "file", "folder"]
 
@@ -84,6 +86,33 @@ class Destination:
         self.is_of_many: bool = len(names) > 1 if is_of_many is None else is_of_many
         self.videos: list[str] = list(videos) or list(names)
         self.names: list[str] = unique_names(names)
+
+    def check(self) -> None:
+        """Refuse what surely cannot be written, before anything is computed for it.
+
+        Raises:
+            OutputError: if a result would replace its video, the place is none to write to, or a format needs a
+                package that is not installed.
+        """
+        if any(FORMATS[name].needs_editing for name in self.formats):
+            from avel.outputs.editing import opentimelineio_here
+
+            opentimelineio_here()
+        if self.output is None:
+            return
+        place = self.output.parent if self.kind == "file" else self.output
+        with writing(self.output):
+            while not os.path.lexists(place) and place != place.parent:
+                place = place.parent
+            if not place.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        endings = {f".{suffix.rpartition('.')[2]}" for name in self.formats for suffix in FORMATS[name].suffixes}
+        for index, video in enumerate(self.videos):
+            if os.path.splitext(video)[1] in endings:  # noqa: PTH122 - a tenth of the time of Path.suffix
+                for path in self.paths(index):
+                    refuse_video(path, Path(video))
 
     def rename(self, names: Sequence[str]) -> None:
         """Call the results otherwise, as somebody does who knows how they were called before.

@@ -35,10 +35,7 @@ def text(result: Localization, adapter: Adapter) -> str:
         MediaError: if the video is no longer there.
         OutputError: if OpenTimelineIO is not installed.
     """
-    try:
-        import opentimelineio as otio
-    except ModuleNotFoundError as error:
-        raise OutputError("This format needs OpenTimelineIO: pip install 'avel[editing]'.") from error
+    otio = opentimelineio_here()
     rate = frame_rate(result.video)
     if adapter != "otio_json":  # which count in time codes
         rate = _time_code_rate(otio, rate)
@@ -46,6 +43,19 @@ def text(result: Localization, adapter: Adapter) -> str:
     options: dict[str, Any] = {"rate": float(rate)} if adapter == "cmx_3600" else {}
     written: str = otio.adapters.write_to_string(made, adapter, **options)
     return written if written.endswith("\n") else written + "\n"
+
+
+def opentimelineio_here() -> Any:
+    """The package OpenTimelineIO.
+
+    Raises:
+        OutputError: if it is not installed.
+    """
+    try:
+        import opentimelineio
+    except ModuleNotFoundError as error:
+        raise OutputError("This format needs OpenTimelineIO: pip install 'avel[editing]'.") from error
+    return opentimelineio
 
 
 def frame_rate(video: str | Path) -> Fraction:
