@@ -82,7 +82,7 @@ class PlainVgg19:
             convolution = torch.nn.Conv2d(
                 weight.shape[1], weight.shape[0], weight.shape[2], padding=weight.shape[2] // 2
             )
-            convolution.load_state_dict({"weight": weight, "bias": bias})
+            convolution.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
             layers.append(convolution)
             if weight.shape[2] == 3:
                 layers.append(torch.nn.ReLU())
