@@ -342,6 +342,15 @@ def test_without_a_network_the_error_says_what_to_do(catalogued: Catalogue, cach
     )
 
 
+def test_the_same_network_from_another_place_is_named(
+    cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVEL_OFFLINE", "1")
+    monkeypatch.setenv("AVEL_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(WeightsError, match="yamnet-onnx is the same network, with weights from another place"):
+        weights.path("yamnet")
+
+
 @pytest.mark.parametrize("by_variable", [False, True])
 def test_offline_asks_no_server(
     by_variable: bool, server: Server, catalogued: Catalogue, cache_folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ import platformdirs
 
 from avel.backbones.weights import entries
 from avel.backbones.weights.download import CHUNK_BYTES, Checksum, Incoming, RefusedError, fetch_from, shown
-from avel.backbones.weights.entries import WeightFile, WeightSource, lookup
+from avel.backbones.weights.entries import SUBSTITUTES, WeightFile, WeightSource, lookup
 from avel.errors import AvelWarning, WeightsError
 from avel.files import replacing, writing
 
@@ -191,10 +191,13 @@ def _problem(file: Path, entry: WeightFile) -> str | None:
 def _unavailable(entry: WeightFile, reasons: list[tuple[str, str]]) -> WeightsError:
     tried = "\n".join(f"  {where}: {reason}" for where, reason in reasons)
     get = f"On a machine that reaches it, {entry.sources[0].by_hand()}; then put" if entry.sources else "Put"
+    same = SUBSTITUTES.get(entry.name)
+    instead = f"\n{same} is the same network, with weights from another place: name it instead." if same else ""
     return WeightsError(
         f"The weights {entry.name!r} ({entry.file_name}, {entry.size_bytes / 1e6:.1f} MB) are not available. Tried:\n"
         f"{tried}\n"
         f"{get} the file, called {entry.file_name}, into a folder and set AVEL_WEIGHTS_DIR to that folder."
+        f"{instead}"
     )
 
 
