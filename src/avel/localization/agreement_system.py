@@ -292,8 +292,8 @@ def _voiced(categories: Sequence[Category], labels: Sequence[str]) -> list[int]:
         for name in (*sounds, *category.audio_unlike):
             if name.casefold() in VOICES:
                 raise CategoriesError(
-                    f"Category {category.name!r}: {name!r} says whose voice it is, not that there is one. Name it "
-                    "under audio_requires, and under audio what is heard, such as Speech."
+                    f"Category {category.name!r}: {name!r} says whose voice it is, not that there is one, and goes "
+                    "under audio_requires alone. Name under audio what is heard, such as Speech."
                 )
         if any(name.casefold() in VOICES for name in category.audio_requires):
             found.update(class_indices(sounds, labels, category.name))
