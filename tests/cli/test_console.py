@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from avel.cli.console import complain
 from avel.cli.main import app
 from avel.cli.printing import print_json, printable
 from avel.cli.terminal import SafeConsole
@@ -128,3 +129,8 @@ def test_json_holds_no_character_that_a_terminal_obeys(capsys):
     assert json.loads(shown) == {"name": "a\x1b\x9b[2J\u202eMänner"}
     assert "Männer" in shown
     assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
+
+
+def test_what_is_logged_of_a_name_that_is_no_text_can_be_written(caplog):
+    complain("caf\udce9.mp4: an empty file.")
+    assert [record.getMessage() for record in caplog.records] == ["caf\\udce9.mp4: an empty file."]

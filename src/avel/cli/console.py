@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from avel.errors import AvelError, AvelWarning, missing_package, unexpected
+from avel.files import utf8_text
 
 Device = Annotated[str, typer.Option(help="Where the networks run: auto, cpu, cuda or torch-cpu.")]
 """The option ``--device`` of commands that only use networks."""
@@ -108,7 +109,8 @@ def _log(level: int, message: str = "", *, markup: str | None = None, **extra: A
         from rich.text import Text
 
         message = Text.from_markup(markup).plain
-    LOGGER.log(level, "%s", message, extra={"markup": markup, **extra})
+    # Names of files may hold bytes that are no text, which whoever keeps records of a program could not write.
+    LOGGER.log(level, "%s", utf8_text(message), extra={"markup": markup, **extra})
 
 
 SECONDS_BETWEEN_LINES = 10.0
