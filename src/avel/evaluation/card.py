@@ -17,7 +17,7 @@ from avel.evaluation.evaluate import Evaluation
 from avel.evaluation.report import columns, percent, rows
 from avel.metrics.segments import Metrics
 from avel.models import registry
-from avel.models.base import shown_by
+from avel.models.base import worth_showing
 from avel.training import checkpoint
 from avel.training.checkpoint import CheckpointInfo
 from avel.training.comparison import comparison_in
@@ -102,9 +102,7 @@ def card(path: str | Path) -> Card:
     """
     path = Path(path)
     model, info = checkpoint.load(path)
-    # Attention over a single region says nothing of where.
-    hidden = {"spatial_attention"} if info.dims.regions == 1 else set()
-    shows = tuple(name for name in shown_by(model, info.dims) if name not in hidden)
+    shows = worth_showing(model, info.dims)
     evaluation, complaint = _evaluation(path.with_name(RESULT_FILE), info)
     return Card(
         path=path,

@@ -88,13 +88,13 @@ class CheckpointSystem(System):
             notices.append(f"The model {self.name} judges by the {only} alone and never looks at the {other}.")
         dims = self.info.dims
         grid = None
-        if "spatial_attention" in shown_by(self.model, dims):
+        is_spatial = "spatial_attention" in shown_by(self.model, dims)
+        if is_spatial and dims.regions == 1:
+            notices.append("The model looks at each picture as a whole, so there is no map of where.")
+        elif is_spatial:
             grids = {backbone.grid for backbone in self.backbones.visual}
             grid = next(iter(grids)) if len(grids) == 1 else None
-            if dims.regions == 1:
-                grid = None
-                notices.append("The model looks at each picture as a whole, so there is no map of where.")
-            elif grid is None:
+            if grid is None:
                 names = ", ".join(backbone.name for backbone in self.backbones.visual)
                 notices.append(f"Regions of {names} ({dims.regions}) form no grid, so there is no map of where.")
         return grid, tuple(notices)

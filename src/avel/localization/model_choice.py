@@ -49,11 +49,11 @@ def check_attention(model: str | Path, formats: Sequence[str], open_vocabulary: 
     elif str(model) == DEFAULT_MODEL:
         shows = True  # where the picture changes together with the sound
     else:
-        from avel.models.base import shown_by
+        from avel.models.base import worth_showing
         from avel.training import checkpoint
 
         found, info = checkpoint.load(checkpoint_of(model))
-        shows = info.dims.regions > 1 and "spatial_attention" in shown_by(found, info.dims)
+        shows = "spatial_attention" in worth_showing(found, info.dims)
     if not shows:
         raise ModelError(
             f"The model {model} does not say where in the picture an event is, so {', '.join(formats)} cannot be "

@@ -109,6 +109,11 @@ def shown_by(model: LocalizationModel, dims: Dims) -> tuple[str, ...]:
     return tuple(output.shown)
 
 
+def worth_showing(model: LocalizationModel, dims: Dims) -> tuple[str, ...]:
+    """The same without attention over a single region, which says nothing of where in the picture something is."""
+    return tuple(name for name in shown_by(model, dims) if name != "spatial_attention" or dims.regions > 1)
+
+
 class TwoModalityInput(LocalizationModel):
     """Base of the models here: checks the input and clears its padding."""
 
