@@ -17,7 +17,7 @@ from avel.batch.run import VideoBatch
 from avel.batch.videos import VideoItem
 from avel.errors import MediaError
 from avel.features.discovery import is_media_name
-from avel.features.source import absolute_text
+from avel.features.source import absolute_text, stamp_of
 
 SETTLED_SECONDS = 10.0
 """A recording that is still being written changes more often than this."""
@@ -104,7 +104,7 @@ class WatchedFolders:
                         if is_media_name(name) and not entry.is_dir():
                             status = entry.stat()
                             if stat.S_ISREG(status.st_mode):  # reading a pipe could wait for ever
-                                yield start + name, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                                yield start + name, stamp_of(status)
                         elif entry.is_dir(follow_symlinks=False) and not self._is_output(start + name):
                             pending.append(start + name)
 

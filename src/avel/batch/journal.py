@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from avel.documents import parse_json
 from avel.events import Event
-from avel.features.source import absolute_text
+from avel.features.source import absolute_text, stamp_of
 from avel.features.walk import RESULTS_JOURNAL
 from avel.files import UniqueNames
 from avel.version import __version__
@@ -215,8 +215,7 @@ def stamp(path: str | Path) -> tuple[int, ...]:
     Raises:
         OSError: if it is not there.
     """
-    status = Path(path).stat()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return stamp_of(Path(path).stat())
 
 
 def stamp_if_there(path: str | Path) -> tuple[int, ...]:

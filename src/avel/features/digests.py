@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avel.errors import FeaturesError
-from avel.features.source import SourceFile, absolute_text
+from avel.features.source import SourceFile, absolute_text, stamp_of
 from avel.files import write_text
 
 DIGESTS_FILE = "digests.csv"
@@ -39,9 +39,8 @@ class ReadSource(NamedTuple):
         Raises:
             OSError: if it is not there.
         """
-        status = Path(path).stat()
-        now = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        return self.source.path == absolute_text(path) and now == (self.source.size_bytes, *self[1:])
+        was = self.source.size_bytes, self.modified_ns, self.changed_ns
+        return self.source.path == absolute_text(path) and stamp_of(Path(path).stat()) == was
 
 
 def read_source(path: str | Path, before: ReadSource | None = None) -> ReadSource:
@@ -52,8 +51,8 @@ def read_source(path: str | Path, before: ReadSource | None = None) -> ReadSourc
     """
     if before is not None and before.is_still(path):
         return before
-    status = Path(path).stat()
-    return ReadSource(SourceFile.of(path), status.st_mtime_ns, status.st_ctime_ns)
+    _, modified_ns, changed_ns = stamp_of(Path(path).stat())
+    return ReadSource(SourceFile.of(path), modified_ns, changed_ns)
 
 
 class SourceDigests:

@@ -33,6 +33,11 @@ class SourceFile:
             return cls(absolute_text(path), os.fstat(file.fileno()).st_size, digest)
 
 
+def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
+    """Size and times of a file, of which one at least is another after it was changed, moved or replaced."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def absolute_text(path: str | Path) -> str:
     """Absolute path as text that can be written as UTF-8, whatever bytes the file name has."""
     return os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")  # noqa: PTH100 - keeps links
