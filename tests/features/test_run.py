@@ -221,6 +221,23 @@ def test_where_no_video_is_there_nothing_is_loaded_or_written(tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+def test_where_no_name_stands_for_a_video_nothing_is_loaded_or_written(tmp_path):
+    def load_never(recipe, device, threads):
+        raise AssertionError("a network was loaded")
+
+    (tmp_path / "empty").mkdir()
+    told = []
+    summary = extract_many(
+        ["", tmp_path / "empty"], tmp_path / "store", RECIPE, loader=load_never, progress=lambda *of: told.append(of)
+    )
+    assert [failure.reason for failure in summary.failures] == [outcome.reason for _, _, outcome in told]
+    assert [(number, total) for number, total, _ in told] == [(1, 2), (2, 2)]
+    assert "is empty" in summary.failures[0].reason
+    assert "there is no video in this folder" in summary.failures[1].reason
+    assert (summary.done, summary.skipped) == (0, 0)
+    assert not (tmp_path / "store").exists()
+
+
 def test_one_bad_video_does_not_stop_the_others(clips, tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("This is not a video.\n" * 100)

@@ -102,6 +102,12 @@ def extract_many(
         raise ValueError("There is no video to extract.")
     if not failures:
         check_some_are_there([video for video, _ in found])
+    refused = [Outcome(path, "failed", reason) for path, reason in failures.items()]
+    if not found:  # so no network is loaded, and nothing written
+        for number, outcome in enumerate(refused, 1):
+            if progress is not None:
+                progress(number, len(refused), outcome)
+        return Summary(0, 0, tuple(refused))
     folder = Path(store).absolute()
     if recipe is None:
         recipe = FeatureStore(folder).recipe if (folder / "store.json").exists() else Recipe()
@@ -119,7 +125,7 @@ def extract_many(
         for row in rows:
             of_size[row.source_bytes].setdefault(row.sha256, row.key)
         counts = {"done": 0, "skipped": 0, "failed": 0}
-        total = len(keys) + len(failures)
+        total = len(keys) + len(refused)
         kept: list[Outcome] = []
 
         def through(outcome: Outcome) -> None:
@@ -132,8 +138,8 @@ def extract_many(
             if progress is not None:
                 progress(sum(counts.values()), total, outcome)
 
-        for path, reason in failures.items():
-            through(Outcome(path, "failed", reason))
+        for outcome in refused:
+            through(outcome)
         tasks = []
         for video, key in keys.items():
             read = digests.known(video)
